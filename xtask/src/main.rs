@@ -1,0 +1,2 @@
+//! Sockeye.
+fn main() {}
