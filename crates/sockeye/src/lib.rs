@@ -1,1 +1,4 @@
 //! Sockeye.
+
+#[cfg(feature = "tls")]
+pub mod tls;

@@ -1,0 +1,54 @@
+use rustls::pki_types::CertificateDer;
+use rustls::{CommonState, ProtocolVersion};
+
+/// What was agreed in a TLS handshake, as an upgrade hook and a log want to know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, such as `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: Option<&'static str>,
+    /// The host name the client asked for (SNI), if it named one.
+    pub server_name: Option<String>,
+    /// The application protocol agreed on (ALPN), if any.
+    pub alpn: Option<Vec<u8>>,
+    /// The client's certificate chain in DER, its own first; empty when it sent none. It was verified against
+    /// the configured roots before any request is seen.
+    pub client_certificates: Vec<CertificateDer<'static>>,
+}
+
+impl TlsInfo {
+    /// The facts of a finished server-side handshake.
+    pub fn of_server(connection: &rustls::ServerConnection) -> Self {
+        let server_name = connection.server_name().map(str::to_owned);
+        Self {
+            server_name,
+            ..Self::of(connection)
+        }
+    }
+
+    fn of(state: &CommonState) -> Self {
+        Self {
+            version: match state.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                _ => "unknown",
+            },
+            cipher: state
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str()),
+            server_name: None,
+            alpn: state.alpn_protocol().map(<[u8]>::to_vec),
+            client_certificates: state
+                .peer_certificates()
+                .map(|chain| {
+                    chain
+                        .iter()
+                        .map(|certificate| certificate.clone().into_owned())
+                        .collect()
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
