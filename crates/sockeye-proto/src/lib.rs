@@ -1,1 +1,7 @@
 //! Sockeye.
+
+pub mod deflate;
+pub mod extension;
+mod role;
+
+pub use role::Role;
