@@ -1,2 +1,90 @@
-//! Sockeye.
-fn main() {}
+//! Sockeye's own tasks, run as `cargo xtask`.
+
+mod autobahn;
+mod browser;
+mod checkout;
+mod fuzz;
+mod process;
+mod program;
+mod report;
+mod setup;
+mod steps;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use report::{Outcome, Report};
+use steps::Step;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Sockeye's own tasks", version = None)]
+#[command(disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what tests need, then run every test there is, or one step of them
+    Test {
+        #[command(subcommand)]
+        step: Option<Step>,
+        /// Stop at the first step that fails
+        #[arg(long)]
+        fail_fast: bool,
+    },
+    /// Only install what tests need
+    Setup,
+    /// What must hold before a change is accepted: format, lints, docs, dependencies, then every test
+    Ci {
+        /// Stop at the first step that fails
+        #[arg(long)]
+        fail_fast: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let mut report = Report::default();
+    let Some(task) = Arguments::parse().task else {
+        return list_tasks();
+    };
+    if let Err(error) = process::end_children_on_interrupt() {
+        eprintln!("{error:#}");
+        return ExitCode::FAILURE;
+    }
+    match task {
+        Task::Test { step, fail_fast } => steps::test(&mut report, step, fail_fast),
+        Task::Setup => {
+            report.step("setup", || {
+                setup::ensure(&setup::Tool::ALL).map(|()| Outcome::Passed)
+            });
+        }
+        Task::Ci { fail_fast } => steps::ci(&mut report, fail_fast),
+    }
+    println!("\n{report}");
+    if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Prints each task with its line of explanation, the steps of `test` among them.
+fn list_tasks() -> ExitCode {
+    println!("Tasks of this repository:\n");
+    for task in Arguments::command().get_subcommands() {
+        let about = task.get_about().map(ToString::to_string).unwrap_or_default();
+        println!("  cargo xtask {:14} {about}", task.get_name());
+        for step in task.get_subcommands() {
+            let about = step.get_about().map(ToString::to_string).unwrap_or_default();
+            println!(
+                "  cargo xtask {:14} {about}",
+                format!("{} {}", task.get_name(), step.get_name())
+            );
+        }
+    }
+    println!("\nEach takes --help.");
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,420 @@
+//! Conformance: the Autobahn test suite against the `sockeye` program and against the client.
+
+mod cases;
+mod verdicts;
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::checkout;
+use crate::process::Running;
+use crate::program::{self, Server};
+use crate::setup::{self, Suite};
+use verdicts::Verdicts;
+
+/// The name that reports call the side under test.
+const AGENT: &str = "sockeye";
+
+/// No case may keep a run waiting for longer: the suite's own limits are 480 s for the largest compression
+/// cases, which take some 20 s, and much less for the others.
+const CASE_TIME: Duration = Duration::from_secs(180);
+
+/// A bound for a whole run, whatever its cases do.
+const QUICK_TIME: Duration = Duration::from_secs(15 * 60);
+const FULL_TIME: Duration = Duration::from_secs(75 * 60);
+
+/// What the largest cases need: 16 MiB messages, 65,536 fragments, echoes queued while the suite still sends.
+const ROOM_FOR_THE_LARGEST_CASES: [&str; 8] = [
+    "--max-message-size",
+    "64MiB",
+    "--max-fragments",
+    "100000",
+    "--queue-size",
+    "64MiB",
+    "--message-timeout",
+    "off",
+];
+
+/// What to run of the suite; without options, the quick set for both roles, with and without compression.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Run all 517 cases per role, not only groups 1-7, 9, 10 and sizes 1-6 of 12 and 13
+    #[arg(long)]
+    full: bool,
+    /// Run only the server's role
+    #[arg(long, conflicts_with = "client")]
+    server: bool,
+    /// Run only the client's role
+    #[arg(long)]
+    client: bool,
+    /// Whether compression is negotiated
+    #[arg(long, value_enum, default_value_t)]
+    compression: Compression,
+    /// Test the echo server at this URL instead of the sockeye program
+    #[arg(long, value_name = "URL", conflicts_with = "client")]
+    url: Option<String>,
+    /// Test this Autobahn client (called with --url, --agent and --compression) instead of Sockeye's
+    #[arg(long, value_name = "PROGRAM", requires = "client")]
+    client_program: Option<PathBuf>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Compression {
+    On,
+    Off,
+    #[default]
+    Both,
+}
+
+/// The side of the connection that is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Server,
+    Client,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// One pass through the suite.
+#[derive(Debug)]
+struct Run {
+    role: Role,
+    compression: bool,
+    cases: Vec<String>,
+    limit: Duration,
+    /// Where the suite's reports and all logs go.
+    folder: PathBuf,
+}
+
+/// Runs the suite as asked.
+///
+/// # Errors
+///
+/// A case has another verdict than OK, or a run could not be completed.
+pub(crate) fn test(options: &Options) -> Result<()> {
+    let suite = setup::suite()?;
+    let mut failed = Vec::new();
+    for run in runs(options) {
+        checkout::renew(&run.folder)?;
+        let verdicts = match run.role {
+            Role::Server => run.test_server(&suite, options.url.as_deref()),
+            Role::Client => run.test_client(&suite, options.client_program.as_deref()),
+        };
+        match verdicts {
+            Ok(verdicts) => {
+                println!("autobahn: {}: {verdicts}", run.title());
+                for objection in verdicts.objections() {
+                    println!("    {objection}");
+                }
+                if !verdicts.objections().is_empty() {
+                    println!("    reports: {}", run.folder.display());
+                    failed.push(format!(
+                        "{}: {} objections",
+                        run.title(),
+                        verdicts.objections().len()
+                    ));
+                }
+            }
+            Err(error) => {
+                println!("autobahn: {}: {error:#}", run.title());
+                failed.push(format!("{}: not completed", run.title()));
+            }
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("{}", failed.join("; "))
+    }
+}
+
+fn runs(options: &Options) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for (role, skipped) in [
+        (Role::Server, options.client),
+        (Role::Client, options.server || options.url.is_some()),
+    ] {
+        for (compression, skipped_by) in [(true, Compression::Off), (false, Compression::On)] {
+            if skipped || options.compression == skipped_by {
+                continue;
+            }
+            runs.push(Run {
+                role,
+                compression,
+                cases: cases::selection(options.full, compression),
+                limit: if options.full { FULL_TIME } else { QUICK_TIME },
+                folder: checkout::reports(&format!("autobahn/{}-{}", role.name(), switch(compression))),
+            });
+        }
+    }
+    runs
+}
+
+fn switch(compression: bool) -> &'static str {
+    if compression { "on" } else { "off" }
+}
+
+impl Run {
+    fn title(&self) -> String {
+        format!("{}, compression {}", self.role.name(), switch(self.compression))
+    }
+
+    /// The suite is the client.
+    fn test_server(&self, suite: &Suite, url: Option<&str>) -> Result<Verdicts> {
+        let server;
+        let url = match url {
+            Some(url) => url.to_owned(),
+            None => {
+                let program = program::build("sockeye-cli", "sockeye")?;
+                let compression = ["--compression", switch(self.compression)];
+                let options = [compression.as_slice(), &ROOM_FOR_THE_LARGEST_CASES].concat();
+                server = Server::start(&program, &options, &self.folder.join("server.log"))?;
+                server.echo()
+            }
+        };
+        let mut command = self.suite_as_client(suite, &url)?;
+        let mut running = Running::start(&mut command, Some(&self.folder.join("suite.log")))?;
+        self.follow(&mut running, |line| {
+            let case = line.strip_prefix("Running test case ID ")?;
+            Some(case.split_whitespace().next()?.to_owned())
+        })?;
+        running.finish(CASE_TIME)?;
+        Verdicts::read(&self.folder, AGENT, &self.cases)
+    }
+
+    /// The suite is the server.
+    fn test_client(&self, suite: &Suite, program: Option<&Path>) -> Result<Verdicts> {
+        let program = match program {
+            Some(program) => program.to_owned(),
+            None => program::build("sockeye-tests", "autobahn_client")?,
+        };
+        let port = free_port()?;
+        let mut command = self.suite_as_server(suite, port)?;
+        let running = Running::start(&mut command, Some(&self.folder.join("suite.log")))?;
+        wait_until_listening(port).with_context(|| {
+            format!(
+                "the suite does not listen on port {port}{}",
+                running.quoted_tail()
+            )
+        })?;
+        let mut command = Command::new(program);
+        command
+            .args(["--url", &format!("ws://127.0.0.1:{port}")])
+            .args(["--agent", AGENT])
+            .args(["--compression", switch(self.compression)]);
+        let mut client = Running::start(&mut command, Some(&self.folder.join("client.log")))?;
+        // The client knows its cases by their number in the run.
+        self.follow(&mut client, |line| {
+            let number: usize = line
+                .strip_prefix("case ")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()?;
+            self.cases.get(number.checked_sub(1)?).cloned()
+        })?;
+        client.finish(CASE_TIME)?;
+        Verdicts::read(&self.folder, AGENT, &self.cases)
+    }
+
+    fn suite_as_client(&self, suite: &Suite, url: &str) -> Result<Command> {
+        let mut command = suite.command();
+        match suite {
+            Suite::Wstest { .. } => {
+                let servers = json!([{ "agent": AGENT, "url": url }]);
+                let specification = self.write_specification("servers", &servers)?;
+                command
+                    .args(["--mode", "fuzzingclient", "--spec"])
+                    .arg(specification);
+            }
+            Suite::Kosoku { .. } => {
+                command
+                    .args(["--mode", "fuzzingclient"])
+                    .args(self.kosoku_arguments())
+                    .arg(authority(url));
+            }
+        }
+        Ok(command)
+    }
+
+    fn suite_as_server(&self, suite: &Suite, port: u16) -> Result<Command> {
+        let mut command = suite.command();
+        match suite {
+            Suite::Wstest { .. } => {
+                let specification =
+                    self.write_specification("url", &json!(format!("ws://127.0.0.1:{port}")))?;
+                command
+                    .args(["--mode", "fuzzingserver", "--webport", "0", "--spec"])
+                    .arg(specification);
+            }
+            Suite::Kosoku { .. } => {
+                command
+                    .args(["--mode", "fuzzingserver"])
+                    .args(self.kosoku_arguments());
+                command.arg(format!("127.0.0.1:{port}"));
+            }
+        }
+        Ok(command)
+    }
+
+    fn write_specification(&self, key: &str, value: &serde_json::Value) -> Result<PathBuf> {
+        let mut specification = json!({
+            "outdir": self.folder,
+            // Names, no patterns: the suite matches patterns as prefixes.
+            "cases": self.cases,
+            "exclude-cases": [],
+            "exclude-agent-cases": {},
+        });
+        specification[key] = value.clone();
+        let path = self.folder.join("specification.json");
+        checkout::write(&path, &specification.to_string())?;
+        Ok(path)
+    }
+
+    fn kosoku_arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--outdir".to_owned(), self.folder.display().to_string()];
+        arguments.extend(
+            self.cases
+                .iter()
+                .flat_map(|case| ["--include".to_owned(), case.clone()]),
+        );
+        arguments
+    }
+
+    /// Shows how far the run is until the process that tells it ends, and gives up when a case hangs.
+    fn follow(&self, running: &mut Running, case_in: impl Fn(&str) -> Option<String>) -> Result<()> {
+        let progress = Progress::new(self);
+        let end = Instant::now() + self.limit;
+        let mut current = None;
+        let mut case_end = Instant::now() + CASE_TIME;
+        loop {
+            let line = running
+                .next_line(case_end.min(end))
+                .with_context(|| match &current {
+                    Some(case) => format!("case {case} hangs"),
+                    None => "no case was started".to_owned(),
+                })?;
+            let Some(line) = line else { return Ok(()) };
+            if let Some(case) = case_in(&line.text) {
+                progress.show(&case, current.as_deref());
+                current = Some(case);
+                case_end = Instant::now() + CASE_TIME;
+            }
+        }
+    }
+}
+
+/// A bar on a terminal, a line per chapter elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    title: String,
+}
+
+impl Progress {
+    fn new(run: &Run) -> Self {
+        let bar = ProgressBar::new(run.cases.len() as u64);
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg:9} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(run.title());
+        Self {
+            bar,
+            title: run.title(),
+        }
+    }
+
+    fn show(&self, case: &str, before: Option<&str>) {
+        self.bar.inc(1);
+        self.bar.set_message(case.to_owned());
+        if self.bar.is_hidden() && before.map(cases::chapter) != Some(cases::chapter(case)) {
+            println!("autobahn: {}: group {}", self.title, cases::chapter(case));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A TCP port that nobody listens on at this moment.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr().context("no free port")?.port())
+}
+
+fn wait_until_listening(port: u16) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// The host and port of a `ws://` address.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(options: &Options) -> Vec<(Role, bool)> {
+        runs(options)
+            .iter()
+            .map(|run| (run.role, run.compression))
+            .collect()
+    }
+
+    #[test]
+    fn without_options_both_roles_run_with_and_without_compression() {
+        let expected = [
+            (Role::Server, true),
+            (Role::Server, false),
+            (Role::Client, true),
+            (Role::Client, false),
+        ];
+        assert_eq!(roles(&Options::default()), expected);
+    }
+
+    #[test]
+    fn options_narrow_the_runs() {
+        let options = Options {
+            client: true,
+            compression: Compression::On,
+            ..Options::default()
+        };
+        assert_eq!(roles(&options), [(Role::Client, true)]);
+        let options = Options {
+            url: Some("ws://127.0.0.1:1".to_owned()),
+            ..Options::default()
+        };
+        assert_eq!(roles(&options), [(Role::Server, true), (Role::Server, false)]);
+    }
+
+    #[test]
+    fn authority_is_what_stands_before_the_path() {
+        assert_eq!(authority("ws://127.0.0.1:9001/echo"), "127.0.0.1:9001");
+    }
+}

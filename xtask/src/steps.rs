@@ -1,0 +1,204 @@
+//! The steps that `test` and `ci` consist of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Subcommand;
+
+use crate::process::{on_path, run};
+use crate::program::cargo;
+use crate::report::{Outcome, Report};
+use crate::setup::{self, Tool};
+use crate::{autobahn, browser, checkout, fuzz};
+
+/// Time for a step that builds and runs tests on two slow cores.
+const CARGO_TIME: Duration = Duration::from_secs(30 * 60);
+
+/// A part of `cargo xtask test` that can be run alone.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum Step {
+    /// Unit and integration tests of every crate
+    Unit,
+    /// Examples in the documentation
+    Doc,
+    /// Unit tests of the web pages
+    Web,
+    /// The programs in examples/, built and run
+    Examples,
+    /// Peers users have: Node and Python packages, tokio-tungstenite, in both directions
+    Interop,
+    /// Conformance: the Autobahn test suite, server and client
+    Autobahn(autobahn::Options),
+    /// The console page in headless Chromium, over ws and wss
+    Browser,
+    /// A short run of each fuzz target
+    Fuzz(fuzz::Options),
+}
+
+impl Step {
+    /// Every step, in the order in which they run.
+    fn all() -> Vec<Self> {
+        vec![
+            Self::Unit,
+            Self::Doc,
+            Self::Web,
+            Self::Examples,
+            Self::Interop,
+            Self::Browser,
+            Self::Fuzz(fuzz::Options::default()),
+            Self::Autobahn(autobahn::Options::default()),
+        ]
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Doc => "doc",
+            Self::Web => "web",
+            Self::Examples => "examples",
+            Self::Interop => "interop",
+            Self::Autobahn(_) => "autobahn",
+            Self::Browser => "browser",
+            Self::Fuzz(_) => "fuzz",
+        }
+    }
+
+    fn tools(&self) -> &'static [Tool] {
+        match self {
+            Self::Unit | Self::Doc | Self::Examples => &[],
+            Self::Web => &[Tool::Node],
+            Self::Interop => &[Tool::NodePackages, Tool::PythonPackages],
+            Self::Autobahn(_) => &[Tool::Autobahn],
+            Self::Browser => &[Tool::Chromium, Tool::NodePackages],
+            Self::Fuzz(_) => &[Tool::CxxCompiler],
+        }
+    }
+
+    fn run(&self) -> Result<()> {
+        match self {
+            Self::Unit => run_cargo(&[
+                "test",
+                "--workspace",
+                "--all-features",
+                "--lib",
+                "--bins",
+                "--tests",
+            ]),
+            Self::Doc => run_cargo(&["test", "--workspace", "--all-features", "--doc"]),
+            Self::Web => web(),
+            Self::Examples => run_cargo(&["test", "--package", "sockeye-examples", "--all-targets"]),
+            Self::Interop => run_cargo(&["test", "--package", "sockeye-tests", "--test", "interop"]),
+            Self::Autobahn(options) => autobahn::test(options),
+            Self::Browser => browser::test(),
+            Self::Fuzz(options) => fuzz::test(options),
+        }
+    }
+}
+
+/// Runs one step, or all of them, after installing what they need.
+pub(crate) fn test(report: &mut Report, step: Option<Step>, fail_fast: bool) {
+    let steps = step.map_or_else(Step::all, |step| vec![step]);
+    let tools: Vec<Tool> = Tool::ALL
+        .into_iter()
+        .filter(|tool| steps.iter().any(|step| step.tools().contains(tool)))
+        .collect();
+    let mut go_on = report.step("setup", || setup::ensure(&tools).map(|()| Outcome::Passed));
+    for step in steps {
+        if fail_fast && !go_on {
+            return;
+        }
+        // What setup could not install fails only the steps that need it.
+        go_on &= report.step(step.name(), || {
+            setup::ensure(step.tools())?;
+            step.run().map(|()| Outcome::Passed)
+        });
+    }
+}
+
+/// A step of `ci` that needs nothing installed.
+type Check = fn() -> Result<Outcome>;
+
+/// Runs everything that must hold before a change is accepted.
+pub(crate) fn ci(report: &mut Report, fail_fast: bool) {
+    let checks: [(&str, Check); 4] = [
+        ("fmt", format),
+        ("clippy", clippy),
+        ("docs", documentation),
+        ("dependencies", dependencies),
+    ];
+    for (name, check) in checks {
+        if !report.step(name, check) && fail_fast {
+            return;
+        }
+    }
+    test(report, None, fail_fast);
+}
+
+fn format() -> Result<Outcome> {
+    run_cargo(&["fmt", "--all", "--check"]).map(|()| Outcome::Passed)
+}
+
+fn clippy() -> Result<Outcome> {
+    run_cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ])
+    .map(|()| Outcome::Passed)
+}
+
+fn documentation() -> Result<Outcome> {
+    let mut command = cargo();
+    command
+        .args(["doc", "--workspace", "--all-features", "--no-deps", "--lib"])
+        .env("RUSTDOCFLAGS", "-Dwarnings");
+    run(&mut command, CARGO_TIME).map(|()| Outcome::Passed)
+}
+
+/// Licences, sources and known vulnerabilities of the dependencies, by whichever tools are installed.
+fn dependencies() -> Result<Outcome> {
+    let mut checked = false;
+    if on_path("cargo-deny") {
+        run_cargo(&["deny", "check"])?;
+        checked = true;
+    }
+    if on_path("cargo-audit") {
+        run_cargo(&["audit"])?;
+        checked = true;
+    }
+    let outcome = Outcome::Skipped("neither cargo-deny nor cargo-audit is installed".to_owned());
+    Ok(if checked { Outcome::Passed } else { outcome })
+}
+
+fn web() -> Result<()> {
+    let folder = checkout::root().join("web/tests");
+    let mut files = Vec::new();
+    test_scripts(&folder, &mut files)?;
+    ensure!(!files.is_empty(), "no test scripts in {}", folder.display());
+    files.sort();
+    run(setup::node_program()?.arg("--test").args(files), CARGO_TIME)
+}
+
+/// Collects `*.test.js` and `*.test.mjs` files; which names Node.js looks for by itself differs by version.
+fn test_scripts(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.to_string_lossy();
+        if path.is_dir() {
+            test_scripts(&path, files)?;
+        } else if name.ends_with(".test.js") || name.ends_with(".test.mjs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn run_cargo(arguments: &[&str]) -> Result<()> {
+    run(cargo().args(arguments), CARGO_TIME)
+}
