@@ -1,0 +1,158 @@
+//! What one side sends.
+
+use std::sync::Arc;
+
+use zlib_rs::{DeflateFlush, Status};
+
+use super::pool::{Encoder, Settings};
+use super::{Deflate, DeflateError, Parameters, Pool, TRAILER};
+use crate::Role;
+
+/// Compresses the messages that one side of a connection sends (RFC 7692 §7.2.1).
+///
+/// Without context takeover it holds no memory between messages. With it, it takes a compressor from the
+/// pool at the first message and keeps it until it is dropped.
+#[derive(Debug)]
+pub struct Compressor {
+    pool: Arc<Pool>,
+    settings: Settings,
+    keeps_context: bool,
+    threshold: usize,
+    encoder: Option<Encoder>,
+    failed: bool,
+}
+
+impl Compressor {
+    /// The compressor of the side that plays `role`.
+    pub fn new(role: Role, parameters: Parameters, options: &Deflate, pool: Arc<Pool>) -> Self {
+        let settings = Settings {
+            window_bits: parameters.window_bits(role),
+            level: options.level,
+            mem_level: options.mem_level,
+        };
+        Self {
+            pool,
+            settings,
+            keeps_context: parameters.keeps_context(role),
+            threshold: options.threshold,
+            encoder: None,
+            failed: false,
+        }
+    }
+
+    /// Whether a message of `length` bytes reaches [`Deflate::threshold`]. A smaller one is better sent
+    /// uncompressed, which RFC 7692 §6 always allows.
+    pub const fn is_worthwhile(&self, length: usize) -> bool {
+        length >= self.threshold
+    }
+
+    /// Compresses a message, or the next fragment of one, and appends it to `out`.
+    ///
+    /// `fin` says that the message ends here. Each fragment can be decompressed up to its end when it
+    /// arrives. The first frame of the message must have RSV1 set, and what was appended must be sent: with
+    /// context takeover, later messages refer to it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use sockeye_proto::Role;
+    /// use sockeye_proto::deflate::{Compressor, Deflate, Pool};
+    ///
+    /// let options = Deflate::default();
+    /// let (parameters, _) = options.accept(&options.offer()).unwrap();
+    /// let mut compressor = Compressor::new(Role::Server, parameters, &options, Arc::new(Pool::default()));
+    /// let mut out = Vec::new();
+    /// compressor.compress(b"Hello", true, &mut out)?;
+    /// assert_eq!(out, [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]); // RFC 7692 §7.2.3.1
+    /// # Ok::<(), sockeye_proto::deflate::DeflateError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`DeflateError::Internal`] if the compression library fails; `out` is then as it was, and every
+    /// later call fails as well.
+    pub fn compress(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
+        if self.failed {
+            return Err(DeflateError::Internal);
+        }
+        let start = out.len();
+        if let Err(error) = self.append(input, fin, out) {
+            out.truncate(start);
+            self.encoder = None;
+            self.failed = true;
+            return Err(error);
+        }
+        if fin && !self.keeps_context {
+            self.release();
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
+        if input.is_empty() {
+            // Every call leaves the stream at the border of a block and of a byte. All that is missing is
+            // the header of the empty stored block whose body the receiver appends (RFC 7692 §7.2.3.6).
+            if fin {
+                out.push(0x00);
+            }
+            return Ok(());
+        }
+        let encoder = self
+            .encoder
+            .get_or_insert_with(|| self.pool.take_encoder(self.settings));
+        encoder.append(input, out)?;
+        if fin {
+            if !out.ends_with(&TRAILER) {
+                return Err(DeflateError::Internal);
+            }
+            out.truncate(out.len() - TRAILER.len());
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        if let Some(encoder) = self.encoder.take() {
+            self.pool.put_encoder(encoder);
+        }
+    }
+}
+
+impl Drop for Compressor {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Encoder {
+    /// The room for output of one step. Less than the lower bound would make the library repeat its flush
+    /// marker (zlib.h, "deflate").
+    const ROOM: std::ops::RangeInclusive<usize> = 64..=32 * 1024;
+
+    /// Appends `input` in compressed form, flushed, [`TRAILER`] included.
+    fn append(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), DeflateError> {
+        let room = (input.len() + input.len() / 512).clamp(*Self::ROOM.start(), *Self::ROOM.end());
+        loop {
+            let start = out.len();
+            out.resize(start + room, 0);
+            let (total_in, total_out) = (self.stream.total_in(), self.stream.total_out());
+            let status = self
+                .stream
+                .compress(input, &mut out[start..], DeflateFlush::SyncFlush);
+            let consumed = (self.stream.total_in() - total_in) as usize;
+            let produced = (self.stream.total_out() - total_out) as usize;
+            out.truncate(start + produced);
+            input = &input[consumed..];
+            match status {
+                Ok(Status::Ok | Status::BufError) => {}
+                Ok(Status::StreamEnd) | Err(_) => return Err(DeflateError::Internal),
+            }
+            if produced < room {
+                // Room left means that the library has nothing more to say.
+                return if input.is_empty() {
+                    Ok(())
+                } else {
+                    Err(DeflateError::Internal)
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Working memory for compression, shared by connections.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use zlib_rs::{DeflateConfig, Inflate};
+
+use super::{Level, MemLevel, WindowBits};
+
+/// A store of idle compressors and decompressors that connections share.
+///
+/// A compressor weighs some hundred KiB, so connections borrow one for the time of a message. A pool keeps
+/// a bounded number of them for reuse; it never refuses one, it makes one when none is idle. It is meant to
+/// be shared as `Arc<Pool>`, by the connections of a worker or of the whole program.
+///
+/// ```
+/// use sockeye_proto::deflate::Pool;
+///
+/// let pool = Pool::new(4);
+/// assert_eq!(pool.stats().idle_compressors, 0);
+/// ```
+pub struct Pool {
+    max_idle: usize,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// The most recently used one last, because its memory is warm.
+    encoders: Vec<Encoder>,
+    decoders: Vec<Decoder>,
+    stats: PoolStats,
+}
+
+/// What a [`Pool`] holds and has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Compressors that wait for reuse.
+    pub idle_compressors: usize,
+    /// Decompressors that wait for reuse.
+    pub idle_decompressors: usize,
+    /// Compressors made so far.
+    pub created_compressors: u64,
+    /// Decompressors made so far.
+    pub created_decompressors: u64,
+    /// How often an idle compressor was taken.
+    pub reused_compressors: u64,
+    /// How often an idle decompressor was taken.
+    pub reused_decompressors: u64,
+}
+
+impl Pool {
+    /// A pool that keeps at most `max_idle` compressors and as many decompressors for reuse.
+    ///
+    /// Of compressors, more than one per thread is only of use to messages that are sent in fragments over
+    /// some time, and where connections negotiate different windows. The default is 16.
+    pub fn new(max_idle: usize) -> Self {
+        Self {
+            max_idle,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// What the pool holds and has done.
+    pub fn stats(&self) -> PoolStats {
+        self.with_idle(|idle| PoolStats {
+            idle_compressors: idle.encoders.len(),
+            idle_decompressors: idle.decoders.len(),
+            ..idle.stats
+        })
+    }
+
+    /// A compressor at the start of a stream.
+    pub(super) fn take_encoder(&self, settings: Settings) -> Encoder {
+        let reused = self.with_idle(|idle| {
+            let position = idle
+                .encoders
+                .iter()
+                .rposition(|encoder| encoder.settings == settings);
+            let counter = match position {
+                Some(_) => &mut idle.stats.reused_compressors,
+                None => &mut idle.stats.created_compressors,
+            };
+            *counter += 1;
+            position.map(|position| idle.encoders.remove(position))
+        });
+        match reused {
+            Some(mut encoder) => {
+                encoder.stream.reset();
+                encoder
+            }
+            None => Encoder::new(settings),
+        }
+    }
+
+    pub(super) fn put_encoder(&self, encoder: Encoder) {
+        // What does not fit is freed after the lock was released.
+        drop(self.with_idle(|idle| put(&mut idle.encoders, encoder, self.max_idle)));
+    }
+
+    /// A decompressor at the start of a stream.
+    pub(super) fn take_decoder(&self) -> Decoder {
+        let reused = self.with_idle(|idle| {
+            let decoder = idle.decoders.pop();
+            let counter = match decoder {
+                Some(_) => &mut idle.stats.reused_decompressors,
+                None => &mut idle.stats.created_decompressors,
+            };
+            *counter += 1;
+            decoder
+        });
+        match reused {
+            Some(mut decoder) => {
+                decoder.stream.reset(false);
+                decoder
+            }
+            None => Decoder {
+                stream: Inflate::new(false, WindowBits::MAX.get()),
+                buffer: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn put_decoder(&self, decoder: Decoder) {
+        drop(self.with_idle(|idle| put(&mut idle.decoders, decoder, self.max_idle)));
+    }
+
+    fn with_idle<R>(&self, action: impl FnOnce(&mut Idle) -> R) -> R {
+        // Each action leaves the store whole, so a panic elsewhere does not spoil it.
+        action(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Stores `item`, and returns what has to go for it: what was unused for longest, or the item itself.
+fn put<T>(idle: &mut Vec<T>, item: T, max_idle: usize) -> Option<T> {
+    if max_idle == 0 {
+        return Some(item);
+    }
+    let evicted = (idle.len() >= max_idle).then(|| idle.remove(0));
+    idle.push(item);
+    evicted
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new(16)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("max_idle", &self.max_idle)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// What makes one compressor different from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) window_bits: WindowBits,
+    pub(super) level: Level,
+    pub(super) mem_level: MemLevel,
+}
+
+/// The compression library's state for one stream.
+pub(super) struct Encoder {
+    pub(super) stream: zlib_rs::Deflate,
+    settings: Settings,
+}
+
+impl Encoder {
+    fn new(settings: Settings) -> Self {
+        // zlib cannot be asked for a raw stream with an 8-bit window. Its 9-bit one serves: it keeps
+        // MIN_LOOKAHEAD = 262 bytes clear of the window's end, so that it refers back at most
+        // 512 - 262 = 250 bytes, less than the 256 allowed. The tests hold it to that.
+        let bits = settings.window_bits.get().max(9);
+        let config = DeflateConfig {
+            level: settings.level.get().into(),
+            // Negative: a raw stream, without zlib's header.
+            window_bits: -i32::from(bits),
+            mem_level: settings.mem_level.get().into(),
+            ..DeflateConfig::default()
+        };
+        Self {
+            stream: zlib_rs::Deflate::new_with_config(config),
+            settings,
+        }
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The decompression library's state for one stream. It has room for the largest window, so one kind
+/// serves all connections.
+pub(super) struct Decoder {
+    pub(super) stream: Inflate,
+    /// Room for the history of one message.
+    pub(super) buffer: Vec<u8>,
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").finish_non_exhaustive()
+    }
+}
