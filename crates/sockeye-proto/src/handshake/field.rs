@@ -56,6 +56,15 @@ impl Field {
         }
     }
 
+    /// What a message has to have of this field, for people.
+    pub(super) const fn wanted(self) -> &'static str {
+        match self {
+            Self::Upgrade => "Upgrade: websocket",
+            Self::Connection => "Connection: Upgrade",
+            other => other.as_str(),
+        }
+    }
+
     /// The name as a key of a header map.
     pub(super) const fn name(self) -> HeaderName {
         match self {

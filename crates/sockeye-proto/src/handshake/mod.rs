@@ -43,3 +43,6 @@ pub use field::{Field, HeaderError};
 pub use head::{HeadError, HeadLimits};
 pub use key::{Key, accept_key};
 pub use negotiated::Negotiated;
+
+#[cfg(test)]
+mod tests;

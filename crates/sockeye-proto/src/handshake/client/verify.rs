@@ -111,7 +111,7 @@ pub enum ResponseError {
     #[error("the response is not HTTP/1.1")]
     HttpVersion,
     /// A field that must be there is not, or lacks the element that matters.
-    #[error("the response has no {0} header field as it must")]
+    #[error("the response has no {} header field", .0.wanted())]
     Missing(Field),
     /// A field that may be there once is there more often.
     #[error("the response has more than one {0} header field")]

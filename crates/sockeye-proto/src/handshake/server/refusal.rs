@@ -35,8 +35,9 @@ pub enum Refusal {
     /// smuggled past proxies. Status 400.
     #[error("a WebSocket handshake has no content")]
     Content,
-    /// A field that must be there is not. For `Upgrade` the status is 426, for others 400.
-    #[error("the request has no {0} header field")]
+    /// A field that must be there is not, or lacks the element that matters. For `Upgrade` the status is 426, for
+    /// others 400.
+    #[error("the request has no {} header field", .0.wanted())]
     Missing(Field),
     /// A field that may be there once is there more often. Status 400.
     #[error("the request has more than one {0} header field")]

@@ -128,8 +128,7 @@ fn other_request_targets_are_refused() {
         "ws://example.org:x/",
     ] {
         let mut request = request();
-        let Ok(uri) = target.parse() else { continue };
-        *request.uri_mut() = uri;
+        *request.uri_mut() = target.parse().unwrap();
         assert_eq!(Upgrade::from_request(&request), Err(Refusal::Target), "{target}");
     }
 }
