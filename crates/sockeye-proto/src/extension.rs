@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use crate::handshake::tokens::{is_token, is_token_byte};
+
 /// How many extensions [`parse_list`] accepts over all header fields.
 ///
 /// Browsers send one or two. The limit keeps a request from making the server hold thousands of them.
@@ -262,15 +264,10 @@ impl<'a> Cursor<'a> {
 }
 
 fn token(text: &str) -> Result<String, ExtensionError> {
-    if text.is_empty() || !text.bytes().all(is_token_byte) {
+    if !is_token(text.as_bytes()) {
         return Err(ExtensionError::InvalidToken);
     }
     Ok(text.to_owned())
-}
-
-/// `tchar` of RFC 9110 §5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
