@@ -1,0 +1,650 @@
+//! The connection: one state machine for both roles, from the end of the opening handshake to the end of the
+//! transport.
+
+mod rate;
+mod receive;
+mod send;
+mod time;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::close::{CloseCode, CloseFrame};
+use crate::config::Config;
+use crate::deflate::{Compressor, Decompressor};
+use crate::error::{Error, ProtocolError, SendError};
+use crate::frame::Opcode;
+use crate::mask::MaskKeys;
+use crate::message::{Compress, Message, MessageKind};
+use crate::role::Role;
+use crate::utf8;
+
+pub use receive::Workspace;
+use receive::{ChunkPlace, Lent, Place, Receiver, Rules};
+use send::Sender;
+use time::Timers;
+
+/// The state of one WebSocket connection, without the connection itself.
+///
+/// The caller owns the transport, the clock and every buffer. Its methods are of four kinds, called in this order
+/// in each turn of the caller's loop:
+///
+/// - **Inputs**: [`receive`](Self::receive) with bytes that arrived, until they are used up;
+///   [`handle_eof`](Self::handle_eof) when the transport ended; [`handle_flushed`](Self::handle_flushed) when all
+///   output so far was handed to the transport; [`handle_timeout`](Self::handle_timeout) when the deadline passed.
+/// - **Commands** of the application: [`send`](Self::send), [`send_fragment`](Self::send_fragment),
+///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close), [`fail`](Self::fail). They append frames
+///   to the caller's output buffer. Events do not borrow the connection, so a command may use what an event lent.
+/// - **Outputs**: [`poll_output`](Self::poll_output) appends the control frames that the protocol owes by itself:
+///   Pongs, the answer to a Close, keepalive Pings. Call it when the transport can take output: what is owed
+///   meanwhile does not pile up, since only the newest Ping is answered (RFC 6455 §5.5.3).
+///   [`poll_timeout`](Self::poll_timeout) gives the next deadline, [`shutdown`](Self::shutdown) what to do with
+///   the transport.
+/// - **Getters**, at any time.
+///
+/// Bytes that a server sent in the same packet as its handshake response, or a client behind its request, are
+/// given to [`receive`](Self::receive) first.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Instant;
+/// use sockeye_proto::{Config, Connection, Event, Message, Workspace};
+///
+/// let now = Instant::now();
+/// let mut server = Connection::server(Arc::new(Config::server()), None, now);
+/// let mut workspace = Workspace::new();
+/// let mut out = Vec::new();
+///
+/// // "Hello", masked, as RFC 6455 §5.7 has it.
+/// let mut input = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+/// let received = server.receive(&mut input, &mut workspace, now)?;
+/// assert_eq!(received.consumed, 11);
+/// if let Some(Event::Message(message)) = received.event {
+///     assert_eq!(message, Message::Text("Hello"));
+///     server.send(message, &mut out)?;
+/// }
+/// assert_eq!(out, b"\x81\x05Hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    state: State,
+    receiver: Receiver,
+    sender: Sender,
+    timers: Timers,
+    /// The payload of the newest Ping that was not answered yet.
+    owed_pong: Option<Box<[u8]>>,
+    /// The Close frame that answers the peer's, or tells it of a failure.
+    owed_close: Option<CloseBody>,
+    /// The payload of the newest Ping that went out: the peer may answer this one only.
+    newest_ping: Box<[u8]>,
+    /// How many keepalive Pings were sent: their payload.
+    keepalives: u64,
+    received_close: bool,
+    sent_close: bool,
+    /// The transport is gone, or must go without another word.
+    lost: bool,
+}
+
+/// The body of a Close frame that outlives the buffers it was read from.
+type CloseBody = Option<(CloseCode, Box<str>)>;
+
+/// How far a connection is on its way from open to closed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum State {
+    /// Messages flow both ways.
+    Open,
+    /// The closing handshake has begun, from either side, and is not complete.
+    Closing,
+    /// No frame will be received or sent any more.
+    Closed,
+}
+
+/// What to do with the transport.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Shutdown {
+    /// Keep it open.
+    NotYet,
+    /// Read on, and drop what is read, until the peer ends the transport or the deadline passes.
+    ///
+    /// A client waits here: RFC 6455 §7.1.1 has the server close TCP first, so that TIME_WAIT stays with it.
+    AwaitPeer,
+    /// Flush the output, end the sending direction, then as [`AwaitPeer`](Self::AwaitPeer).
+    ///
+    /// Dropping a TCP socket with unread input resets it, and the peer may never see our Close frame.
+    AfterFlush,
+    /// Drop it now.
+    Now,
+}
+
+/// What [`Connection::receive`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received<'a> {
+    /// How many bytes of the input were used up. Pass the rest again.
+    pub consumed: usize,
+    /// What they amounted to, `None` if more bytes are needed.
+    pub event: Option<Event<'a>>,
+}
+
+/// Something that the peer sent, lent from the input or the workspace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event<'a> {
+    /// A whole message ([`Delivery::Messages`](crate::Delivery::Messages)).
+    Message(Message<'a>),
+    /// A piece of a message ([`Delivery::Chunks`](crate::Delivery::Chunks)).
+    Chunk(Chunk<'a>),
+    /// A Ping. Its Pong is owed already: [`Connection::poll_output`] writes it.
+    Ping(&'a [u8]),
+    /// A Pong, asked for or not.
+    Pong(&'a [u8]),
+    /// The peer's Close frame. If it is the first one, the answer is owed already.
+    Close(Option<CloseFrame<'a>>),
+}
+
+/// A piece of a message, as large as what arrived at once; may be empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunk<'a> {
+    /// The kind of the message.
+    pub kind: MessageKind,
+    /// The bytes, unmasked and inflated. Text is valid UTF-8 so far, and may be cut inside a code point.
+    pub payload: &'a [u8],
+    /// Whether this is the first piece of its message.
+    pub starts_message: bool,
+    /// Whether the frame that carried it ends here.
+    pub ends_frame: bool,
+    /// Whether the message ends here.
+    pub ends_message: bool,
+}
+
+impl Connection {
+    /// A server's end, after the opening handshake. `deflate` is what was negotiated of permessage-deflate.
+    #[must_use]
+    pub fn server(config: Arc<Config>, deflate: Option<(Compressor, Decompressor)>, now: Instant) -> Self {
+        Self::new(config, None, deflate, now)
+    }
+
+    /// A client's end, after the opening handshake; it masks what it sends with `keys`.
+    #[must_use]
+    pub fn client(
+        config: Arc<Config>,
+        keys: Box<dyn MaskKeys>,
+        deflate: Option<(Compressor, Decompressor)>,
+        now: Instant,
+    ) -> Self {
+        Self::new(config, Some(keys), deflate, now)
+    }
+
+    fn new(
+        config: Arc<Config>,
+        keys: Option<Box<dyn MaskKeys>>,
+        deflate: Option<(Compressor, Decompressor)>,
+        now: Instant,
+    ) -> Self {
+        let (compressor, decompressor) = deflate.unzip();
+        Self {
+            config,
+            state: State::Open,
+            receiver: Receiver::new(decompressor, now),
+            sender: Sender::new(keys, compressor),
+            timers: Timers::new(now),
+            owed_pong: None,
+            owed_close: None,
+            newest_ping: Box::default(),
+            keepalives: 0,
+            received_close: false,
+            sent_close: false,
+            lost: false,
+        }
+    }
+
+    // Getters
+
+    /// How far the connection is.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        if self.sender.is_client() {
+            Role::Client
+        } else {
+            Role::Server
+        }
+    }
+
+    /// The limits and timeouts.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether a Close frame was both sent and received: what the browser API calls a clean close, once the
+    /// transport has ended too.
+    #[must_use]
+    pub const fn is_close_complete(&self) -> bool {
+        self.received_close && self.sent_close
+    }
+
+    // Inputs
+
+    /// Reads the next event from the front of `input`; call it again with the rest while there is any.
+    ///
+    /// Payloads are unmasked in place. After a Close frame or an error the rest of the input is dropped
+    /// (RFC 6455 §1.4, §7.1.7).
+    ///
+    /// # Errors
+    ///
+    /// The connection failed: the peer broke the protocol or reached a limit. The Close frame that says so is owed
+    /// ([`poll_output`](Self::poll_output)), and events that came before the fault have been handed out.
+    pub fn receive<'a>(
+        &mut self,
+        input: &'a mut [u8],
+        workspace: &'a mut Workspace,
+        now: Instant,
+    ) -> Result<Received<'a>, Error> {
+        if self.received_close || self.state == State::Closed {
+            return Ok(Received {
+                consumed: input.len(),
+                event: None,
+            });
+        }
+        if !input.is_empty() {
+            self.timers.received(now);
+        }
+        let expects_mask = !self.sender.is_client();
+        let rules = Rules {
+            config: &self.config,
+            expects_mask,
+            now,
+        };
+        let (consumed, lent) = match self.receiver.advance(input, workspace, rules) {
+            Ok(advanced) => advanced,
+            Err(error) => return Err(self.failed(error, now)),
+        };
+        let completed = matches!(
+            lent,
+            Some(
+                Lent::Message { .. }
+                    | Lent::Chunk {
+                        ends_message: true,
+                        ..
+                    }
+            )
+        );
+        if self.state == State::Open {
+            self.timers.progress(self.receiver.is_midway(), completed, now);
+        }
+        let event = match lent {
+            None => None,
+            Some(Lent::Message {
+                kind: MessageKind::Binary,
+                place,
+            }) => Some(Event::Message(Message::Binary(lend(
+                place,
+                input,
+                &workspace.binary,
+            )))),
+            Some(Lent::Message {
+                kind: MessageKind::Text,
+                place: Place::Workspace,
+            }) => Some(Event::Message(Message::Text(&workspace.text))),
+            Some(Lent::Message {
+                kind: MessageKind::Text,
+                place: Place::Input(range),
+            }) => match utf8::validate(&input[range]) {
+                Ok(text) => Some(Event::Message(Message::Text(text))),
+                Err(_) => return Err(self.failed(ProtocolError::Utf8Invalid.into(), now)),
+            },
+            Some(Lent::Chunk {
+                kind,
+                place,
+                starts_message,
+                ends_frame,
+                ends_message,
+            }) => {
+                let payload = match place {
+                    ChunkPlace::Input(range) => &input[range],
+                    ChunkPlace::Inflated(len) => &workspace.inflated[..len],
+                };
+                Some(Event::Chunk(Chunk {
+                    kind,
+                    payload,
+                    starts_message,
+                    ends_frame,
+                    ends_message,
+                }))
+            }
+            Some(Lent::Control { opcode, place }) => {
+                let payload = lend(place, input, &workspace.control);
+                match self.control(opcode, payload, now) {
+                    Ok(event) => Some(event),
+                    Err(error) => return Err(self.failed(error, now)),
+                }
+            }
+        };
+        Ok(Received { consumed, event })
+    }
+
+    /// Acts on the deadline of [`poll_timeout`](Self::poll_timeout). Harmless when called early.
+    ///
+    /// # Errors
+    ///
+    /// A timeout ended the connection.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        if self.lost {
+            return Ok(());
+        }
+        match self.timers.expire(&self.config, now) {
+            Ok(()) => Ok(()),
+            // All frames were exchanged, or the failure was reported: only the transport did not end in time.
+            Err(_) if self.state == State::Closed => {
+                self.lose();
+                Ok(())
+            }
+            Err(timeout) => Err(self.failed(timeout.into(), now)),
+        }
+    }
+
+    /// Notes that the caller stopped reading, because the application is behind: until
+    /// [`handle_resumed`](Self::handle_resumed) the peer's silence is no fault of its own, and the clocks of
+    /// keepalive, idle and message timeouts stand still.
+    pub fn handle_paused(&mut self) {
+        self.timers.pause();
+    }
+
+    /// Notes that the caller reads again: the clocks that stood still start anew.
+    pub fn handle_resumed(&mut self, now: Instant) {
+        self.timers.resume(now);
+    }
+
+    /// Notes that all output so far was handed to the transport: the clock of an outstanding Ping starts.
+    pub fn handle_flushed(&mut self, now: Instant) {
+        self.timers.flushed(now);
+    }
+
+    /// Notes that the transport ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConnectionLost`] if the closing handshake was not complete.
+    pub fn handle_eof(&mut self) -> Result<(), Error> {
+        let ended = self.state == State::Closed;
+        self.lose();
+        if ended { Ok(()) } else { Err(Error::ConnectionLost) }
+    }
+
+    // Commands
+
+    /// Appends a whole message to `out`, compressed if that was negotiated and the message is long enough.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing, or a fragmented message is being sent.
+    pub fn send(&mut self, message: Message<'_>, out: &mut Vec<u8>) -> Result<(), SendError> {
+        self.send_with(message, Compress::Auto, out)
+    }
+
+    /// As [`send`](Self::send), with the choice whether to compress.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_with(
+        &mut self,
+        message: Message<'_>,
+        compress: Compress,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        self.check_open()?;
+        self.sender.message(message, compress, out)
+    }
+
+    /// Appends one fragment of a message to `out`; `fin` marks the last one (RFC 6455 §5.4).
+    ///
+    /// The first fragment decides the kind of the message and whether it is compressed; later ones only carry it
+    /// on. A text fragment is a `&str`, so a code point is never cut.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing, or the fragment is of another kind than its message.
+    pub fn send_fragment(
+        &mut self,
+        fragment: Message<'_>,
+        fin: bool,
+        compress: Compress,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        self.check_open()?;
+        self.sender.fragment(fragment, fin, compress, out)
+    }
+
+    /// Appends a Ping to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing, or `payload` is longer than 125 bytes.
+    pub fn ping(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SendError> {
+        self.check_open()?;
+        self.sender.control(Opcode::Ping, payload, out)?;
+        if self.timers.is_ping_outstanding() {
+            self.newest_ping = payload.into();
+        }
+        Ok(())
+    }
+
+    /// Appends an unsolicited Pong to `out`: a sign of life that asks for no answer (RFC 6455 §5.5.3).
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing, or `payload` is longer than 125 bytes.
+    pub fn pong(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SendError> {
+        self.check_open()?;
+        self.sender.control(Opcode::Pong, payload, out)
+    }
+
+    /// Starts the closing handshake: appends a Close frame to `out`, behind everything sent before.
+    ///
+    /// Messages that the peer sent before it saw our Close frame are still handed out. Does nothing if the
+    /// connection is closing already.
+    pub fn close(&mut self, frame: Option<CloseFrame<'_>>, now: Instant, out: &mut Vec<u8>) {
+        if self.state != State::Open {
+            return;
+        }
+        self.write_owed_pong(out);
+        self.write_close(frame.map(|frame| (frame.code(), frame.reason())), out);
+        self.state = State::Closing;
+        self.sender.discard();
+        self.timers.closing(now);
+    }
+
+    /// Fails the connection for a reason of the application's: no more input is read, and the Close frame is owed.
+    ///
+    /// Unlike [`close`](Self::close) this does not wait for the peer's Close. Does nothing if the connection is
+    /// closed already.
+    pub fn fail(&mut self, frame: CloseFrame<'_>, now: Instant) {
+        if self.state != State::Closed {
+            self.end(Some(frame), now);
+        }
+    }
+
+    // Outputs
+
+    /// Appends the control frames that are owed to `out`; gives whether there were any.
+    ///
+    /// Call it when the transport can take output, not while earlier output waits.
+    pub fn poll_output(&mut self, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        if self.state == State::Open {
+            self.write_owed_pong(out);
+            if self.timers.take_owed_ping() {
+                self.keepalives += 1;
+                let payload = self.keepalives.to_be_bytes();
+                // Eight bytes always fit into a control frame.
+                let _ = self.sender.control(Opcode::Ping, &payload, out);
+                self.newest_ping = payload.into();
+            }
+        } else if let Some(body) = self.owed_close.take() {
+            if self.received_close {
+                self.write_owed_pong(out);
+                self.state = State::Closed;
+            }
+            self.write_close(body.as_ref().map(|(code, reason)| (*code, &**reason)), out);
+        }
+        out.len() > before
+    }
+
+    /// Whether [`poll_output`](Self::poll_output) has something to append.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        match self.state {
+            State::Open => self.owed_pong.is_some() || self.timers.is_ping_owed(),
+            _ => self.owed_close.is_some(),
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), `None` if nothing is timed.
+    ///
+    /// Traffic moves most deadlines back, so a caller may keep an earlier timer and arm it anew when it fires.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.lost {
+            return None;
+        }
+        self.timers.next(&self.config)
+    }
+
+    /// What to do with the transport.
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        if self.lost {
+            return Shutdown::Now;
+        }
+        if self.state != State::Closed {
+            return Shutdown::NotYet;
+        }
+        let graceful_client = self.sender.is_client() && self.is_close_complete();
+        if graceful_client {
+            Shutdown::AwaitPeer
+        } else {
+            Shutdown::AfterFlush
+        }
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        if self.state == State::Open {
+            Ok(())
+        } else {
+            Err(SendError::Closed)
+        }
+    }
+
+    fn control<'a>(&mut self, opcode: Opcode, payload: &'a [u8], now: Instant) -> Result<Event<'a>, Error> {
+        match opcode {
+            Opcode::Ping => {
+                self.owed_pong = Some(payload.into());
+                Ok(Event::Ping(payload))
+            }
+            Opcode::Pong => {
+                if self.timers.is_ping_outstanding() && *payload == *self.newest_ping {
+                    self.timers.pong_received();
+                }
+                Ok(Event::Pong(payload))
+            }
+            _ => self.peer_closed(payload, now),
+        }
+    }
+
+    fn peer_closed<'a>(&mut self, payload: &'a [u8], now: Instant) -> Result<Event<'a>, Error> {
+        let frame = parse_close(payload)?;
+        self.received_close = true;
+        self.receiver.discard();
+        self.sender.discard();
+        self.timers.closing(now);
+        if self.sent_close {
+            self.state = State::Closed;
+        } else {
+            // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos the status
+            // code it received."
+            self.state = State::Closing;
+            self.owed_close = Some(frame.map(|frame| (frame.code(), frame.reason().into())));
+        }
+        Ok(Event::Close(frame))
+    }
+
+    fn failed(&mut self, error: Error, now: Instant) -> Error {
+        let reason = error.to_string();
+        let frame = error
+            .close_code()
+            .map(|code| CloseFrame::truncated(code, &reason));
+        match frame {
+            None => self.lose(),
+            frame => self.end(frame, now),
+        }
+        error
+    }
+
+    /// Stops reading and sending; a Close frame is owed unless one was sent.
+    fn end(&mut self, frame: Option<CloseFrame<'_>>, now: Instant) {
+        self.state = State::Closed;
+        self.receiver.discard();
+        self.sender.discard();
+        self.timers.closing(now);
+        self.owed_pong = None;
+        if !self.sent_close {
+            self.owed_close = Some(frame.map(|frame| (frame.code(), frame.reason().into())));
+        }
+    }
+
+    /// Ends without a word: the transport is gone, or the peer had its chance.
+    fn lose(&mut self) {
+        self.state = State::Closed;
+        self.receiver.discard();
+        self.sender.discard();
+        self.owed_pong = None;
+        self.owed_close = None;
+        self.lost = true;
+    }
+
+    fn write_owed_pong(&mut self, out: &mut Vec<u8>) {
+        if let Some(payload) = self.owed_pong.take() {
+            // It came in a control frame, so it fits into one.
+            let _ = self.sender.control(Opcode::Pong, &payload, out);
+        }
+    }
+
+    fn write_close(&mut self, body: Option<(CloseCode, &str)>, out: &mut Vec<u8>) {
+        let mut payload = Vec::new();
+        if let Some((code, reason)) = body {
+            payload.extend_from_slice(&code.get().to_be_bytes());
+            payload.extend_from_slice(reason.as_bytes());
+        }
+        // `CloseFrame` holds at most 123 bytes of reason.
+        let _ = self.sender.control(Opcode::Close, &payload, out);
+        self.sent_close = true;
+    }
+}
+
+fn lend<'a>(place: Place, input: &'a [u8], workspace: &'a [u8]) -> &'a [u8] {
+    match place {
+        Place::Input(range) => &input[range],
+        Place::Workspace => workspace,
+    }
+}
+
+/// RFC 6455 §5.5.1: the body of a Close frame is empty, or a code and UTF-8 text.
+fn parse_close(payload: &[u8]) -> Result<Option<CloseFrame<'_>>, Error> {
+    match payload {
+        [] => Ok(None),
+        [_] => Err(ProtocolError::CloseTooShort.into()),
+        [high, low, reason @ ..] => {
+            let code =
+                CloseCode::new(u16::from_be_bytes([*high, *low])).ok_or(ProtocolError::CloseCodeInvalid)?;
+            let reason = utf8::validate(reason).map_err(|_| ProtocolError::Utf8Invalid)?;
+            Ok(Some(CloseFrame::truncated(code, reason)))
+        }
+    }
+}
