@@ -1,0 +1,132 @@
+//! Counters and histograms, through the `metrics` facade.
+//!
+//! A program that installs a recorder before it makes a server or a client sees them; others pay an atomic no-op.
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use sockeye_proto::{Chunk, Error, Limit, MessageKind, ProtocolError, Timeout};
+
+/// The metrics of sessions, registered once and shared by all of a server or a client.
+#[derive(Debug)]
+pub(crate) struct SessionMetrics {
+    received: Kinds,
+    sent: Kinds,
+    open: Gauge,
+}
+
+/// Messages and bytes of one direction, by kind.
+struct Kinds {
+    text: (Counter, Counter),
+    binary: (Counter, Counter),
+}
+
+impl std::fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kinds").finish_non_exhaustive()
+    }
+}
+
+impl Kinds {
+    fn new(direction: &'static str) -> Self {
+        let pair = |kind: &'static str| {
+            (
+                counter!("sockeye_messages_total", "direction" => direction, "kind" => kind),
+                counter!("sockeye_message_bytes_total", "direction" => direction, "kind" => kind),
+            )
+        };
+        Self {
+            text: pair("text"),
+            binary: pair("binary"),
+        }
+    }
+
+    fn of(&self, kind: MessageKind) -> &(Counter, Counter) {
+        match kind {
+            MessageKind::Text => &self.text,
+            MessageKind::Binary => &self.binary,
+        }
+    }
+}
+
+impl SessionMetrics {
+    pub(crate) fn new() -> Self {
+        describe_counter!(
+            "sockeye_messages_total",
+            "WebSocket messages, by direction and kind"
+        );
+        describe_counter!(
+            "sockeye_message_bytes_total",
+            metrics::Unit::Bytes,
+            "payload bytes of WebSocket messages after inflation, by direction and kind"
+        );
+        describe_counter!(
+            "sockeye_closes_total",
+            "ended WebSocket connections, by close code"
+        );
+        describe_counter!("sockeye_failures_total", "failed WebSocket connections, by cause");
+        describe_gauge!("sockeye_connections_open", "open WebSocket connections");
+        Self {
+            received: Kinds::new("in"),
+            sent: Kinds::new("out"),
+            open: gauge!("sockeye_connections_open"),
+        }
+    }
+
+    pub(crate) fn received(&self, kind: MessageKind, bytes: usize) {
+        let (messages, total) = self.received.of(kind);
+        messages.increment(1);
+        total.increment(bytes as u64);
+    }
+
+    pub(crate) fn received_chunk(&self, chunk: &Chunk<'_>) {
+        let (messages, total) = self.received.of(chunk.kind);
+        messages.increment(u64::from(chunk.ends_message));
+        total.increment(chunk.payload.len() as u64);
+    }
+
+    pub(crate) fn sent(&self, kind: MessageKind, bytes: usize) {
+        let (messages, total) = self.sent.of(kind);
+        messages.increment(1);
+        total.increment(bytes as u64);
+    }
+
+    pub(crate) fn opened(&self) {
+        self.open.increment(1);
+    }
+
+    pub(crate) fn closed(&self, code: u16) {
+        self.open.decrement(1);
+        // Codes a peer makes up must not make up time series.
+        let code = match code {
+            1000..=1015 => code.to_string(),
+            3000..=3999 => "3xxx".to_owned(),
+            _ => "4xxx".to_owned(),
+        };
+        counter!("sockeye_closes_total", "code" => code).increment(1);
+    }
+
+    pub(crate) fn failed(&self, error: &Error) {
+        counter!("sockeye_failures_total", "cause" => cause(error)).increment(1);
+    }
+}
+
+/// The cause of a failure as a label: one of a fixed set.
+fn cause(error: &Error) -> &'static str {
+    match error {
+        Error::Protocol(ProtocolError::Utf8Invalid) => "utf8",
+        Error::Protocol(ProtocolError::DeflateInvalid) => "deflate",
+        Error::Protocol(_) => "protocol",
+        Error::Limit(Limit::MessageSize(_)) => "limit_message_size",
+        Error::Limit(Limit::FrameSize(_)) => "limit_frame_size",
+        Error::Limit(Limit::Fragments(_)) => "limit_fragments",
+        Error::Limit(Limit::ControlRate(_)) => "limit_control_rate",
+        Error::Limit(_) => "limit",
+        Error::Timeout(Timeout::Close(_)) => "timeout_close",
+        Error::Timeout(Timeout::Idle(_)) => "timeout_idle",
+        Error::Timeout(Timeout::Keepalive(_)) => "timeout_keepalive",
+        Error::Timeout(Timeout::Lifetime(_)) => "timeout_lifetime",
+        Error::Timeout(Timeout::Message(_)) => "timeout_message",
+        Error::Timeout(_) => "timeout",
+        Error::ConnectionLost => "connection_lost",
+        _ => "other",
+    }
+}

@@ -1,0 +1,443 @@
+//! One WebSocket connection as the library keeps it: the protocol's state, what was received and not yet taken by
+//! the application, what was sent and not yet taken by the transport.
+//!
+//! [`WebSocket`](crate::WebSocket) and its halves are handles to a session; a driver ([`stream`]) moves its bytes.
+//! Nothing here does I/O.
+
+mod buffers;
+mod inbox;
+mod join;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use sockeye_proto::{CloseFrame, Compress, Connection, Event, SendError, State, Workspace};
+
+use crate::error::{Error, Kind};
+use crate::message::Utf8Bytes;
+use crate::metrics::SessionMetrics;
+use crate::websocket::{Agreement, WebSocket};
+use inbox::Inbox;
+pub(crate) use inbox::Incoming;
+pub(crate) use join::{Joined, Outcome};
+use stream::Driver;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How much a session holds for an application, or a peer, that is behind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueLimits {
+    /// Bytes of received messages, their overhead included, that wait for the application before reading stops.
+    /// Default: 64 KiB. TCP then holds the peer back.
+    pub receive: usize,
+    /// Bytes of frames that wait for the transport before [`send`](crate::WebSocket::send) waits too.
+    /// Default: 1 MiB.
+    pub send: usize,
+    /// How long the peer may take no byte of what waits for it. Default: 10 s.
+    pub write_timeout: Duration,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self {
+            receive: 64 * 1024,
+            send: 1024 * 1024,
+            write_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How a connection ended, or is ending.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CloseInfo {
+    /// The code of the peer's Close frame; 1005 if it had none; 1006 if no Close frame came.
+    pub code: u16,
+    /// The reason in the peer's Close frame, empty if there was none.
+    pub reason: Utf8Bytes,
+    /// Whether Close frames went both ways.
+    pub clean: bool,
+}
+
+/// What a connection starts with, once its opening handshake is done.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) connection: Connection,
+    pub(crate) agreement: Agreement,
+    pub(crate) limits: QueueLimits,
+    pub(crate) metrics: Arc<SessionMetrics>,
+    /// What the peer sent behind the opening handshake.
+    pub(crate) leftover: Vec<u8>,
+}
+
+impl Opening {
+    /// Starts the session: the handle for the application, and the driver that somebody has to run.
+    pub(crate) fn start<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> (WebSocket, Driver<IO>) {
+        self.metrics.opened();
+        let shared = Shared::new(self.connection, self.limits, self.metrics);
+        (
+            WebSocket::new(shared.clone(), self.agreement),
+            Driver::new(io, shared, self.leftover),
+        )
+    }
+}
+
+/// A session, shared by its driver and its handles.
+#[derive(Debug)]
+pub(crate) struct Shared(Mutex<Session>);
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    connection: Connection,
+    limits: QueueLimits,
+    metrics: Arc<SessionMetrics>,
+    inbox: Inbox,
+    /// Encoded frames that the driver has not taken yet.
+    queue: Vec<u8>,
+    /// How many bytes the driver has taken and not written yet.
+    in_flight: usize,
+    /// The task that waits for a message.
+    reader: Option<Waker>,
+    /// Tasks that wait for room in the queue, for it to be empty, or for the end.
+    writers: Vec<Waker>,
+    /// The task of the driver.
+    driver: Option<Waker>,
+    /// Something changed that the driver has to act on.
+    dirty: bool,
+    receiver_alive: bool,
+    senders: usize,
+    aborted: bool,
+    peer_close: Option<CloseInfo>,
+    failure: Option<Error>,
+    /// The driver is done: nothing will be received or sent any more.
+    ended: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        connection: Connection,
+        limits: QueueLimits,
+        metrics: Arc<SessionMetrics>,
+    ) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Session {
+            connection,
+            limits,
+            metrics,
+            inbox: Inbox::default(),
+            queue: Vec::new(),
+            in_flight: 0,
+            reader: None,
+            writers: Vec::new(),
+            driver: None,
+            dirty: false,
+            receiver_alive: true,
+            senders: 1,
+            aborted: false,
+            peer_close: None,
+            failure: None,
+            ended: false,
+        })))
+    }
+
+    /// The session. A panic elsewhere cannot leave it half changed in a way that matters: every change is made by
+    /// this module, which does not call into application code while it holds the lock.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Session> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the closing handshake from outside of the application's handler.
+    pub(crate) fn close(&self, frame: Option<CloseFrame<'_>>) {
+        self.lock().close(frame, None);
+    }
+
+    /// Makes the driver drop the transport without another word.
+    pub(crate) fn abort(&self) {
+        let mut session = self.lock();
+        session.aborted = true;
+        session.wake_driver(None);
+    }
+}
+
+impl Session {
+    // For the handles
+
+    /// Runs `command`, which appends to the queue, once there is room in it.
+    pub(crate) fn poll_command(
+        &mut self,
+        cx: &mut Context<'_>,
+        command: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
+    ) -> Poll<Result<(), Error>> {
+        std::task::ready!(self.poll_room(cx))?;
+        Poll::Ready(self.command(Some(cx.waker()), command))
+    }
+
+    /// Waits for room in the queue.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.ended || self.buffered_amount() < self.limits.send {
+            return Poll::Ready(Ok(()));
+        }
+        self.wait_to_write(cx);
+        Poll::Pending
+    }
+
+    /// Runs `command` whether or not there is room.
+    pub(crate) fn command(
+        &mut self,
+        caller: Option<&Waker>,
+        command: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
+    ) -> Result<(), Error> {
+        if self.ended {
+            return Err(SendError::Closed.into());
+        }
+        if self.queue.capacity() == 0 {
+            self.queue = buffers::take_output();
+        }
+        command(&mut self.connection, &mut self.queue)?;
+        self.wake_driver(caller);
+        Ok(())
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.buffered_amount() < self.limits.send
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        message: sockeye_proto::Message<'_>,
+        compress: Compress,
+        caller: Option<&Waker>,
+    ) -> Result<(), Error> {
+        self.command(caller, |connection, queue| {
+            connection.send_with(message, compress, queue)
+        })?;
+        self.metrics.sent(message.kind(), message.as_bytes().len());
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self, frame: Option<CloseFrame<'_>>, caller: Option<&Waker>) {
+        self.connection.close(frame, now(), &mut self.queue);
+        self.wake_driver(caller);
+    }
+
+    /// Takes the next message or chunk; `None` after the last one.
+    pub(crate) fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, Error>>> {
+        if let Some(incoming) = self.inbox.pop() {
+            if self.inbox.size() < self.limits.receive / 2 {
+                self.resume(Some(cx.waker()));
+            }
+            return Poll::Ready(Some(Ok(incoming)));
+        }
+        if self.ended {
+            return Poll::Ready(self.failure.take().map(Err));
+        }
+        register(&mut self.reader, cx);
+        Poll::Pending
+    }
+
+    pub(crate) fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.buffered_amount() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if self.ended {
+            return Poll::Ready(Err(SendError::Closed.into()));
+        }
+        self.wait_to_write(cx);
+        Poll::Pending
+    }
+
+    /// Waits for the end of the connection, dropping messages that nobody will take.
+    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo, Error>> {
+        if self.ended {
+            return Poll::Ready(match &self.failure {
+                Some(error) => Err(error.duplicate()),
+                None => Ok(self.close_info()),
+            });
+        }
+        self.wait_to_write(cx);
+        Poll::Pending
+    }
+
+    /// How the connection ended; 1006 as long as no Close frame came.
+    pub(crate) fn close_info(&self) -> CloseInfo {
+        let none = || CloseInfo {
+            code: 1006,
+            reason: Utf8Bytes::default(),
+            clean: false,
+        };
+        let info = self.peer_close.clone().unwrap_or_else(none);
+        CloseInfo {
+            clean: self.connection.is_close_complete(),
+            ..info
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.ended && self.connection.state() == State::Open
+    }
+
+    pub(crate) fn buffered_amount(&self) -> usize {
+        self.queue.len() + self.in_flight
+    }
+
+    pub(crate) fn sender_added(&mut self) {
+        self.senders += 1;
+    }
+
+    pub(crate) fn sender_dropped(&mut self) {
+        self.senders -= 1;
+        if self.is_abandoned() {
+            self.wake_driver(None);
+        }
+    }
+
+    pub(crate) fn receiver_dropped(&mut self) {
+        self.receiver_alive = false;
+        // Nobody will take what is there: reading must go on, or the peer's Close is never seen.
+        self.inbox.clear();
+        self.resume(None);
+        if self.is_abandoned() {
+            self.wake_driver(None);
+        }
+    }
+
+    /// Lets the driver read again, if it had stopped because the application was behind.
+    fn resume(&mut self, caller: Option<&Waker>) {
+        if self.inbox.take_paused() {
+            self.connection.handle_resumed(now());
+            self.wake_driver(caller);
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.senders == 0 && !self.receiver_alive
+    }
+
+    fn wait_to_write(&mut self, cx: &mut Context<'_>) {
+        if !self.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.writers.push(cx.waker().clone());
+        }
+    }
+
+    fn wake_writers(&mut self) {
+        for waker in self.writers.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Has the driver look at the session. A caller in the driver's own task need not wake it: [`join`] looks at
+    /// `dirty` before it lets go.
+    fn wake_driver(&mut self, caller: Option<&Waker>) {
+        self.dirty = true;
+        if let Some(driver) = &self.driver
+            && !caller.is_some_and(|caller| caller.will_wake(driver))
+        {
+            driver.wake_by_ref();
+        }
+    }
+
+    // For the drivers
+
+    /// Reads `input` until it is used up or the inbox is full; gives how much was read.
+    ///
+    /// `writable` says whether the transport takes output, so that each Ping can be answered rather than only the
+    /// newest.
+    fn receive(
+        &mut self,
+        input: &mut [u8],
+        workspace: &mut Workspace,
+        writable: bool,
+        now: Instant,
+    ) -> usize {
+        let mut at = 0;
+        while at < input.len() {
+            if self.inbox.size() >= self.limits.receive && self.receiver_alive {
+                self.inbox.pause();
+                self.connection.handle_paused();
+                break;
+            }
+            match self.connection.receive(&mut input[at..], workspace, now) {
+                Ok(received) => {
+                    at += received.consumed;
+                    match received.event {
+                        Some(Event::Message(message)) => {
+                            self.metrics.received(message.kind(), message.as_bytes().len());
+                            if self.receiver_alive {
+                                self.inbox.push_message(message);
+                            }
+                        }
+                        Some(Event::Chunk(chunk)) => {
+                            self.metrics.received_chunk(&chunk);
+                            if self.receiver_alive {
+                                self.inbox.push_chunk(&chunk);
+                            }
+                        }
+                        Some(Event::Close(frame)) => {
+                            self.peer_close = Some(CloseInfo {
+                                code: frame.map_or(1005, |frame| frame.code().get()),
+                                reason: frame.map_or("", |frame| frame.reason()).into(),
+                                clean: false,
+                            });
+                        }
+                        Some(Event::Ping(_) | Event::Pong(_)) | None => {}
+                    }
+                }
+                Err(error) => {
+                    self.fail(error.into());
+                    at = input.len();
+                }
+            }
+            if writable {
+                self.connection.poll_output(&mut self.queue);
+            }
+        }
+        at
+    }
+
+    fn fail(&mut self, error: Error) {
+        if let Some(error) = error.protocol() {
+            self.metrics.failed(&error);
+        }
+        self.failure.get_or_insert(error);
+    }
+
+    fn end(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.queue = Vec::new();
+        self.in_flight = 0;
+        self.driver = None;
+        self.metrics.closed(self.close_info().code);
+        self.wake_reader(None);
+        self.wake_writers();
+    }
+
+    fn wake_reader(&mut self, caller: Option<&Waker>) {
+        // In the task of the reader itself a wake would only make the task run once more for nothing.
+        let elsewhere = |reader: &mut Waker| !caller.is_some_and(|caller| caller.will_wake(reader));
+        if let Some(reader) = self.reader.take_if(elsewhere) {
+            reader.wake();
+        }
+    }
+}
+
+/// Keeps the waker of the task that waits.
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        slot => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// The time, by tokio's clock so that tests can stop it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The failure of a driver's transport.
+fn io_error(error: std::io::Error) -> Error {
+    Error::with_source(Kind::Io, error)
+}

@@ -1,0 +1,325 @@
+//! The `stream` driver: moves a session's bytes through any `AsyncRead + AsyncWrite`.
+//!
+//! Reads go into a buffer of the thread; what a turn produces leaves in one write.
+
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use sockeye_proto::{CloseCode, CloseFrame, Shutdown, State};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::{Shared, buffers, io_error, now};
+use crate::error::{Error, Kind};
+
+/// Turns taken at once before the other tasks of the thread get theirs.
+pub(super) const TURNS: usize = 16;
+
+/// Moves the bytes of one session; as a future, it runs until the connection has ended.
+pub(crate) struct Driver<IO> {
+    io: IO,
+    shared: Arc<Shared>,
+    /// Input that was read while the application was behind.
+    unread: Vec<u8>,
+    /// Output taken from the session, and how much of it the transport took.
+    writing: Vec<u8>,
+    written: usize,
+    /// The transport may hold output back until it is flushed.
+    unflushed: bool,
+    /// Since when the transport has taken nothing of what waits.
+    stalled: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+    sending_ended: bool,
+    eof: bool,
+}
+
+/// What came of one turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    /// The connection has ended.
+    Ended,
+    /// Something was read: another turn may find more.
+    Progress,
+    /// Nothing to do until the driver is woken.
+    Idle,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
+    /// `leftover` is what the peer sent behind the opening handshake.
+    pub(crate) fn new(io: IO, shared: Arc<Shared>, leftover: Vec<u8>) -> Self {
+        Self {
+            io,
+            shared,
+            unread: leftover,
+            writing: Vec::new(),
+            written: 0,
+            unflushed: false,
+            stalled: None,
+            timer: None,
+            sending_ended: false,
+            eof: false,
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Writes what waits, reads once, acts on deadlines.
+    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        let now = now();
+        if self.begin_turn(cx, now).is_break() {
+            return self.end();
+        }
+        let read = match (self.poll_write(cx, now), self.poll_read(cx, now)) {
+            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => return self.lost(error),
+            (_, read) => read,
+        };
+        if self.poll_deadline(cx, now).is_break() || self.poll_end(cx).is_break() {
+            return self.end();
+        }
+        if read.is_ready() || self.shared.lock().dirty {
+            Turn::Progress
+        } else {
+            Turn::Idle
+        }
+    }
+
+    fn begin_turn(&mut self, cx: &mut Context<'_>, now: Instant) -> std::ops::ControlFlow<()> {
+        let mut session = self.shared.lock();
+        let session = &mut *session;
+        session.dirty = false;
+        super::register(&mut session.driver, cx);
+        if session.aborted {
+            session.fail(Error::new(Kind::Aborted));
+            return std::ops::ControlFlow::Break(());
+        }
+        if session.is_abandoned() {
+            let normal = CloseFrame::truncated(CloseCode::NORMAL, "");
+            session.connection.close(Some(normal), now, &mut session.queue);
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
+        let result = self.poll_write_all(cx, now);
+        if result.is_pending() {
+            self.stalled.get_or_insert(now);
+        } else {
+            self.stalled = None;
+        }
+        result
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
+        if self.sending_ended {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            if self.written == self.writing.len() && !self.refill(now) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.writing.is_empty() {
+                ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+                self.unflushed = false;
+                continue;
+            }
+            let taken = ready!(Pin::new(&mut self.io).poll_write(cx, &self.writing[self.written..]))?;
+            if taken == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.written += taken;
+            self.stalled = None;
+            self.unflushed = true;
+            self.shared.lock().in_flight = self.writing.len() - self.written;
+        }
+    }
+
+    /// Takes the next output from the session; gives whether there is something to write or to flush.
+    fn refill(&mut self, now: Instant) -> bool {
+        if !self.writing.is_empty() {
+            buffers::return_output(mem::take(&mut self.writing));
+            self.written = 0;
+        }
+        let mut session = self.shared.lock();
+        let session = &mut *session;
+        session.connection.poll_output(&mut session.queue);
+        if session.queue.is_empty() {
+            if !self.unflushed {
+                session.connection.handle_flushed(now);
+                session.wake_writers();
+            }
+            return self.unflushed;
+        }
+        mem::swap(&mut self.writing, &mut session.queue);
+        session.in_flight = self.writing.len();
+        if session.in_flight < session.limits.send / 2 {
+            session.wake_writers();
+        }
+        true
+    }
+
+    /// `Ready` if something was read, or the end of the stream was seen.
+    fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
+        if self.eof || self.is_paused() {
+            return Poll::Pending;
+        }
+        let writable = self.stalled.is_none();
+        if !self.unread.is_empty() {
+            let mut unread = mem::take(&mut self.unread);
+            let used = buffers::with_input(|buffers| {
+                self.shared
+                    .lock()
+                    .receive(&mut unread, &mut buffers.workspace, writable, now)
+            });
+            unread.drain(..used);
+            self.unread = unread;
+            self.shared.lock().wake_reader(Some(cx.waker()));
+            return Poll::Ready(Ok(()));
+        }
+        buffers::with_input(|buffers| {
+            let mut input = ReadBuf::new(&mut buffers.bytes);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut input))?;
+            let input = input.filled_mut();
+            let mut session = self.shared.lock();
+            if input.is_empty() {
+                self.eof = true;
+                if let Err(error) = session.connection.handle_eof() {
+                    session.fail(error.into());
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let used = session.receive(input, &mut buffers.workspace, writable, now);
+            if used < input.len() {
+                self.unread = input[used..].to_vec();
+            }
+            session.wake_reader(Some(cx.waker()));
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Whether the application is so far behind that reading waits for it.
+    fn is_paused(&self) -> bool {
+        let session = self.shared.lock();
+        session.inbox.is_paused() && session.connection.state() != State::Closed
+    }
+
+    /// Acts on the deadlines that have passed and waits for the next; breaks if that ended the connection.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, now: Instant) -> std::ops::ControlFlow<()> {
+        loop {
+            let next = {
+                let mut session = self.shared.lock();
+                let write_timeout = session.limits.write_timeout;
+                let stall = self.stalled.and_then(|since| since.checked_add(write_timeout));
+                if stall.is_some_and(|at| at <= now) {
+                    session.fail(Error::new(Kind::WriteStalled(write_timeout)));
+                    return std::ops::ControlFlow::Break(());
+                }
+                if session.connection.poll_timeout().is_some_and(|at| at <= now) {
+                    if let Err(error) = session.connection.handle_timeout(now) {
+                        session.fail(error.into());
+                    }
+                    session.dirty = true;
+                }
+                [stall, session.connection.poll_timeout()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            };
+            let Some(next) = next else {
+                return std::ops::ControlFlow::Continue(());
+            };
+            let next = tokio::time::Instant::from_std(next);
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+            // Traffic moves deadlines back: a timer that is early costs one look when it fires, and no traffic
+            // ever touches it.
+            if timer.deadline() > next || (timer.is_elapsed() && timer.deadline() < next) {
+                timer.as_mut().reset(next);
+            }
+            if timer.as_mut().poll(cx).is_pending() || next.into_std() <= now {
+                return std::ops::ControlFlow::Continue(());
+            }
+        }
+    }
+
+    /// Ends the transport when the connection is done with it; breaks when it may be dropped.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> std::ops::ControlFlow<()> {
+        let (shutdown, drained) = {
+            let session = self.shared.lock();
+            let drained =
+                session.buffered_amount() == 0 && !session.connection.has_output() && !self.unflushed;
+            (session.connection.shutdown(), drained)
+        };
+        match shutdown {
+            Shutdown::NotYet => return std::ops::ControlFlow::Continue(()),
+            Shutdown::Now => return std::ops::ControlFlow::Break(()),
+            Shutdown::AwaitPeer => {}
+            Shutdown::AfterFlush => {
+                if drained && !self.sending_ended && Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
+                    self.sending_ended = true;
+                }
+            }
+        }
+        if self.eof && drained {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
+    }
+
+    /// The transport failed.
+    fn lost(&mut self, error: std::io::Error) -> Turn {
+        {
+            let mut session = self.shared.lock();
+            // Once all frames were exchanged it does not matter how the transport ends.
+            if session.connection.handle_eof().is_err() {
+                session.fail(io_error(error));
+            }
+        }
+        self.end()
+    }
+
+    fn end(&mut self) -> Turn {
+        self.shared.lock().end();
+        Turn::Ended
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..TURNS {
+            match self.turn(cx) {
+                Turn::Ended => return Poll::Ready(()),
+                Turn::Progress => {}
+                Turn::Idle => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<IO> Drop for Driver<IO> {
+    fn drop(&mut self) {
+        // The task was stopped: whoever waits on the session must hear of it.
+        let mut session = self.shared.lock();
+        if !session.ended {
+            session.fail(Error::new(Kind::Aborted));
+            session.end();
+        }
+    }
+}
+
+impl<IO> std::fmt::Debug for Driver<IO> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! The async WebSocket: what handlers are given and what `connect` returns.
+
+mod half;
+mod stream_sink;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use sockeye_proto::{CloseCode, CloseFrame, MAX_CLOSE_REASON};
+
+use crate::error::{Error, Result};
+use crate::message::{AsMessage, Chunk, Message};
+use crate::session::{CloseInfo, Shared};
+pub use half::{Receiver, Sender};
+
+/// An open WebSocket connection, of either role.
+///
+/// It is a handle: a driver in the background moves the bytes, answers Pings, probes a silent peer and keeps the
+/// deadlines, whether or not a method of this type is being awaited.
+///
+/// # Back-pressure
+///
+/// Receiving: once [`QueueLimits::receive`](crate::QueueLimits::receive) bytes wait to be taken, the driver stops
+/// reading and TCP holds the peer back. Sending: once [`QueueLimits::send`](crate::QueueLimits::send) bytes wait
+/// for the peer, [`send`](Self::send) waits too; a peer that takes nothing for
+/// [`QueueLimits::write_timeout`](crate::QueueLimits::write_timeout) is dropped.
+///
+/// # Dropping
+///
+/// When all handles are dropped (this one, its halves, clones of its [`Sender`]) what was sent is still delivered,
+/// then the connection closes with 1000.
+///
+/// ```
+/// # async fn handler(mut ws: sockeye::WebSocket) -> sockeye::Result<()> {
+/// while let Some(message) = ws.recv().await? {
+///     ws.send(message).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct WebSocket {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// What was agreed in the opening handshake, and what the application attached to the connection.
+#[derive(Debug, Default)]
+pub(crate) struct Agreement {
+    pub(crate) subprotocol: Option<String>,
+    pub(crate) extensions: String,
+    pub(crate) data: http::Extensions,
+}
+
+impl WebSocket {
+    /// The connection itself, for whoever has to close it from outside of the application's handler.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.sender.shared()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, agreement: Agreement) -> Self {
+        let agreement = Arc::new(agreement);
+        Self {
+            sender: Sender::new(shared.clone(), agreement.clone()),
+            receiver: Receiver::new(shared, agreement),
+        }
+    }
+
+    /// Receives the next message; `None` once the connection has closed.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed: lost, timed out, or the peer broke the protocol or reached a limit. Told once, after
+    /// all messages that came before it; then `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a message is either returned or still there.
+    pub async fn recv(&mut self) -> Result<Option<Message>> {
+        self.receiver.recv().await
+    }
+
+    /// Receives the next piece of a message, for connections that deliver
+    /// [chunks](sockeye_proto::Delivery::Chunks). On others each message is one piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a chunk is either returned or still there.
+    pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>> {
+        self.receiver.recv_chunk().await
+    }
+
+    /// Sends a message: text for strings, binary for bytes.
+    ///
+    /// Returns once the message is queued, which is at once unless
+    /// [`QueueLimits::send`](crate::QueueLimits::send) bytes wait already.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing or closed ([`Error::is_closed`]).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it is done, nothing of the message is sent.
+    pub async fn send(&self, message: impl AsMessage) -> Result<()> {
+        self.sender.send(message).await
+    }
+
+    /// Sends a Ping; its payload may be 125 bytes long. The Pong is not reported.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing or closed, or the payload is too long.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, as [`send`](Self::send).
+    pub async fn ping(&self, payload: &[u8]) -> Result<()> {
+        self.sender.ping(payload).await
+    }
+
+    /// Waits until everything sent so far was handed to the transport.
+    ///
+    /// # Errors
+    ///
+    /// The connection ended first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn flush(&self) -> Result<()> {
+        self.sender.flush().await
+    }
+
+    /// Closes the connection and waits until it has closed. Everything sent before is delivered first; messages
+    /// that still arrive are dropped.
+    ///
+    /// Gives what the peer answered. If the connection is closing already, waits for that to end.
+    ///
+    /// # Errors
+    ///
+    /// `reason` is longer than 123 bytes, or the connection failed before it had closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The closing handshake begins when this is called and goes on if the future is dropped.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<CloseInfo> {
+        self.sender.start_close(code, reason)?;
+        self.receiver.drain().await;
+        self.sender.closed().await
+    }
+
+    /// How the connection ended, or is ending; `None` as long as it is open.
+    #[must_use]
+    pub fn close_info(&self) -> Option<CloseInfo> {
+        self.sender.close_info()
+    }
+
+    /// Splits the connection into two halves, for two tasks.
+    #[must_use]
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// A further sending handle, cheap to make, to keep, and to use from any task.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// Bytes of frames that were sent and not handed to the operating system yet.
+    #[must_use]
+    pub fn buffered_amount(&self) -> usize {
+        self.sender.buffered_amount()
+    }
+
+    /// The subprotocol that was agreed on.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.sender.subprotocol()
+    }
+
+    /// The extensions that were agreed on, as the `Sec-WebSocket-Extensions` header lists them; may be empty.
+    #[must_use]
+    pub fn negotiated_extensions(&self) -> &str {
+        self.sender.negotiated_extensions()
+    }
+
+    /// What was attached to the connection during the upgrade: the application's own data by type.
+    #[must_use]
+    pub fn data(&self) -> &http::Extensions {
+        self.sender.data()
+    }
+}
+
+/// Checks a close reason.
+fn close_frame(code: CloseCode, reason: &str) -> Result<CloseFrame<'_>> {
+    CloseFrame::new(code, reason).map_err(|error| {
+        debug_assert!(error.length > MAX_CLOSE_REASON);
+        Error::config(error.to_string())
+    })
+}
+
+/// Resolves when the session has ended.
+async fn ended(shared: &Shared) -> Result<CloseInfo> {
+    poll_fn(|cx| shared.lock().poll_closed(cx)).await
+}
