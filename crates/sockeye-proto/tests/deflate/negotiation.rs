@@ -1,15 +1,13 @@
 //! The negotiation of permessage-deflate (RFC 7692 §7.1), seen from both ends.
 
 use proptest::prelude::*;
-use sockeye_proto::deflate::{Deflate, NegotiationError, Parameters, WindowBits};
+use sockeye_proto::deflate::{Deflate, NegotiationError, Parameters};
 use sockeye_proto::extension::{Extension, parse_list};
+
+use crate::bits;
 
 fn list(value: &str) -> Vec<Extension> {
     parse_list([value.as_bytes()]).unwrap()
-}
-
-fn bits(value: u8) -> WindowBits {
-    WindowBits::new(value).unwrap()
 }
 
 /// Options that ask for nothing, so that only what a case is about shows in the header.

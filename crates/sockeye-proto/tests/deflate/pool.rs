@@ -1,0 +1,203 @@
+//! What connections borrow and give back.
+
+use std::sync::Arc;
+use std::thread;
+
+use sockeye_proto::Role;
+use sockeye_proto::deflate::{Compressor, Decompressor, Deflate, Level, Parameters, Pool};
+
+use crate::{NO_TAKEOVER, TAKEOVER, bits, compress, inflate_whole};
+
+struct Connection {
+    compressor: Compressor,
+    decompressor: Decompressor,
+}
+
+/// A connection whose decompressor reads what its compressor wrote.
+fn connection(parameters: Parameters, pool: &Arc<Pool>) -> Connection {
+    let options = Deflate::default();
+    Connection {
+        compressor: Compressor::new(Role::Server, parameters, &options, Arc::clone(pool)),
+        decompressor: Decompressor::new(Role::Client, parameters, Arc::clone(pool)),
+    }
+}
+
+impl Connection {
+    fn exchange(&mut self, message: &[u8]) {
+        let payload = compress(&mut self.compressor, message);
+        assert_eq!(
+            inflate_whole(&mut self.decompressor, &payload).as_deref(),
+            Ok(message)
+        );
+    }
+}
+
+#[test]
+fn connections_without_takeover_share_one_of_each() {
+    let pool = Arc::new(Pool::default());
+    let mut connections: Vec<_> = (0..50).map(|_| connection(NO_TAKEOVER, &pool)).collect();
+    assert_eq!(
+        pool.stats().created_compressors,
+        0,
+        "nothing is made before it is needed"
+    );
+    for connection in &mut connections {
+        connection.exchange(b"Hello, hello");
+        connection.exchange(b"Hello, hello");
+    }
+    let stats = pool.stats();
+    assert_eq!(
+        (
+            stats.created_compressors,
+            stats.reused_compressors,
+            stats.idle_compressors
+        ),
+        (1, 99, 1)
+    );
+    assert_eq!(
+        (
+            stats.created_decompressors,
+            stats.reused_decompressors,
+            stats.idle_decompressors
+        ),
+        (1, 99, 1)
+    );
+}
+
+#[test]
+fn connections_with_takeover_keep_compressors_but_not_decompressors() {
+    let pool = Arc::new(Pool::default());
+    let mut connections: Vec<_> = (0..5).map(|_| connection(TAKEOVER, &pool)).collect();
+    for _ in 0..3 {
+        for connection in &mut connections {
+            connection.exchange(b"Hello, hello");
+        }
+    }
+    assert_eq!(
+        (pool.stats().created_compressors, pool.stats().idle_compressors),
+        (5, 0)
+    );
+    assert_eq!(
+        (
+            pool.stats().created_decompressors,
+            pool.stats().idle_decompressors
+        ),
+        (1, 1)
+    );
+    drop(connections);
+    assert_eq!(pool.stats().idle_compressors, 5);
+}
+
+#[test]
+fn a_reused_compressor_has_forgotten_what_it_saw() {
+    let pool = Arc::new(Pool::default());
+    let message = b"a secret of the one connection is no secret of the other";
+    let first = compress(&mut connection(TAKEOVER, &pool).compressor, message);
+    let second = compress(&mut connection(NO_TAKEOVER, &pool).compressor, message);
+    assert_eq!(pool.stats().reused_compressors, 1);
+    assert_eq!(first, second);
+}
+
+#[test]
+fn the_pool_keeps_no_more_than_it_may() {
+    for max_idle in [0, 1, 3] {
+        let pool = Arc::new(Pool::new(max_idle));
+        let mut connections: Vec<_> = (0..5).map(|_| connection(NO_TAKEOVER, &pool)).collect();
+        for connection in &mut connections {
+            let mut payload = Vec::new();
+            connection
+                .compressor
+                .compress(b"a first fragment", false, &mut payload)
+                .unwrap();
+            connection.decompressor.inflate(&payload, &mut [0; 100]).unwrap();
+        }
+        assert_eq!(pool.stats().created_compressors, 5);
+        assert_eq!(pool.stats().created_decompressors, 5);
+        drop(connections);
+        assert_eq!(pool.stats().idle_compressors, max_idle);
+        assert_eq!(pool.stats().idle_decompressors, max_idle);
+    }
+}
+
+#[test]
+fn compressors_are_told_apart_by_window_and_level_and_the_stalest_goes_first() {
+    let pool = Arc::new(Pool::new(2));
+    let send = |window_bits, level| {
+        let parameters = Parameters {
+            server_max_window_bits: bits(window_bits),
+            ..NO_TAKEOVER
+        };
+        let options = Deflate {
+            level: Level::new(level).unwrap(),
+            ..Deflate::default()
+        };
+        let mut compressor = Compressor::new(Role::Server, parameters, &options, Arc::clone(&pool));
+        compress(&mut compressor, b"Hello");
+        pool.stats().created_compressors
+    };
+    assert_eq!(send(15, 6), 1);
+    assert_eq!(send(9, 6), 2);
+    assert_eq!(send(15, 6), 2);
+    assert_eq!(send(15, 1), 3); // evicts (9, 6)
+    assert_eq!(send(15, 6), 3);
+    assert_eq!(send(9, 6), 4);
+}
+
+#[test]
+fn a_message_in_flight_gives_back_what_it_borrowed_when_dropped() {
+    let pool = Arc::new(Pool::default());
+    let mut connection = connection(NO_TAKEOVER, &pool);
+    let mut payload = Vec::new();
+    connection
+        .compressor
+        .compress(b"a first fragment", false, &mut payload)
+        .unwrap();
+    connection.decompressor.inflate(&payload, &mut [0; 100]).unwrap();
+    drop(connection);
+    let mut next = self::connection(NO_TAKEOVER, &pool);
+    next.exchange(b"Hello");
+    assert_eq!(
+        (pool.stats().reused_compressors, pool.stats().reused_decompressors),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_decompressor_that_met_bad_data_is_as_good_as_new() {
+    let pool = Arc::new(Pool::default());
+    for _ in 0..3 {
+        let mut bad = connection(TAKEOVER, &pool);
+        bad.exchange(b"Hello");
+        inflate_whole(&mut bad.decompressor, &[0x06]).unwrap_err();
+        connection(TAKEOVER, &pool).exchange(b"Hello");
+    }
+    assert_eq!(pool.stats().created_decompressors, 1);
+}
+
+#[test]
+fn threads_share_a_pool() {
+    let pool = Arc::new(Pool::new(2));
+    thread::scope(|scope| {
+        for seed in 0..8_u8 {
+            let pool = &pool;
+            scope.spawn(move || {
+                let mut kept = connection(TAKEOVER, pool);
+                for round in 0..200_u8 {
+                    let message = [seed, round, seed, round].repeat(usize::from(round));
+                    kept.exchange(&message);
+                    connection(NO_TAKEOVER, pool).exchange(&message);
+                }
+            });
+        }
+    });
+    let stats = pool.stats();
+    assert!(
+        stats.idle_compressors <= 2 && stats.idle_decompressors <= 2,
+        "{stats:?}"
+    );
+    assert_eq!(
+        stats.created_decompressors + stats.reused_decompressors,
+        8 * 200 * 2,
+        "{stats:?}"
+    );
+}
