@@ -115,10 +115,7 @@ impl Pool {
                 decoder.stream.reset(false);
                 decoder
             }
-            None => Decoder {
-                stream: Inflate::new(false, WindowBits::MAX.get()),
-                buffer: Vec::new(),
-            },
+            None => Decoder::new(),
         }
     }
 
@@ -167,7 +164,8 @@ pub(super) struct Settings {
 
 /// The compression library's state for one stream.
 pub(super) struct Encoder {
-    pub(super) stream: zlib_rs::Deflate,
+    /// Boxed, because an idle connection has room for one.
+    pub(super) stream: Box<zlib_rs::Deflate>,
     settings: Settings,
 }
 
@@ -185,7 +183,7 @@ impl Encoder {
             ..DeflateConfig::default()
         };
         Self {
-            stream: zlib_rs::Deflate::new_with_config(config),
+            stream: Box::new(zlib_rs::Deflate::new_with_config(config)),
             settings,
         }
     }
@@ -202,9 +200,18 @@ impl fmt::Debug for Encoder {
 /// The decompression library's state for one stream. It has room for the largest window, so one kind
 /// serves all connections.
 pub(super) struct Decoder {
-    pub(super) stream: Inflate,
+    pub(super) stream: Box<Inflate>,
     /// Room for the history of one message.
     pub(super) buffer: Vec<u8>,
+}
+
+impl Decoder {
+    fn new() -> Self {
+        Self {
+            stream: Box::new(Inflate::new(false, WindowBits::MAX.get())),
+            buffer: Vec::new(),
+        }
+    }
 }
 
 impl fmt::Debug for Decoder {
