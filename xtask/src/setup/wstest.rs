@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -68,16 +69,20 @@ impl Suite {
 
 /// The Autobahn test suite, installed when it is not yet.
 pub(crate) fn suite() -> Result<Suite> {
-    match official() {
-        Ok(suite) => Ok(suite),
-        Err(error) => {
-            eprintln!(
-                "\n!! The official Autobahn test suite cannot be installed:\n!! {error:#}\n\
-                 !! Its cases are run by kosoku instead, which is a little less strict.\n"
-            );
-            stand_in()
-        }
+    // Asked once per run: where the official suite cannot be had, trying again only costs time.
+    static SUITE: Mutex<Option<Suite>> = Mutex::new(None);
+    let mut suite = SUITE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(suite) = &*suite {
+        return Ok(suite.clone());
     }
+    let found = official().or_else(|error| {
+        eprintln!(
+            "\n!! The official Autobahn test suite cannot be installed:\n!! {error:#}\n\
+             !! Its cases are run by kosoku instead, which is a little less strict.\n"
+        );
+        stand_in()
+    })?;
+    Ok(suite.insert(found).clone())
 }
 
 fn official() -> Result<Suite> {
