@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
 
-use crate::process::{on_path, run};
+use crate::process::{run, which};
 use crate::program::cargo;
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Tool};
@@ -164,11 +164,11 @@ fn documentation() -> Result<Outcome> {
 /// Licences, sources and known vulnerabilities of the dependencies, by whichever tools are installed.
 fn dependencies() -> Result<Outcome> {
     let mut checked = false;
-    if on_path("cargo-deny") {
+    if which("cargo-deny").is_some() {
         run_cargo(&["deny", "check"])?;
         checked = true;
     }
-    if on_path("cargo-audit") {
+    if which("cargo-audit").is_some() {
         run_cargo(&["audit"])?;
         checked = true;
     }

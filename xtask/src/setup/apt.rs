@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::{Tool, node};
-use crate::process::{on_path, run_quiet, succeeds};
+use crate::process::{run_quiet, succeeds, which};
 
 /// Names under which distributions install the browser.
 const CHROMIUM_NAMES: [&str; 4] = [
@@ -31,8 +31,7 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     }
     CHROMIUM_NAMES
         .iter()
-        .find(|name| on_path(name))
-        .map(PathBuf::from)
+        .find_map(|name| which(name))
         .context("no Chromium found: install the package `chromium`, or set CHROMIUM to its path")
 }
 
@@ -59,7 +58,7 @@ fn missing(tools: &[Tool]) -> Vec<&'static str> {
                 need("chromium", chromium().is_ok());
                 need("fonts-noto-cjk", has_chinese_font());
             }
-            Tool::CxxCompiler => need("g++", std::env::var_os("CXX").is_some() || on_path("c++")),
+            Tool::CxxCompiler => need("g++", std::env::var_os("CXX").is_some() || which("c++").is_some()),
             // Distributions have Node.js in any version; a pinned one comes as a Python package when needed.
             Tool::Node | Tool::NodePackages => {
                 need("python3-venv", node::find_on_path().is_some() || has_venv())
@@ -104,9 +103,7 @@ fn install(packages: &[&str]) -> Result<()> {
 
 /// How to run apt-get with the rights to install, if there is a way that asks no question.
 fn privileged_apt_get() -> Option<impl Fn() -> Command> {
-    if !on_path("apt-get") {
-        return None;
-    }
+    which("apt-get")?;
     let is_root = rustix::process::geteuid().is_root();
     if !is_root && !succeeds(Command::new("sudo").args(["-n", "true"])) {
         return None;
