@@ -91,9 +91,9 @@ async function play(page, picture, locale) {
   assert.match(await part('extensions').innerText(), /permessage-deflate/);
 
   await part('kind-text').click();
-  await part('text').fill('Both ways 红鲑鱼 🐟');
+  await part('text').fill('Both ways 红鲑鱼');
   await part('send').click();
-  await echoed(page, { kind: 'text', number: 1, words: 'Both ways 红鲑鱼 🐟' });
+  await echoed(page, { kind: 'text', number: 1, words: 'Both ways 红鲑鱼' });
 
   await part('kind-json').click();
   await part('json').fill('{"fish": "sockeye", "waters": ["river", "sea"], "length": 0.61}');
