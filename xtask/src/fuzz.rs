@@ -72,9 +72,12 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         BUILD_TIME,
     )?;
     let programs = metadata.target_directory.join(&host).join("release");
-    for target in targets {
-        smoke(&programs.join(target), target, options.seconds)?;
-    }
+    let failures: Vec<String> = targets
+        .iter()
+        .filter_map(|target| smoke(&programs.join(target), target, options.seconds).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
@@ -93,16 +96,13 @@ fn smoke(program: &Path, target: &str, seconds: u64) -> Result<()> {
     }
     command
         .arg(format!("-max_total_time={seconds}"))
-        .args([
-            "-timeout=10",
-            "-rss_limit_mb=2048",
-            "-verbosity=0",
-            "-print_final_stats=1",
-        ])
+        .args(["-timeout=10", "-rss_limit_mb=2048", "-verbosity=0"])
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        // The panic's message says enough, and is not to be drowned in libFuzzer's frames.
+        .env("RUST_BACKTRACE", "0")
         .current_dir(&fuzz);
     run_quiet(&mut command, Duration::from_secs(seconds + 120))
-        .with_context(|| format!("fuzz target {target}, inputs in {}", artifacts.display()))?;
+        .with_context(|| format!("{target}: the input is in {}", artifacts.display()))?;
     println!("fuzz: {target}: {seconds} s, nothing found");
     Ok(())
 }

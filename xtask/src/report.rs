@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+/// How much of a failure's reason stands in the table; all of it was printed when the step ended.
+const WHY_WIDTH: usize = 90;
+
 /// How a step ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -65,7 +68,13 @@ impl fmt::Display for Report {
                 Outcome::Skipped(why) => ("skipped", why.as_str()),
             };
             let time = format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
-            let why = why.lines().next().unwrap_or_default();
+            let why: String = why
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(WHY_WIDTH)
+                .collect();
             writeln!(f, "{}", format!("{step:13} {word:8} {time:>6}  {why}").trim_end())?;
         }
         let total: Duration = self.lines.iter().map(|line| line.time).sum();
