@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Aborted,
     /// Reading or writing the transport failed.
     Io,
+    /// The server could not be found or reached; the text names it.
+    Connect(String),
     /// TLS configuration or handshake.
     Tls(String),
     /// The opening handshake failed; the text says how.
@@ -120,6 +122,12 @@ impl Error {
         matches!(self.0.kind, Kind::Protocol(sockeye_proto::Error::Limit(_)))
     }
 
+    /// The server could not be found or reached: an unknown host name, a refused connection.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        matches!(self.0.kind, Kind::Connect(_))
+    }
+
     /// TLS failed: a certificate that is not trusted, a file that cannot be read.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -187,7 +195,10 @@ impl fmt::Display for Error {
             Kind::WriteStalled(wait) => write!(f, "the peer took no data for {wait:?}"),
             Kind::Aborted => f.write_str("the connection was dropped by this program"),
             Kind::Io => f.write_str("connection lost"),
-            Kind::Tls(message) | Kind::Config(message) | Kind::Application(message) => f.write_str(message),
+            Kind::Connect(message)
+            | Kind::Tls(message)
+            | Kind::Config(message)
+            | Kind::Application(message) => f.write_str(message),
             Kind::Handshake(message) => write!(f, "opening handshake failed: {message}"),
             Kind::Refused(refusal) => {
                 write!(f, "the server refused the WebSocket with HTTP {}", refusal.status)
@@ -222,6 +233,13 @@ impl From<SendError> for Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::with_source(Kind::Io, error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<crate::tls::TlsError> for Error {
+    fn from(error: crate::tls::TlsError) -> Self {
+        Self::with_source(Kind::Tls(error.to_string()), error)
     }
 }
 

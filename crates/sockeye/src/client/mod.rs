@@ -1,0 +1,302 @@
+//! The client: from a URL to an open WebSocket.
+//!
+//! [`connect`] takes the defaults; a [`Client`] holds headers, subprotocols, TLS, compression, limits and timeouts
+//! for as many connections as wanted. One attempt goes through the phases of [`ConnectTimeouts`] in their order,
+//! each in a module of its own: `address` reads the URL, `dial` finds and connects to the host, `tls` encrypts,
+//! `handshake` and `refusal` speak HTTP. What comes out is a session as the server has it.
+
+mod address;
+mod builder;
+mod dial;
+mod handshake;
+mod phase;
+mod refusal;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use sockeye_proto::Config;
+use sockeye_proto::deflate::{Deflate, Pool};
+use sockeye_proto::handshake::HeadLimits;
+use sockeye_proto::handshake::client::{Request, RequestError, Target};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::error::{Error, Result};
+use crate::metrics::SessionMetrics;
+use crate::session::QueueLimits;
+#[cfg(feature = "tls")]
+use crate::tls::ClientTls;
+use crate::websocket::WebSocket;
+pub use builder::ClientBuilder;
+pub use phase::ConnectTimeouts;
+
+/// Opens a WebSocket with the defaults of [`Client`].
+///
+/// The URL begins with `ws://` or `wss://`; `http://` and `https://` mean the same. A user name and password in it
+/// are sent as Basic authentication.
+///
+/// ```no_run
+/// # async fn example() -> sockeye::Result<()> {
+/// let mut ws = sockeye::connect("wss://echo.example.org/").await?;
+/// ws.send("hello").await?;
+/// println!("{:?}", ws.recv().await?);
+/// ws.close(sockeye::CloseCode::NORMAL, "").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`Client::connect`].
+///
+/// # Cancel safety
+///
+/// Dropping the future gives the attempt up and closes what was opened.
+pub async fn connect(url: impl AsRef<str>) -> Result<WebSocket> {
+    Client::default().connect(url).await
+}
+
+/// Opens WebSockets that have headers, TLS, limits and so on in common.
+///
+/// Cheap to clone. Connections of one client share the working memory for compression.
+///
+/// ```no_run
+/// use sockeye::{Client, Config};
+///
+/// # async fn example() -> sockeye::Result<()> {
+/// let client = Client::builder()
+///     .header("X-Api-Key", "c2FsbW9u")
+///     .subprotocol("graphql-transport-ws")
+///     .limits(Config { max_message_size: 1024 * 1024, ..Config::client() })
+///     .build()?;
+/// let ws = client.connect("wss://api.example.org/graphql").await?;
+/// assert_eq!(ws.subprotocol(), Some("graphql-transport-ws"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    settings: Arc<Settings>,
+}
+
+/// What the connections of a client have in common.
+#[derive(Debug)]
+struct Settings {
+    headers: HeaderMap,
+    subprotocols: Vec<String>,
+    subprotocol_required: bool,
+    compression: Option<Deflate>,
+    config: Arc<Config>,
+    queues: QueueLimits,
+    head_limits: HeadLimits,
+    timeouts: ConnectTimeouts,
+    /// Without one of its own a client uses the one all share, which trusts the system's roots.
+    #[cfg(feature = "tls")]
+    tls: Option<ClientTls>,
+    pool: Arc<Pool>,
+    metrics: Arc<SessionMetrics>,
+}
+
+impl Client {
+    /// Starts from the defaults: no compression, [`Config::client`], the system's root certificates.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// Opens a WebSocket.
+    ///
+    /// The addresses of the host are tried in turn. Redirections are not followed: they are refusals. The server's
+    /// answer, with its header fields, is in [`WebSocket::data`]:
+    ///
+    /// ```no_run
+    /// # async fn example(client: sockeye::Client) -> sockeye::Result<()> {
+    /// let ws = client.connect("ws://localhost:3000/").await?;
+    /// if let Some(response) = ws.data().get::<http::Response<()>>() {
+    ///     println!("{:?}", response.headers().get("server"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - The URL cannot be used ([`Error::is_config`]), or it asks for TLS and this crate was built without.
+    /// - The host is unknown or does not accept the connection ([`Error::is_connect`]).
+    /// - TLS failed ([`Error::is_tls`]).
+    /// - The server answered with another status than 101 ([`Error::refusal`] has status, header fields and body),
+    ///   or its answer breaks RFC 6455 §4.1 ([`Error::is_handshake`]).
+    /// - A phase took longer than [`ConnectTimeouts`] allow ([`Error::is_timeout`]).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up and closes what was opened.
+    pub async fn connect(&self, url: impl AsRef<str>) -> Result<WebSocket> {
+        let target = address::parse(url.as_ref())?;
+        self.settings.connect(target).await
+    }
+
+    /// Opens a WebSocket over a transport that is connected already, such as a Unix socket, a tunnel or a pipe in
+    /// memory.
+    ///
+    /// The URL says what to ask the server for; nothing is resolved, and `io` is used as it is: for a `wss://` URL
+    /// it has to be encrypted already.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)]
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let io = tokio::net::UnixStream::connect("/run/chat.sock").await?;
+    /// let ws = sockeye::Client::default().handshake(io, "ws://localhost/chat").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), from the opening handshake on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the attempt up and drops `io`.
+    pub async fn handshake<IO>(&self, io: IO, url: impl AsRef<str>) -> Result<WebSocket>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let request = self.settings.request(address::parse(url.as_ref())?)?;
+        self.settings.open(io, &request).await
+    }
+}
+
+impl Default for Client {
+    /// A client with nothing but defaults.
+    fn default() -> Self {
+        Self {
+            settings: Arc::new(Settings::default()),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            subprotocols: Vec::new(),
+            subprotocol_required: false,
+            compression: None,
+            config: Arc::new(Config::client()),
+            queues: QueueLimits::default(),
+            head_limits: HeadLimits::default(),
+            timeouts: ConnectTimeouts::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            pool: Arc::default(),
+            metrics: Arc::new(SessionMetrics::new()),
+        }
+    }
+}
+
+impl Settings {
+    async fn connect(&self, target: Target) -> Result<WebSocket> {
+        // Whatever is wrong with the request is found before anything is sent.
+        let request = self.request(target)?;
+        let target = request.target();
+        if !target.is_secure() {
+            let io = dial::dial(target, &self.timeouts).await?;
+            return self.open(io, &request).await;
+        }
+        #[cfg(feature = "tls")]
+        {
+            // Before connecting: reading the system's roots may take longer than a server waits for a handshake.
+            let tls = tls::settings(self.tls.as_ref()).await?;
+            let io = dial::dial(target, &self.timeouts).await?;
+            let io = tls::encrypt(io, target, tls, self.timeouts.tls).await?;
+            self.open(io, &request).await
+        }
+        #[cfg(not(feature = "tls"))]
+        Err(Error::config(
+            "wss:// needs TLS, which this program was built without (feature `tls` of the crate `sockeye`)",
+        ))
+    }
+
+    /// The opening handshake's request for `target`.
+    fn request(&self, target: Target) -> Result<Request> {
+        // RFC 6455 §4.1: the nonce "MUST be selected randomly for each connection".
+        self.build_request(target, rand::random())
+            .map_err(|error| Error::config(error.to_string()))
+    }
+
+    fn build_request(&self, target: Target, nonce: [u8; 16]) -> Result<Request, RequestError> {
+        let authorization = address::authorization(&target)
+            .filter(|_| !self.headers.contains_key(http::header::AUTHORIZATION));
+        let mut request = Request::new(target, nonce)?.require_subprotocol(self.subprotocol_required);
+        for name in &self.subprotocols {
+            request = request.subprotocol(name)?;
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value)?;
+        }
+        if let Some(value) = authorization {
+            request = request.header(http::header::AUTHORIZATION, value)?;
+        }
+        if let Some(options) = &self.compression {
+            request = request.deflate(options.clone());
+        }
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(client: &Client, url: &str) -> String {
+        let request = client.settings.request(address::parse(url).unwrap()).unwrap();
+        let mut out = Vec::new();
+        request.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_key_is_fresh_for_each_connection() {
+        let client = Client::default();
+        assert_ne!(written(&client, "ws://a/"), written(&client, "ws://a/"));
+    }
+
+    #[test]
+    fn nothing_is_offered_unless_asked_for() {
+        let request = written(&Client::default(), "ws://a/");
+        assert!(!request.contains("Sec-WebSocket-Protocol"), "{request}");
+        assert!(!request.contains("Sec-WebSocket-Extensions"), "{request}");
+        assert!(!request.contains("Origin"), "{request}");
+        assert!(!request.contains("Authorization"), "{request}");
+    }
+
+    #[test]
+    fn credentials_of_the_url_become_basic_authentication() {
+        let request = written(&Client::default(), "ws://Aladdin:open%20sesame@a/");
+        assert!(
+            request.contains("Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n"),
+            "{request}"
+        );
+        assert!(request.contains("Host: a\r\n"), "{request}");
+    }
+
+    #[test]
+    fn an_authorization_header_wins_over_the_url() {
+        let client = Client::builder()
+            .header("Authorization", "Bearer x")
+            .build()
+            .unwrap();
+        let request = written(&client, "ws://user:password@a/");
+        assert!(request.contains("Authorization: Bearer x\r\n"), "{request}");
+        assert!(!request.contains("Basic"), "{request}");
+    }
+
+    #[test]
+    fn headers_may_have_several_lines() {
+        let client = Client::builder().header("Cookie", "a=1").header("Cookie", "b=2");
+        let request = written(&client.build().unwrap(), "ws://a/");
+        assert!(request.contains("Cookie: a=1\r\nCookie: b=2\r\n"), "{request}");
+    }
+}
