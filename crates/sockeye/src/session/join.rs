@@ -10,9 +10,7 @@ use sockeye_proto::{CloseCode, CloseFrame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::stream::{Driver, TURNS, Turn};
-
-/// What an application's handler comes to.
-pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+use crate::HandlerResult;
 
 /// Runs a driver and a handler until both are done.
 ///
@@ -20,11 +18,14 @@ pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 pub(crate) struct Joined<IO> {
     driver: Driver<IO>,
     driver_done: bool,
-    handler: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    handler: Option<Pin<Box<dyn Future<Output = HandlerResult> + Send>>>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Joined<IO> {
-    pub(crate) fn new(driver: Driver<IO>, handler: impl Future<Output = Outcome> + Send + 'static) -> Self {
+    pub(crate) fn new(
+        driver: Driver<IO>,
+        handler: impl Future<Output = HandlerResult> + Send + 'static,
+    ) -> Self {
         Self {
             driver,
             driver_done: false,

@@ -23,8 +23,8 @@ use crate::metrics::SessionMetrics;
 use crate::websocket::{Agreement, WebSocket};
 use inbox::Inbox;
 pub(crate) use inbox::Incoming;
-pub(crate) use join::{Joined, Outcome};
-use stream::Driver;
+pub(crate) use join::Joined;
+pub(crate) use stream::Driver;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How much a session holds for an application, or a peer, that is behind.

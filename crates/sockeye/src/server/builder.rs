@@ -1,0 +1,290 @@
+//! Puts a server together and checks that its parts fit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use sockeye_proto::Config;
+use sockeye_proto::deflate::Deflate;
+use tower::Service;
+
+use super::admission::Admission;
+use super::body::{self, Fallback};
+use super::listener::Bind;
+use super::metrics::ServerMetrics;
+use super::router::Router;
+use super::shutdown::Lifecycle;
+use super::{
+    BoundServer, ConfigError, ConnectionLimits, Drain, Handler, HandshakeLimits, Route, Server, ServerHandle,
+    ShutdownReport, TcpOptions, TrustedProxies,
+};
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+use crate::upgrade::{Context, Settings};
+use crate::{BoxError, OriginPolicy, QueueLimits, Result};
+
+/// Builds a [`Server`].
+pub struct ServerBuilder {
+    binds: Vec<Bind>,
+    tcp: TcpOptions,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
+    routes: Vec<(String, Route)>,
+    fallback: Option<Fallback>,
+    origins: OriginPolicy,
+    proxies: TrustedProxies,
+    connections: ConnectionLimits,
+    handshake: HandshakeLimits,
+    settings: Settings,
+    drain: Drain,
+    lifecycle: Arc<Lifecycle>,
+}
+
+/// What all connections of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<ServerTls>,
+    pub(super) router: Router<Endpoint>,
+    pub(super) fallback: Option<Fallback>,
+    pub(super) proxies: TrustedProxies,
+    pub(super) handshake: HandshakeLimits,
+    pub(super) admission: Arc<Admission>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) metrics: ServerMetrics,
+    pub(super) context: Context,
+}
+
+impl Shared {
+    pub(super) fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let is_tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_tls = false;
+        is_tls
+    }
+}
+
+/// A route with the server's settings filled in.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) route: Route,
+    pub(super) origins: OriginPolicy,
+    pub(super) settings: Settings,
+}
+
+impl ServerBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            binds: Vec::new(),
+            tcp: TcpOptions::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            routes: Vec::new(),
+            fallback: None,
+            origins: OriginPolicy::default(),
+            proxies: TrustedProxies::default(),
+            connections: ConnectionLimits::default(),
+            handshake: HandshakeLimits::default(),
+            settings: Settings::default(),
+            drain: Drain::default(),
+            lifecycle: Lifecycle::new(),
+        }
+    }
+
+    /// Serves WebSockets at this path: `/chat`, `/rooms/{room}`, `/files/{*path}`. A static segment beats a
+    /// parameter, a parameter a wildcard; a wildcard stands for one byte at least, so that `/{*rest}` leaves out `/`.
+    #[must_use]
+    pub fn route<A>(self, path: impl Into<String>, handler: impl Handler<A>) -> Self {
+        self.route_with(path, Route::new(handler))
+    }
+
+    /// Serves WebSockets at this path on terms of its own.
+    #[must_use]
+    pub fn route_with(mut self, path: impl Into<String>, route: Route) -> Self {
+        self.routes.push((path.into(), route));
+        self
+    }
+
+    /// Gives every request that is not for a WebSocket, or for none of the routes, to this service; an axum `Router`
+    /// is one. Default: 426 at the paths of routes, 404 elsewhere.
+    ///
+    /// Its requests carry an `Arc<ConnectionInfo>` as an extension ([`ConnectionInfo`](super::ConnectionInfo)).
+    #[must_use]
+    pub fn fallback<S, B>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.fallback = Some(body::fallback(service));
+        self
+    }
+
+    /// Listens here as well. See [`Bind`] for what can be written; at least one is needed.
+    #[must_use]
+    pub fn bind(mut self, address: impl Into<Bind>) -> Self {
+        self.binds.push(address.into());
+        self
+    }
+
+    /// How TCP sockets are set up.
+    #[must_use]
+    pub fn tcp_options(mut self, options: TcpOptions) -> Self {
+        self.tcp = options;
+        self
+    }
+
+    /// Serves TLS on all listeners. Keep a clone to [`reload`](ServerTls::reload) certificates.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Which pages may connect, for routes that say nothing else. Default: [`OriginPolicy::same_origin`].
+    #[must_use]
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.origins = policy;
+        self
+    }
+
+    /// The proxies whose word about the client is believed. Default: none.
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// How many connections there may be.
+    #[must_use]
+    pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.connections = limits;
+        self
+    }
+
+    /// What a client may take to get from accepted to upgraded.
+    #[must_use]
+    pub fn handshake_limits(mut self, limits: HandshakeLimits) -> Self {
+        self.handshake = limits;
+        self
+    }
+
+    /// Limits and timeouts of WebSockets, for routes that say nothing else. Default: [`Config::server`].
+    #[must_use]
+    pub fn limits(mut self, limits: Config) -> Self {
+        self.settings.config = Arc::new(limits);
+        self
+    }
+
+    /// How much waits in memory for each WebSocket, for routes that say nothing else.
+    #[must_use]
+    pub fn queues(mut self, queues: QueueLimits) -> Self {
+        self.settings.queues = queues;
+        self
+    }
+
+    /// Compresses messages with clients that offer it, for routes that say nothing else. Default: `None`, no
+    /// compression, since it costs processor time and memory and leaks lengths of secrets that are compressed
+    /// together with what an attacker chose.
+    #[must_use]
+    pub fn compression(mut self, compression: impl Into<Option<Deflate>>) -> Self {
+        self.settings.compression = compression.into();
+        self
+    }
+
+    /// How [`ServerHandle::shutdown`] ends the server.
+    #[must_use]
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// A handle to the server to be, for whoever needs one before it runs: a readiness page, a signal handler.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle::new(Arc::clone(&self.lifecycle), self.drain.clone())
+    }
+
+    /// Checks the settings. Install a metrics recorder before this.
+    ///
+    /// # Errors
+    /// [`Error::is_config`](crate::Error::is_config): routes that cannot stand together, or values that cannot work.
+    /// The message says which.
+    pub fn build(self) -> Result<Server> {
+        if self.binds.is_empty() {
+            return Err(ConfigError::new("nothing to listen on; call bind(\"127.0.0.1:3000\")").into());
+        }
+        self.connections.check()?;
+        self.handshake.check()?;
+        self.drain.check()?;
+        let router = build_router(self.routes, &self.origins, &self.settings)?;
+        let shared = Shared {
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+            router,
+            fallback: self.fallback,
+            proxies: self.proxies,
+            handshake: self.handshake,
+            admission: Arc::new(Admission::new(&self.connections, Instant::now())),
+            lifecycle: self.lifecycle,
+            metrics: ServerMetrics::new(),
+            context: Context::new(),
+        };
+        Ok(Server::new(self.binds, self.tcp, self.drain, Arc::new(shared)))
+    }
+
+    /// Builds the server and opens its listeners.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build) and [`Server::listen`].
+    pub async fn listen(self) -> Result<BoundServer> {
+        self.build()?.listen().await
+    }
+
+    /// Builds the server and runs it until it is shut down.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build) and [`Server::listen`].
+    ///
+    /// # Cancel safety
+    /// As [`BoundServer::serve`].
+    pub async fn serve(self) -> Result<ShutdownReport> {
+        Ok(self.listen().await?.serve().await)
+    }
+}
+
+fn build_router(
+    routes: Vec<(String, Route)>,
+    origins: &OriginPolicy,
+    settings: &Settings,
+) -> Result<Router<Endpoint>> {
+    let mut router = Router::new();
+    for (path, route) in routes {
+        route.check(&path)?;
+        let endpoint = Endpoint {
+            origins: route.origins.clone().unwrap_or_else(|| origins.clone()),
+            settings: route.overrides.apply(settings),
+            route,
+        };
+        if let Some(name) = endpoint.settings.zero() {
+            return Err(ConfigError::new(format!("route `{path}`: {name} must be more than zero")).into());
+        }
+        router.insert(&path, endpoint.route.for_protocol.clone(), endpoint)?;
+    }
+    Ok(router)
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("binds", &self.binds)
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
+    }
+}

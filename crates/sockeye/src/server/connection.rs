@@ -1,0 +1,246 @@
+//! One connection from accepted to closed: TLS, HTTP, WebSocket, in one task.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use sockeye_proto::CloseFrame;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::Address;
+use super::admission::{AddressPermit, Permit, Refusal};
+use super::builder::Shared;
+use super::http1::{BUSY, Exchange, HttpService, Pending};
+use super::metrics::Outcome;
+use super::request::ConnectionInfo;
+use super::shutdown::Tracked;
+use super::transport::{Socket, Transport};
+use crate::session::Joined;
+
+/// A connection in the counts of its server; they go back when it is dropped.
+#[derive(Debug)]
+struct Connection {
+    shared: Arc<Shared>,
+    peer: Address,
+    local: Address,
+    accepted_at: Instant,
+    tracked: Tracked,
+    _permit: Permit,
+    _address_permit: Option<AddressPermit>,
+}
+
+/// Serves a connection that was just accepted in a task of its own, if the limits let it in.
+pub(super) fn spawn(shared: &Arc<Shared>, socket: Socket, peer: Address, local: Address) {
+    let permits = match admit(shared, &peer) {
+        Ok(permits) => permits,
+        Err(refusal) => {
+            tracing::debug!(%peer, limit = refusal.name(), "connection refused");
+            shared.metrics.refused(refusal);
+            if !shared.is_tls() {
+                socket.try_write(BUSY);
+            }
+            return;
+        }
+    };
+    shared.metrics.opened();
+    let connection = Connection {
+        shared: Arc::clone(shared),
+        peer,
+        local,
+        accepted_at: Instant::now(),
+        tracked: shared.lifecycle.track(),
+        _permit: permits.0,
+        _address_permit: permits.1,
+    };
+    let span = tracing::info_span!("connection", id = connection.tracked.id(), peer = %connection.peer);
+    tokio::spawn(connection.run(socket).instrument(span));
+}
+
+fn admit(shared: &Arc<Shared>, peer: &Address) -> Result<(Permit, Option<AddressPermit>), Refusal> {
+    let permit = shared.admission.admit(std::time::Instant::now())?;
+    let address_permit = match peer.ip() {
+        // A proxy's own address says nothing about the client.
+        Some(ip) if !shared.proxies.contains(peer) => shared.admission.admit_address(ip)?,
+        _ => None,
+    };
+    Ok((permit, address_permit))
+}
+
+impl Connection {
+    async fn run(mut self, socket: Socket) {
+        tracing::debug!("connection accepted");
+        // Boxed, so that an open WebSocket does not carry the memory of its handshake around.
+        if let Some((pending, transport, leftover)) = Box::pin(self.handshake(socket)).await {
+            self.websocket(pending, transport, &leftover).await;
+        }
+        tracing::debug!("connection closed");
+    }
+
+    /// Everything before the first frame. Gives nothing if the connection ended without becoming a WebSocket.
+    async fn handshake(&self, socket: Socket) -> Option<(Pending, Transport, Bytes)> {
+        tokio::select! {
+            established = self.establish(socket) => established,
+            () = self.tracked.forced() => None,
+        }
+    }
+
+    async fn establish(&self, socket: Socket) -> Option<(Pending, Transport, Bytes)> {
+        let deadline = self.accepted_at + self.shared.handshake.timeout;
+        let (transport, info) = self.secure(socket, deadline).await?;
+        let exchange = Exchange::new(Arc::clone(&self.shared), Arc::new(info), deadline);
+        self.http(transport, &exchange).await;
+
+        // hyper has kept its side when its connection is done, so that this does not wait.
+        let mut pending = exchange.take_pending()?;
+        let upgraded = match (&mut pending.on_upgrade).await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!(%error, "connection lost before the handshake was complete");
+                self.shared.metrics.handshake(Outcome::Failed);
+                return None;
+            }
+        };
+        // It is the type that was given to hyper below.
+        let parts = upgraded.downcast::<TokioIo<Transport>>().ok()?;
+        Some((pending, parts.io.into_inner(), parts.read_buf))
+    }
+
+    #[cfg(feature = "tls")]
+    async fn secure(&self, socket: Socket, deadline: Instant) -> Option<(Transport, ConnectionInfo)> {
+        let Some(tls) = &self.shared.tls else {
+            return Some((Transport::Plain(socket), self.info(None)));
+        };
+        let deadline = deadline.min(self.accepted_at + self.shared.handshake.tls_timeout);
+        let acceptor = tokio_rustls::TlsAcceptor::from(tls.config());
+        match tokio::time::timeout_at(deadline, acceptor.accept(socket)).await {
+            Ok(Ok(stream)) => {
+                let info = self.info(Some(crate::tls::TlsInfo::of_server(stream.get_ref().1)));
+                Some((Transport::Tls(Box::new(stream)), info))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "TLS handshake failed");
+                self.shared.metrics.handshake(Outcome::Tls);
+                None
+            }
+            Err(_) => {
+                tracing::debug!("TLS handshake took too long");
+                self.shared.metrics.handshake(Outcome::Timeout);
+                None
+            }
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn secure(&self, socket: Socket, _deadline: Instant) -> Option<(Transport, ConnectionInfo)> {
+        Some((Transport::Plain(socket), self.info()))
+    }
+
+    fn info(&self, #[cfg(feature = "tls")] tls: Option<crate::tls::TlsInfo>) -> ConnectionInfo {
+        ConnectionInfo {
+            id: self.tracked.id(),
+            peer: self.peer.clone(),
+            local: self.local.clone(),
+            #[cfg(feature = "tls")]
+            tls,
+        }
+    }
+
+    /// Serves HTTP until the connection ends or becomes something else.
+    async fn http(&self, transport: Transport, exchange: &Arc<Exchange>) {
+        /// The least that hyper takes for the size of its buffer; the limit on the head is exact all the same.
+        const LEAST_BUFFER: usize = 8192;
+
+        let limits = &self.shared.handshake;
+        let http = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.timeout)
+            .max_headers(limits.max_headers)
+            .max_header_size(limits.max_head_size)
+            .max_buf_size(limits.max_head_size.max(LEAST_BUFFER))
+            .serve_connection(TokioIo::new(transport), HttpService(Arc::clone(exchange)))
+            .with_upgrades();
+        let mut http = pin!(http);
+        let mut overdue = pin!(exchange.overdue());
+        let mut draining = pin!(self.tracked.draining());
+        let mut is_draining = false;
+        loop {
+            tokio::select! {
+                result = &mut http => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "HTTP connection failed");
+                    }
+                    return;
+                }
+                () = &mut overdue => {
+                    tracing::debug!("handshake took too long");
+                    self.shared.metrics.handshake(Outcome::Timeout);
+                    return;
+                }
+                () = &mut draining, if !is_draining => {
+                    is_draining = true;
+                    http.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    /// Runs the WebSocket and its handler until both are done.
+    async fn websocket(&mut self, pending: Pending, transport: Transport, leftover: &[u8]) {
+        let Pending {
+            accepted,
+            route,
+            request,
+            permit: _permit,
+            ..
+        } = pending;
+        self.tracked.upgraded();
+        self.shared.metrics.handshake(Outcome::Accepted);
+        self.shared.metrics.handshake_took(self.accepted_at.elapsed());
+        let agreement = accepted.agreement();
+        tracing::info!(
+            path = request.path(),
+            subprotocol = agreement.subprotocol,
+            extensions = agreement.extensions,
+            "websocket opened"
+        );
+        let opened_at = Instant::now();
+        let (websocket, driver) = accepted.open(transport, leftover);
+        let session = websocket.shared();
+        // In the async block, a panic before the handler's first await is the handler's too.
+        let handler = async move { (route.handler)(websocket, request).await };
+        let mut joined = pin!(Joined::new(driver, handler));
+        let mut turn = pin!(self.tracked.turn_to_close());
+        let mut forced = pin!(self.tracked.forced());
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                () = &mut joined => break,
+                drain = &mut turn, if !asked => {
+                    asked = true;
+                    session.close(Some(CloseFrame::truncated(drain.code, &drain.reason)));
+                }
+                () = &mut forced => {
+                    session.abort();
+                    break;
+                }
+            }
+        }
+        let end = session.lock().close_info();
+        tracing::info!(
+            code = end.code,
+            reason = %end.reason,
+            clean = end.clean,
+            lasted = ?opened_at.elapsed(),
+            "websocket closed"
+        );
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.metrics.closed();
+    }
+}

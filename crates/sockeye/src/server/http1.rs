@@ -1,0 +1,302 @@
+//! What a server answers to HTTP requests: 101 to those that open a WebSocket on one of its routes, the fallback's
+//! answer to all others.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use sockeye_proto::handshake::Field;
+use sockeye_proto::handshake::server::{Refusal, Rejection, Upgrade, wants_websocket};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use super::admission::AddressPermit;
+use super::body::{self, Body};
+use super::builder::{Endpoint, Shared};
+use super::metrics::Outcome;
+use super::request::{ConnectionInfo, UpgradeRequest};
+use super::router::{Match, NoMatch};
+use super::{Accept, Route};
+use crate::upgrade::Accepted;
+
+/// The HTTP side of one connection.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    shared: Arc<Shared>,
+    info: Arc<ConnectionInfo>,
+    /// When the connection is dropped unless it has become a WebSocket by then; `None` while a request is with the
+    /// fallback.
+    deadline: Mutex<Option<Instant>>,
+    deadline_moved: Notify,
+    pending: Mutex<Option<Pending>>,
+}
+
+/// A WebSocket whose 101 response is on its way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) on_upgrade: OnUpgrade,
+    pub(super) accepted: Accepted,
+    pub(super) route: Route,
+    pub(super) request: UpgradeRequest,
+    pub(super) permit: Option<AddressPermit>,
+}
+
+/// Why a handshake is turned down: the answer, and what the metrics call it.
+struct Turned(Box<Rejection>, Outcome);
+
+impl Turned {
+    fn down(rejection: impl Into<Rejection>, outcome: Outcome) -> Self {
+        Self(Box::new(rejection.into()), outcome)
+    }
+}
+
+impl Exchange {
+    /// `deadline` is that of the first request.
+    pub(super) fn new(shared: Arc<Shared>, info: Arc<ConnectionInfo>, deadline: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            info,
+            deadline: Mutex::new(Some(deadline)),
+            deadline_moved: Notify::new(),
+            pending: Mutex::default(),
+        })
+    }
+
+    /// Resolves when the connection has taken too long.
+    pub(super) async fn overdue(&self) {
+        loop {
+            let deadline = *lock(&self.deadline);
+            let moved = self.deadline_moved.notified();
+            match deadline {
+                None => moved.await,
+                Some(deadline) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(deadline) => return,
+                        () = moved => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The WebSocket that the connection has become.
+    pub(super) fn take_pending(&self) -> Option<Pending> {
+        lock(&self.pending).take()
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        if wants_websocket(request.headers()) && self.shared.router.has_path(request.uri().path()) {
+            self.upgrade(request).await
+        } else {
+            self.plain(request).await
+        }
+    }
+
+    async fn plain(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let Some(fallback) = self.shared.fallback.clone() else {
+            return body::rejection(self.without_fallback(&request));
+        };
+        // From here on it is the fallback's business how long its requests take; reading the next head is under
+        // hyper's own deadline.
+        self.set_deadline(None);
+        request.extensions_mut().insert(Arc::clone(&self.info));
+        fallback.oneshot(request).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the fallback service failed");
+            body::rejection(internal_error())
+        })
+    }
+
+    fn without_fallback(&self, request: &Request<Incoming>) -> Rejection {
+        let wants = wants_websocket(request.headers());
+        if !self.shared.router.has_path(request.uri().path()) {
+            if wants {
+                self.shared.metrics.handshake(Outcome::NotFound);
+            }
+            return Rejection::not_found("There is nothing here.");
+        }
+        let refusal = if request.method() == http::Method::GET {
+            Refusal::Missing(Field::Upgrade)
+        } else {
+            Refusal::Method
+        };
+        refusal.into()
+    }
+
+    async fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
+        /// After the deadline there is this long to get the answer out that says so.
+        const LAST_WORD: Duration = Duration::from_secs(1);
+
+        let on_upgrade = hyper::upgrade::on(&mut request);
+        let (head, _) = request.into_parts();
+        // A request that is not the connection's first gets the same time from here.
+        let first = *lock(&self.deadline);
+        let deadline = first.unwrap_or_else(|| Instant::now() + self.shared.handshake.timeout);
+        self.set_deadline(Some(deadline + LAST_WORD));
+
+        let decision = tokio::time::timeout_at(deadline, self.decide(head, on_upgrade)).await;
+        let (outcome, response) = match decision {
+            Ok(Ok((pending, response))) => {
+                *lock(&self.pending) = Some(pending);
+                return response;
+            }
+            Ok(Err(Turned(rejection, outcome))) => (outcome, *rejection),
+            Err(_) => {
+                tracing::warn!("the upgrade hook took longer than the handshake may");
+                (Outcome::Timeout, unavailable("The handshake took too long."))
+            }
+        };
+        tracing::debug!(?outcome, status = response.status().as_u16(), "handshake refused");
+        self.shared.metrics.handshake(outcome);
+        body::rejection(response)
+    }
+
+    async fn decide(&self, head: Parts, on_upgrade: OnUpgrade) -> Result<(Pending, Response<Body>), Turned> {
+        let upgrade = Upgrade::check(&head.method, head.version, &head.uri, &head.headers)
+            .map_err(|refusal| Turned::down(refusal, Outcome::Invalid))?;
+        let found = self
+            .shared
+            .router
+            .find(head.uri.path(), upgrade.subprotocols())
+            .map_err(turn_down)?;
+        let Match {
+            value: endpoint,
+            params,
+            protocol,
+        } = found;
+
+        let proxies = &self.shared.proxies;
+        let request = UpgradeRequest::new(head, upgrade, Arc::clone(&self.info), proxies, params);
+        let permit = self.admit_client(&request)?;
+        let target = request.target_origin();
+        endpoint.origins.check(request.headers(), target.as_ref()).map_err(|refusal| {
+            tracing::debug!(%refusal, target = target.as_ref().map(tracing::field::display), "origin refused");
+            let text = format!("This page may not connect here: {refusal}.");
+            Turned::down(Rejection::forbidden(text), Outcome::Origin)
+        })?;
+        let accept = match &endpoint.route.hook {
+            Some(hook) => hook(request.clone())
+                .await
+                .map_err(|rejection| Turned::down(rejection, Outcome::Rejected))?,
+            None => Accept::new(),
+        };
+        let protocol = protocol.or_else(|| endpoint.route.choose_subprotocol(request.subprotocols()));
+        let (accepted, response) = self
+            .accept(endpoint, &request, accept, protocol)
+            .map_err(|mistake| {
+                tracing::error!(mistake, path = request.path(), "the upgrade hook made a mistake");
+                Turned::down(internal_error(), Outcome::Failed)
+            })?;
+        let route = endpoint.route.clone();
+        Ok((
+            Pending {
+                on_upgrade,
+                accepted,
+                route,
+                request,
+                permit,
+            },
+            response,
+        ))
+    }
+
+    /// A client behind a trusted proxy is counted once its address is known.
+    fn admit_client(&self, request: &UpgradeRequest) -> Result<Option<AddressPermit>, Turned> {
+        let behind_proxy = self.shared.proxies.contains(request.peer_address());
+        let Some(ip) = request.client_ip().filter(|_| behind_proxy) else {
+            return Ok(None);
+        };
+        self.shared.admission.admit_address(ip).map_err(|refusal| {
+            self.shared.metrics.refused(refusal);
+            let text = "There are too many connections from your address.";
+            Turned::down(unavailable(text), Outcome::Limit)
+        })
+    }
+
+    fn accept(
+        &self,
+        endpoint: &Endpoint,
+        request: &UpgradeRequest,
+        accept: Accept,
+        protocol: Option<&str>,
+    ) -> Result<(Accepted, Response<Body>), String> {
+        let settings = accept.overrides.apply(&endpoint.settings);
+        if let Some(name) = settings.zero() {
+            return Err(format!("{name} must be more than zero"));
+        }
+        let mut acceptance = request.upgrade().accept();
+        if let Some(deflate) = &settings.compression {
+            acceptance = acceptance.deflate(deflate);
+        }
+        let acceptance = accept.respond(acceptance, protocol)?;
+        let response = acceptance.response().map(|()| body::empty());
+        Ok((
+            Accepted::new(&acceptance, settings, accept.data, &self.shared.context),
+            response,
+        ))
+    }
+
+    fn set_deadline(&self, deadline: Option<Instant>) {
+        *lock(&self.deadline) = deadline;
+        self.deadline_moved.notify_one();
+    }
+}
+
+fn turn_down(no_match: NoMatch) -> Turned {
+    match no_match {
+        NoMatch::Path => Turned::down(Rejection::not_found("There is nothing here."), Outcome::NotFound),
+        NoMatch::Protocol => {
+            let text = "None of the subprotocols that you offer is spoken here.";
+            Turned::down(Rejection::not_found(text), Outcome::NotFound)
+        }
+        NoMatch::Encoding => Turned::down(Refusal::Target, Outcome::Invalid),
+    }
+}
+
+fn unavailable(text: &'static str) -> Rejection {
+    with_status(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+fn internal_error() -> Rejection {
+    with_status(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The server made a mistake; its log says which.",
+    )
+}
+
+fn with_status(status: StatusCode, text: &'static str) -> Rejection {
+    // Neither 500 nor 503 is an invalid status; if it were, 404 would still be a refusal.
+    Rejection::new(status).map_or_else(
+        |_| Rejection::not_found(text),
+        |rejection| rejection.with_text(text),
+    )
+}
+
+/// The service that hyper calls.
+#[derive(Clone, Debug)]
+pub(super) struct HttpService(pub(super) Arc<Exchange>);
+
+impl hyper::service::Service<Request<Incoming>> for HttpService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let exchange = Arc::clone(&self.0);
+        Box::pin(async move { Ok(exchange.answer(request).await) })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a connection over a limit is told when nothing was read from it yet.
+pub(super) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+Content-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n";

@@ -1,0 +1,654 @@
+//! What a server listens on, and the loop that accepts.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+use super::Address;
+use super::transport::Socket;
+
+/// Something to listen on.
+///
+/// Text such as `127.0.0.1:3000`, `[::]:443`, `localhost:0` becomes one listener for each address that it names;
+/// port 0 lets the system choose, the same port for all addresses of a name where that can be had. `[::]` takes IPv4
+/// as well, unless `0.0.0.0` is listened on too.
+#[derive(Debug)]
+pub struct Bind(Target);
+
+#[derive(Debug)]
+enum Target {
+    Name(String),
+    Address(SocketAddr),
+    #[cfg(unix)]
+    UnixPath {
+        path: PathBuf,
+        mode: Option<u32>,
+    },
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Bind {
+    /// A Unix socket at this path. A socket file that is there already is replaced if nobody listens on it; the file
+    /// is removed when the server ends.
+    #[cfg(unix)]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self(Target::UnixPath {
+            path: path.into(),
+            mode: None,
+        })
+    }
+
+    /// As [`unix`](Self::unix), with the permissions of the socket file, such as `0o660`: who may write to it may
+    /// connect.
+    #[cfg(unix)]
+    pub fn unix_with_mode(path: impl Into<PathBuf>, mode: u32) -> Self {
+        Self(Target::UnixPath {
+            path: path.into(),
+            mode: Some(mode),
+        })
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Target::Name(name) => f.write_str(name),
+            Target::Address(address) => address.fmt(f),
+            #[cfg(unix)]
+            Target::UnixPath { path, .. } => write!(f, "unix:{}", path.display()),
+            Target::Tcp(_) => f.write_str("an open TCP listener"),
+            #[cfg(unix)]
+            Target::Unix(_) => f.write_str("an open Unix listener"),
+        }
+    }
+}
+
+impl From<&str> for Bind {
+    fn from(name: &str) -> Self {
+        Self(Target::Name(name.to_owned()))
+    }
+}
+
+impl From<String> for Bind {
+    fn from(name: String) -> Self {
+        Self(Target::Name(name))
+    }
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(address: SocketAddr) -> Self {
+        Self(Target::Address(address))
+    }
+}
+
+impl From<(IpAddr, u16)> for Bind {
+    fn from(address: (IpAddr, u16)) -> Self {
+        Self(Target::Address(address.into()))
+    }
+}
+
+impl From<(&str, u16)> for Bind {
+    fn from((host, port): (&str, u16)) -> Self {
+        match host.parse() {
+            Ok(ip) => Self(Target::Address(SocketAddr::new(ip, port))),
+            Err(_) => Self(Target::Name(format!("{host}:{port}"))),
+        }
+    }
+}
+
+/// An open listener, such as one inherited from a supervisor.
+impl From<std::net::TcpListener> for Bind {
+    fn from(listener: std::net::TcpListener) -> Self {
+        Self(Target::Tcp(listener))
+    }
+}
+
+/// An open listener, such as one inherited from a supervisor. Its file is left alone.
+#[cfg(unix)]
+impl From<std::os::unix::net::UnixListener> for Bind {
+    fn from(listener: std::os::unix::net::UnixListener) -> Self {
+        Self(Target::Unix(listener))
+    }
+}
+
+/// How TCP sockets are set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// How many connections the system keeps ready for the server to accept; it may cut this (on Linux to
+    /// `net.core.somaxconn`). Default: 1,024, so that a reconnecting crowd is not turned away.
+    pub backlog: u32,
+    /// Sends small messages at once instead of waiting for more to send along (`TCP_NODELAY`). Default: `true`.
+    pub nodelay: bool,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            nodelay: true,
+        }
+    }
+}
+
+/// A listener that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {target}: {}", reason(source))]
+pub struct BindError {
+    target: String,
+    source: io::Error,
+}
+
+impl BindError {
+    /// What the system said.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// Whether somebody else has the address.
+    pub fn is_address_in_use(&self) -> bool {
+        self.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the address is in use; stop the other program or choose another port".into()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 and foreign directories need privileges".into()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// An open listener.
+#[derive(Debug)]
+pub(super) struct Listener {
+    accepting: Accepting,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum Accepting {
+    Tcp {
+        listener: TcpListener,
+        nodelay: bool,
+    },
+    #[cfg(unix)]
+    Unix {
+        listener: UnixListener,
+        _file: Option<SocketFile>,
+    },
+}
+
+impl Listener {
+    /// Opens all listeners, or none.
+    pub(super) async fn bind_all(targets: Vec<Bind>, options: TcpOptions) -> Result<Vec<Self>, BindError> {
+        let mut groups = Vec::with_capacity(targets.len());
+        for target in targets {
+            let name = target.to_string();
+            let group = Group::resolve(target).await;
+            groups.push(
+                group
+                    .map_err(|source| BindError {
+                        target: name.clone(),
+                        source,
+                    })
+                    .map(|group| (name, group))?,
+            );
+        }
+        let ipv4_ports: Vec<u16> = groups
+            .iter()
+            .flat_map(|(_, group)| group.addresses())
+            .filter(|address| address.is_ipv4())
+            .map(SocketAddr::port)
+            .collect();
+
+        let mut listeners = Vec::new();
+        for (name, group) in groups {
+            let opened = group.open(&ipv4_ports, options).await;
+            listeners.extend(opened.map_err(|source| BindError { target: name, source })?);
+        }
+        Ok(listeners)
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The next connection and who it is from.
+    ///
+    /// # Cancel safety
+    /// No connection is lost when the future is dropped.
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Address)> {
+        match &self.accepting {
+            Accepting::Tcp { listener, nodelay } => {
+                let (stream, peer) = listener.accept().await?;
+                if *nodelay {
+                    stream.set_nodelay(true)?;
+                }
+                Ok((Socket::Tcp(stream), Address::Tcp(peer)))
+            }
+            #[cfg(unix)]
+            Accepting::Unix { listener, .. } => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((
+                    Socket::Unix(stream),
+                    Address::Unix(peer.as_pathname().map(Path::to_owned)),
+                ))
+            }
+        }
+    }
+
+    fn tcp(listener: std::net::TcpListener, options: TcpOptions) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = Address::Tcp(listener.local_addr()?);
+        Ok(Self {
+            accepting: Accepting::Tcp {
+                listener,
+                nodelay: options.nodelay,
+            },
+            address,
+        })
+    }
+
+    #[cfg(unix)]
+    fn unix(listener: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
+        let address = Address::Unix(listener.local_addr()?.as_pathname().map(Path::to_owned));
+        Ok(Self {
+            accepting: Accepting::Unix {
+                listener,
+                _file: file,
+            },
+            address,
+        })
+    }
+}
+
+/// What one [`Bind`] stands for.
+enum Group {
+    /// The addresses of a name, or a single one.
+    Addresses(Vec<SocketAddr>),
+    Other(Target),
+}
+
+impl Group {
+    async fn resolve(target: Bind) -> io::Result<Self> {
+        Ok(match target.0 {
+            Target::Address(address) => Self::Addresses(vec![address]),
+            Target::Name(name) => {
+                let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host(&name).await?.collect();
+                addresses.sort_unstable();
+                addresses.dedup();
+                if addresses.is_empty() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::NotFound,
+                        "the name has no addresses",
+                    ));
+                }
+                Self::Addresses(addresses)
+            }
+            other => Self::Other(other),
+        })
+    }
+
+    fn addresses(&self) -> &[SocketAddr] {
+        match self {
+            Self::Addresses(addresses) => addresses,
+            Self::Other(_) => &[],
+        }
+    }
+
+    async fn open(self, ipv4_ports: &[u16], options: TcpOptions) -> io::Result<Vec<Listener>> {
+        match self {
+            Self::Addresses(addresses) => open_addresses(&addresses, ipv4_ports, options),
+            Self::Other(Target::Tcp(listener)) => Ok(vec![Listener::tcp(listener, options)?]),
+            #[cfg(unix)]
+            Self::Other(Target::Unix(listener)) => {
+                listener.set_nonblocking(true)?;
+                Ok(vec![Listener::unix(UnixListener::from_std(listener)?, None)?])
+            }
+            #[cfg(unix)]
+            Self::Other(Target::UnixPath { path, mode }) => Ok(vec![open_unix(path, mode).await?]),
+            Self::Other(Target::Name(_) | Target::Address(_)) => Ok(Vec::new()),
+        }
+    }
+}
+
+fn open_addresses(
+    addresses: &[SocketAddr],
+    ipv4_ports: &[u16],
+    options: TcpOptions,
+) -> io::Result<Vec<Listener>> {
+    let mut listeners: Vec<Listener> = Vec::with_capacity(addresses.len());
+    let mut unavailable = None;
+    for &address in addresses {
+        let chosen = listeners.first().and_then(|first| match first.address() {
+            Address::Tcp(first) => Some(first.port()),
+            Address::Unix(_) => None,
+        });
+        let ipv6_only = ipv4_ports.contains(&address.port());
+        let opened = match chosen {
+            // The system chose a port for the first address: take it for the others if it is free there.
+            Some(port) if address.port() == 0 => {
+                open_tcp(SocketAddr::new(address.ip(), port), ipv6_only, options)
+                    .or_else(|_| open_tcp(address, ipv6_only, options))
+            }
+            _ => open_tcp(address, ipv6_only, options),
+        };
+        match opened {
+            Ok(listener) => listeners.push(listener),
+            // A name may have an address that this machine has not, such as ::1 where IPv6 is off.
+            Err(error) if is_unavailable(&error) => unavailable = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match unavailable {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+fn is_unavailable(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    const NO_FAMILY: Option<i32> = Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+    #[cfg(not(unix))]
+    const NO_FAMILY: Option<i32> = Some(10047);
+
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == NO_FAMILY
+}
+
+fn open_tcp(address: SocketAddr, ipv6_only: bool, options: TcpOptions) -> io::Result<Listener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(ipv6_only)?;
+    }
+    // Elsewhere than on Windows this only lets a restarted server take over its port from sockets in TIME_WAIT.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    Listener::tcp(socket.into(), options)
+}
+
+#[cfg(unix)]
+async fn open_unix(path: PathBuf, mode: Option<u32>) -> io::Result<Listener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
+    let listener = match UnixListener::bind(&path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let is_socket = std::fs::symlink_metadata(&path)?.file_type().is_socket();
+            let is_stale = is_socket
+                && UnixStream::connect(&path)
+                    .await
+                    .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+            if !is_stale {
+                return Err(error);
+            }
+            std::fs::remove_file(&path)?;
+            UnixListener::bind(&path)?
+        }
+        bound => bound?,
+    };
+    let file = SocketFile::new(path)?;
+    if let Some(mode) = mode {
+        std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Listener::unix(listener, Some(file))
+}
+
+/// The file of a Unix socket, removed with this value unless another one has taken its place.
+#[cfg(unix)]
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+#[cfg(unix)]
+impl SocketFile {
+    fn new(path: PathBuf) -> io::Result<Self> {
+        let identity = file_identity(&path)?;
+        Ok(Self { path, identity })
+    }
+}
+
+#[cfg(unix)]
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if file_identity(&self.path).is_ok_and(|identity| identity == self.identity)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the socket file could not be removed");
+        }
+    }
+}
+
+#[cfg(unix)]
+fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Accepts until the future is dropped, handing each connection to `serve`.
+///
+/// Errors that belong to the connection (it was reset before it was accepted) are passed over. The others mean that
+/// the system is short of something, mostly file descriptors: then the loop waits, a little longer each time, since
+/// asking again at once would only burn the processor.
+pub(super) async fn accept_loop<T, F>(
+    mut accept: impl FnMut() -> F,
+    mut serve: impl FnMut(T),
+) -> std::convert::Infallible
+where
+    F: Future<Output = io::Result<T>>,
+{
+    const FIRST_WAIT: Duration = Duration::from_millis(5);
+    const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+    let mut wait = FIRST_WAIT;
+    loop {
+        match accept().await {
+            Ok(connection) => {
+                wait = FIRST_WAIT;
+                serve(connection);
+            }
+            Err(error) if belongs_to_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, ?wait, "cannot accept connections; trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+fn belongs_to_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            // set_nodelay on a connection that is gone already.
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
+    use tokio::net::TcpStream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn bind(targets: Vec<Bind>) -> Result<Vec<Listener>, BindError> {
+        Listener::bind_all(targets, TcpOptions::default()).await
+    }
+
+    fn tcp(listener: &Listener) -> SocketAddr {
+        match listener.address() {
+            Address::Tcp(address) => *address,
+            other => panic!("{other} is not TCP"),
+        }
+    }
+
+    #[tokio::test]
+    async fn several_addresses_are_served() {
+        let listeners = bind(vec!["127.0.0.1:0".into(), ("127.0.0.1", 0).into()])
+            .await
+            .unwrap();
+        assert_eq!(listeners.len(), 2);
+        assert_ne!(tcp(&listeners[0]).port(), tcp(&listeners[1]).port());
+        for listener in &listeners {
+            let client = TcpStream::connect(tcp(listener)).await.unwrap();
+            let (_socket, peer) = listener.accept().await.unwrap();
+            assert_eq!(peer, Address::Tcp(client.local_addr().unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_with_several_addresses_gets_one_port() {
+        let listeners = bind(vec!["localhost:0".into()]).await.unwrap();
+        let ports: Vec<u16> = listeners.iter().map(|listener| tcp(listener).port()).collect();
+        assert!(
+            ports.iter().all(|&port| port == ports[0] && port != 0),
+            "{ports:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn ipv6_wildcard_takes_ipv4_unless_it_is_listened_on_too() {
+        let Ok(listeners) = bind(vec!["[::]:0".into()]).await else {
+            // A machine without IPv6.
+            assert!(std::net::TcpListener::bind("[::1]:0").is_err());
+            return;
+        };
+        let port = tcp(&listeners[0]).port();
+        let (client, accepted) = tokio::join!(TcpStream::connect(("127.0.0.1", port)), listeners[0].accept());
+        client.unwrap();
+        assert_eq!(accepted.unwrap().1.ip(), Some("127.0.0.1".parse().unwrap()));
+        drop(listeners);
+
+        let both = vec![format!("[::]:{port}").into(), format!("0.0.0.0:{port}").into()];
+        assert_eq!(bind(both).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(vec![address.into()]).await.unwrap_err();
+        assert!(error.is_address_in_use());
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_an_error() {
+        for name in ["", "localhost", "127.0.0.1:99999", ":::"] {
+            assert!(bind(vec![name.into()]).await.is_err(), "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_listener_is_taken_over() {
+        let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = open.local_addr().unwrap();
+        let listeners = bind(vec![open.into()]).await.unwrap();
+        assert_eq!(tcp(&listeners[0]), address);
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listeners[0].accept());
+        client.unwrap();
+        accepted.unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_unix_socket_is_removed_at_the_end() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sockeye.sock");
+        let listeners = bind(vec![Bind::unix_with_mode(&path, 0o600)]).await.unwrap();
+        assert_eq!(listeners[0].address(), &Address::Unix(Some(path.clone())));
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let (client, accepted) = tokio::join!(UnixStream::connect(&path), listeners[0].accept());
+        client.unwrap();
+        assert_eq!(accepted.unwrap().1, Address::Unix(None));
+        drop(listeners);
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sockeye.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let listeners = bind(vec![Bind::unix(&path)]).await.unwrap();
+
+        let error = bind(vec![Bind::unix(&path)]).await.unwrap_err();
+        assert!(error.is_address_in_use());
+        assert!(path.exists());
+
+        // A file that took the socket's place is not the server's to remove.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        assert!(bind(vec![Bind::unix(&path)]).await.is_err());
+        drop(listeners);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn accepting_survives_a_shortage_of_descriptors() {
+        const EMFILE: i32 = 24;
+        let script = RefCell::new(VecDeque::from([
+            Ok(1),
+            Err(io::Error::from_raw_os_error(EMFILE)),
+            Err(io::Error::from_raw_os_error(EMFILE)),
+            Err(io::ErrorKind::ConnectionAborted.into()),
+            Err(io::Error::from_raw_os_error(EMFILE)),
+            Ok(2),
+            Err(io::Error::from_raw_os_error(EMFILE)),
+            Ok(3),
+        ]));
+        let accept = || async {
+            let next = script.borrow_mut().pop_front();
+            match next {
+                Some(result) => result,
+                None => std::future::pending().await,
+            }
+        };
+        let started = Instant::now();
+        let mut accepted = Vec::new();
+        let done = tokio::time::timeout(
+            Duration::from_secs(60),
+            accept_loop(accept, |connection| {
+                accepted.push((connection, started.elapsed().as_millis()))
+            }),
+        );
+        done.await.unwrap_err();
+        // 5 + 10 + 20 ms before the second; after a success the wait starts small again.
+        assert_eq!(accepted, [(1, 0), (2, 35), (3, 40)]);
+    }
+}

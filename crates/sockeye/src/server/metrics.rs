@@ -1,0 +1,153 @@
+//! What a server counts besides what its WebSockets count.
+
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
+
+use super::admission::Refusal;
+
+/// Handles, registered once. A recorder must be installed before the server is built.
+pub(super) struct ServerMetrics {
+    accepted: Counter,
+    open: Gauge,
+    handshakes: [Counter; Outcome::ALL.len()],
+    handshake_seconds: Histogram,
+    refused: [Counter; Refusal::ALL.len()],
+}
+
+/// How a handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// 101.
+    Accepted,
+    /// Not a proper handshake, or one that asks for what is not there.
+    Invalid,
+    /// No route for the path or the subprotocols.
+    NotFound,
+    /// By the Origin policy.
+    Origin,
+    /// By the upgrade hook.
+    Rejected,
+    /// By a limit on connections.
+    Limit,
+    /// Too slow.
+    Timeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// A mistake of the hook, or a connection that was lost on the way.
+    Failed,
+}
+
+impl Outcome {
+    const ALL: [Self; 9] = [
+        Self::Accepted,
+        Self::Invalid,
+        Self::NotFound,
+        Self::Origin,
+        Self::Rejected,
+        Self::Limit,
+        Self::Timeout,
+        Self::Tls,
+        Self::Failed,
+    ];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Origin => "origin",
+            Self::Rejected => "rejected",
+            Self::Limit => "limit",
+            Self::Timeout => "timeout",
+            Self::Tls => "tls",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl ServerMetrics {
+    pub(super) fn new() -> Self {
+        describe_counter!(
+            "sockeye_server_connections_total",
+            "accepted connections, HTTP and WebSocket"
+        );
+        describe_gauge!(
+            "sockeye_server_connections_open",
+            "open connections, HTTP and WebSocket"
+        );
+        describe_counter!(
+            "sockeye_server_handshakes_total",
+            "opening handshakes, by outcome"
+        );
+        describe_histogram!(
+            "sockeye_server_handshake_seconds",
+            Unit::Seconds,
+            "from accepting a connection to the end of its WebSocket handshake"
+        );
+        describe_counter!(
+            "sockeye_server_refused_total",
+            "connections over a limit, by limit"
+        );
+        Self {
+            accepted: counter!("sockeye_server_connections_total"),
+            open: gauge!("sockeye_server_connections_open"),
+            handshakes: Outcome::ALL
+                .map(|outcome| counter!("sockeye_server_handshakes_total", "outcome" => outcome.label())),
+            handshake_seconds: histogram!("sockeye_server_handshake_seconds"),
+            refused: Refusal::ALL
+                .map(|refusal| counter!("sockeye_server_refused_total", "limit" => refusal.name())),
+        }
+    }
+
+    pub(super) fn opened(&self) {
+        self.accepted.increment(1);
+        self.open.increment(1);
+    }
+
+    pub(super) fn closed(&self) {
+        self.open.decrement(1);
+    }
+
+    pub(super) fn refused(&self, refusal: Refusal) {
+        self.refused[refusal as usize].increment(1);
+    }
+
+    pub(super) fn handshake(&self, outcome: Outcome) {
+        self.handshakes[outcome as usize].increment(1);
+    }
+
+    pub(super) fn handshake_took(&self, time: Duration) {
+        self.handshake_seconds.record(time);
+    }
+}
+
+impl std::fmt::Debug for ServerMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerMetrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_in_the_order_of_their_enums() {
+        assert!(
+            Outcome::ALL
+                .iter()
+                .enumerate()
+                .all(|(at, outcome)| *outcome as usize == at)
+        );
+        assert!(
+            Refusal::ALL
+                .iter()
+                .enumerate()
+                .all(|(at, refusal)| *refusal as usize == at)
+        );
+    }
+}

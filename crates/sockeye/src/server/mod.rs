@@ -1,0 +1,41 @@
+//! The server: listeners, routes, the opening handshake over HTTP, limits and graceful shutdown.
+//!
+//! [`Server::builder`] is the way in. Below it, `listener` accepts, `admission` counts, `connection` runs one
+//! connection from accepted to closed, `http1` answers its requests by the routes in `router`, and `shutdown` ends it.
+
+mod accept;
+mod address;
+mod admission;
+mod body;
+mod bound;
+mod builder;
+mod config_error;
+mod connection;
+mod cookie;
+mod forwarded;
+mod handle;
+mod http1;
+mod limits;
+mod listener;
+mod metrics;
+mod request;
+mod route;
+mod router;
+mod shutdown;
+mod transport;
+
+pub use accept::Accept;
+pub use address::Address;
+pub use bound::{BoundServer, Server};
+pub use builder::ServerBuilder;
+pub use config_error::ConfigError;
+pub use cookie::{BadCookie, Cookie, SameSite, SetCookie};
+pub use forwarded::{BadNetwork, ForwardedHeader, TrustedProxies};
+pub use handle::ServerHandle;
+pub use limits::{ConnectionLimits, ConnectionRate, HandshakeLimits};
+pub use listener::{Bind, BindError, TcpOptions};
+pub use request::{ConnectionInfo, UpgradeRequest};
+pub use route::{Handler, Route};
+pub use router::{ForProtocol, Params, RouteError};
+pub use shutdown::{Drain, ShutdownReport};
+pub use sockeye_proto::handshake::server::Rejection;

@@ -1,0 +1,175 @@
+//! A WebSocket endpoint: its handler, and who may have it on which terms.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use sockeye_proto::deflate::Deflate;
+use sockeye_proto::handshake::server::Rejection;
+use sockeye_proto::{Config, Subprotocol};
+
+use super::{Accept, ConfigError, ForProtocol, UpgradeRequest};
+use crate::upgrade::Overrides;
+use crate::{HandlerResult, OriginPolicy, QueueLimits, WebSocket};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type ErasedHandler = Arc<dyn Fn(WebSocket, UpgradeRequest) -> BoxFuture<HandlerResult> + Send + Sync>;
+type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Rejection>> + Send + Sync>;
+
+/// What serves a WebSocket: an async function of the [`WebSocket`], or of the [`WebSocket`] and the
+/// [`UpgradeRequest`] that asked for it.
+///
+/// When it returns `Ok`, the WebSocket is closed with 1000 unless that happened already; when it returns an error or
+/// panics, with 1011, and no other connection is harmed.
+pub trait Handler<Arguments>: Send + Sync + 'static {
+    /// Serves one WebSocket.
+    fn serve(
+        &self,
+        websocket: WebSocket,
+        request: UpgradeRequest,
+    ) -> impl Future<Output = HandlerResult> + Send + 'static;
+}
+
+impl<F, Fut> Handler<(WebSocket,)> for F
+where
+    F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
+{
+    fn serve(
+        &self,
+        websocket: WebSocket,
+        _: UpgradeRequest,
+    ) -> impl Future<Output = HandlerResult> + Send + 'static {
+        self(websocket)
+    }
+}
+
+impl<F, Fut> Handler<(WebSocket, UpgradeRequest)> for F
+where
+    F: Fn(WebSocket, UpgradeRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
+{
+    fn serve(
+        &self,
+        websocket: WebSocket,
+        request: UpgradeRequest,
+    ) -> impl Future<Output = HandlerResult> + Send + 'static {
+        self(websocket, request)
+    }
+}
+
+/// A WebSocket endpoint. What it does not say, the server's settings say.
+#[derive(Clone)]
+pub struct Route {
+    pub(super) handler: ErasedHandler,
+    pub(super) hook: Option<Hook>,
+    pub(super) origins: Option<OriginPolicy>,
+    pub(super) subprotocols: Vec<String>,
+    pub(super) for_protocol: ForProtocol,
+    pub(super) overrides: Overrides,
+}
+
+impl Route {
+    /// An endpoint served by this handler.
+    pub fn new<A>(handler: impl Handler<A>) -> Self {
+        let handler = Arc::new(handler);
+        Self {
+            handler: Arc::new(move |websocket, request| Box::pin(handler.serve(websocket, request))),
+            hook: None,
+            origins: None,
+            subprotocols: Vec::new(),
+            for_protocol: ForProtocol::Any,
+            overrides: Overrides::default(),
+        }
+    }
+
+    /// Asks this function about each request, after the Origin check and before the answer. Its time counts as part
+    /// of the handshake's.
+    #[must_use]
+    pub fn on_upgrade<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(UpgradeRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Accept, Rejection>> + Send + 'static,
+    {
+        self.hook = Some(Arc::new(move |request| Box::pin(hook(request))));
+        self
+    }
+
+    /// The subprotocols spoken here. The first of them that the client offers, in the client's order, is agreed on;
+    /// a client that offers none of them goes without.
+    #[must_use]
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Serves only some of the clients of the path, by the subprotocols that they offer. Several routes may share a
+    /// path this way.
+    #[must_use]
+    pub fn for_protocol(mut self, protocol: ForProtocol) -> Self {
+        self.for_protocol = protocol;
+        self
+    }
+
+    /// Replaces the server's Origin policy.
+    #[must_use]
+    pub fn origins(mut self, policy: OriginPolicy) -> Self {
+        self.origins = Some(policy);
+        self
+    }
+
+    /// Replaces the server's limits and timeouts for WebSockets.
+    #[must_use]
+    pub fn limits(mut self, limits: Config) -> Self {
+        self.overrides.config = Some(Arc::new(limits));
+        self
+    }
+
+    /// Replaces the server's limits on what waits in memory.
+    #[must_use]
+    pub fn queues(mut self, queues: QueueLimits) -> Self {
+        self.overrides.queues = Some(queues);
+        self
+    }
+
+    /// Replaces the server's compression; `None` goes without.
+    #[must_use]
+    pub fn compression(mut self, compression: impl Into<Option<Deflate>>) -> Self {
+        self.overrides.compression = Some(compression.into());
+        self
+    }
+
+    pub(super) fn check(&self, path: &str) -> Result<(), ConfigError> {
+        let named = match &self.for_protocol {
+            ForProtocol::Named(name) => Some(name),
+            ForProtocol::Any | ForProtocol::Absent => None,
+        };
+        for name in self.subprotocols.iter().chain(named) {
+            Subprotocol::new(name.as_str()).map_err(|_| {
+                ConfigError::new(format!(
+                    "route `{path}`: `{name}` cannot be the name of a subprotocol"
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The client's first offer that is spoken here.
+    pub(super) fn choose_subprotocol<'o>(&self, offered: &'o [Subprotocol]) -> Option<&'o str> {
+        let spoken = |offer: &&Subprotocol| self.subprotocols.iter().any(|name| **offer == **name);
+        offered.iter().find(spoken).map(|offer| offer.as_str())
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("hook", &self.hook.is_some())
+            .field("origins", &self.origins)
+            .field("subprotocols", &self.subprotocols)
+            .field("for_protocol", &self.for_protocol)
+            .field("overrides", &self.overrides)
+            .finish_non_exhaustive()
+    }
+}
