@@ -234,11 +234,8 @@ mod tests {
     #[test]
     fn an_endless_chunk_size_ends_the_reading() {
         let mut body = Body::of(&response(&[("Transfer-Encoding", "chunked")]));
-        let mut taken = 0;
-        while !body.take(b"1;aaaaaaaaaaaaaa"[taken.min(2)..].as_ref()) {
-            taken += 2;
-            assert!(taken < 10_000);
-        }
+        assert!(!body.take(b"1;"));
+        assert!((0..MAX_CHUNK_LINE).any(|_| body.take(b"a")));
         assert!(body.collected.is_empty());
     }
 }
