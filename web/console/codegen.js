@@ -8,6 +8,7 @@
 // Only literals made by JSON.stringify enter the code, so that whatever was typed stays data.
 
 import { PATTERN, RANDOM_ALPHABET } from './generate.js';
+import { PLACEHOLDER } from './payload.js';
 
 /** Longer payloads are cut in the panel, with a comment that says so. */
 const LONGEST_LITERAL = 2000;
@@ -94,16 +95,33 @@ function indent(lines) {
 
 /** `suffix` keeps the names apart when a program repeats more than one message. */
 function sendCode({ source, repeat }, suffix = '') {
-  const send = `socket.send(${expression(source)});`;
-  if (repeat === undefined) return send;
+  if (repeat === undefined) return `socket.send(${expression(source)});`;
   const [timer, sent] = [`timer${suffix}`, `sent${suffix}`];
-  const counting = [`${sent} += 1;`, `if (${sent} === ${repeat.count}) clearInterval(${timer});`];
+  const template = typeof source.text === 'string' && PLACEHOLDER.test(source.text) && source.text.length <= LONGEST_LITERAL;
+  const counting = repeat.count > 0 || template;
   return [
-    ...(repeat.count > 0 ? [`let ${sent} = 0;`] : []),
+    ...(counting ? [`let ${sent} = 0;`] : []),
     `const ${timer} = setInterval(() => {`,
-    ...indent([send, ...(repeat.count > 0 ? counting : [])]),
+    ...indent([
+      ...(counting ? [`${sent} += 1;`] : []),
+      `socket.send(${template ? templateLiteral(source.text, sent) : expression(source)});`,
+      ...(repeat.count > 0 ? [`if (${sent} === ${repeat.count}) clearInterval(${timer});`] : []),
+    ]),
     `}, ${repeat.interval});`,
   ].join('\n');
+}
+
+/** The text of a repeated message, with its placeholders filled in at each sending. */
+function templateLiteral(text, counter) {
+  const values = { n: `\${${counter}}`, time: '${new Date().toISOString()}' };
+  const parts = text.split(new RegExp(PLACEHOLDER, 'g'));
+  // The pattern has one group, so that names stand at the odd places.
+  const code = parts.map((part, index) => (index % 2 === 1 ? values[part] : escaped(part)));
+  return `\`${code.join('')}\``;
+}
+
+function escaped(text) {
+  return JSON.stringify(text).slice(1, -1).replace(/\\"/g, '"').replace(/`|\$\{/g, '\\$&');
 }
 
 const FILE_LINES = `// <input type="file">
@@ -151,7 +169,9 @@ function jsonExpression(text) {
   // As a literal, __proto__ would set the prototype; numbers such as 1e2 and repeated keys would not come out as typed.
   const same = JSON.stringify(value) === withoutSpace(text) && !literal.includes('"__proto__"');
   if (!same || literal.length > LONGEST_LITERAL) return textLiteral(text);
-  return text.includes('\n') ? `JSON.stringify(${literal}, null, 2)` : `JSON.stringify(${literal})`;
+  // Strings in JSON have no line breaks, so a quoted name at the beginning of a line is a key.
+  const object = literal.replace(/^( *)"([A-Za-z_$][\w$]*)":/gm, '$1$2:');
+  return text.includes('\n') ? `JSON.stringify(${object}, null, 2)` : `JSON.stringify(${object})`;
 }
 
 /** JSON without the space between its tokens. */

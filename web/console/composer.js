@@ -45,7 +45,7 @@ export function composerView(page) {
     if (repeat.running) return repeater.stop();
     const plan = repetitions(composer);
     if (plan.error || checkComposer(composer).error) return;
-    const { source } = buildMessage(composer, { n: 1, time: new Date().toISOString() });
+    const { source } = buildMessage(composer);
     page.record({ type: 'send', source, repeat: plan });
     repeater.start(plan);
   }

@@ -149,6 +149,7 @@ export const en = {
 
   'hex.label': 'Bytes to send, in hexadecimal',
   'hex.placeholder': '48 65 6c 6c 6f or 0x48, 0x65, …',
+  'hex.preview': 'The bytes, eight to a line',
   'hex.error.character': '“{found}” is not a hexadecimal digit.',
   'hex.error.half': 'a byte needs two digits; “{found}” stands alone.',
 

@@ -149,6 +149,7 @@ export const zh = {
 
   'hex.label': '要发送的字节（十六进制）',
   'hex.placeholder': '48 65 6c 6c 6f 或 0x48, 0x65, …',
+  'hex.preview': '这些字节，每行八个',
   'hex.error.character': '“{found}”不是十六进制数字。',
   'hex.error.half': '一个字节要两位数字，“{found}”只有一位。',
 

@@ -3,6 +3,7 @@
 // Every row has the same height; an opened entry adds the measured height of its detail. Positions follow from that by
 // arithmetic, without asking the layout.
 
+import { explainCloseCode } from './close-codes.js';
 import { byId, icon, make, setAttribute, setText } from './dom.js';
 import { entryDetail } from './entry-detail.js';
 import { entryWords } from './entry-words.js';
@@ -28,6 +29,7 @@ export class LogView {
   /** Heights of opened details, by entry id. */
   #opened = new Map();
   #views = new Map();
+  #filter = '';
   #following = true;
   /** Newest entry that was in sight when the view stopped following. */
   #seenTo = 0;
@@ -52,8 +54,14 @@ export class LogView {
     return this.#filtered;
   }
 
-  setFilter(filter) {
+  /** A changed filter shows the newest of what passes it. */
+  setFilter({ text, direction, kind }) {
+    const filter = { text, direction, kind };
+    const written = JSON.stringify(filter);
+    if (written === this.#filter) return;
+    this.#filter = written;
     this.#filtered.setFilter(filter);
+    this.#following = true;
     this.render();
   }
 
@@ -103,6 +111,7 @@ export class LogView {
     this.#space.style.height = `${height}px`;
     byId('log-empty').hidden = count > 0;
     const view = this.#scroller.clientHeight;
+    if (height <= view) this.#following = true;
     if (this.#following) this.#scroller.scrollTop = height;
     const top = Math.max(0, Math.min(this.#scroller.scrollTop, height - view));
     const first = Math.max(0, indexAt(top, opened) - MARGIN);
@@ -155,6 +164,7 @@ export class LogView {
     setAttribute(element, 'data-size', message ? size : undefined);
     setAttribute(element, 'data-rtt', rtt === undefined ? undefined : Number(rtt.toFixed(3)));
     setAttribute(element, 'data-code', facts?.code);
+    element.classList.toggle('bad', kind === 'error' || (kind === 'close' && !explainCloseCode(facts.code).normal));
     setAttribute(element, 'data-event', facts?.key?.replace('event.', ''));
     const opened = this.#opened.has(entry.id);
     const line = make(
@@ -204,6 +214,7 @@ export class LogView {
     }
     this.#draw();
     if (open) this.#reveal(this.#filtered.indexOf(id));
+    else this.#scrolled();
   }
 
   /** Scrolls as little as needed to have a row, and its detail as far as it fits, in sight. */

@@ -5,6 +5,9 @@ import { MAX_GENERATED_BYTES, generateMessage } from './generate.js';
 import { parseHex } from './hexdump.js';
 import { checkJson } from './json-check.js';
 
+/** In a repeated message: `{{n}}` counts the repetitions from 1, `{{time}}` is the time of sending. */
+export const PLACEHOLDER = /\{\{(n|time)\}\}/;
+
 /** The composer's forms, in the order of its tabs. */
 export const KINDS = ['text', 'json', 'hex', 'file', 'generate'];
 
@@ -45,7 +48,7 @@ export function checkComposer(composer) {
  * Builds the message of a composer that `checkComposer` passed.
  *
  * @param {object} composer
- * @param {{n: number, time: string} | undefined} values what `{{n}}` and `{{time}}` stand for in a repeated message
+ * @param {{n: number, time: string} | undefined} values what the placeholders of a repeated message stand for
  * @returns {{data: string | Uint8Array | Blob, source: object}} `source` is what the code panel writes down
  */
 export function buildMessage(composer, values) {
@@ -64,9 +67,8 @@ export function buildMessage(composer, values) {
   return { data: generateMessage(size, { type, fill }), source: { kind, size, type, fill } };
 }
 
-/** `{{n}}` counts the repetitions from 1, `{{time}}` is the time of sending. */
 function fillIn(text, values) {
-  return text.replace(/\{\{(n|time)\}\}/g, (_, name) => String(values[name]));
+  return text.replace(new RegExp(PLACEHOLDER, 'g'), (_, name) => String(values[name]));
 }
 
 function describeJson(value) {

@@ -76,6 +76,7 @@ test('json_is_written_as_an_object_only_if_that_sends_the_same', () => {
   const sentFor = (text) => program(send({ kind: 'json', text })).sent[0];
   assert.equal(sentFor('{\n  "a": 1\n}'), '{\n  "a": 1\n}');
   assert.equal(sentFor('{"a": "x  y"}'), '{"a":"x  y"}');
+  assert.equal(sentFor('{"a b": {"ok": ["\\n\\"c\\": 1"]}, "2x": 0}'), '{"a b":{"ok":["\\n\\"c\\": 1"]},"2x":0}');
   for (const text of ['{"a":1e2}', '{"a":1,"a":2}', '{"__proto__":{"x":1}}', '[1.0]']) assert.equal(sentFor(text), text);
 });
 
@@ -105,6 +106,17 @@ test('repetitions_are_counted_and_stop', () => {
   assert.equal(timers[0].cleared, true);
   assert.equal(timers[1].cleared, undefined);
   assert.deepEqual(sockets[0].sent, ['x', 'x']);
+});
+
+test('placeholders_are_filled_in_at_each_repetition', () => {
+  const text = 'tick {{n}} `${x}` "q" \\ {{other}} {{n}}';
+  const { sockets, timers } = run(programCode([CONNECT, send({ kind: 'text', text }, { interval: 5, count: 0 })]));
+  timers[0].callback();
+  timers[0].callback();
+  assert.deepEqual(sockets[0].sent, [1, 2].map((n) => text.replaceAll('{{n}}', n)));
+  const timed = run(stepCode(send({ kind: 'text', text: '{{time}}' }, { interval: 5, count: 0 })).replace(/^/, 'const socket = new WebSocket("ws://x");'));
+  timed.timers[0].callback();
+  assert.match(timed.sockets[0].sent[0], /^\d{4}-\d\d-\d\dT/);
 });
 
 test('close_is_written_with_its_arguments', () => {
