@@ -131,7 +131,10 @@ function showMessage(checked, composer, repeat, { t, bytes }) {
     const field = composer.kind === 'generate' ? 'generate-size' : composer.kind;
     byId(field).setAttribute('aria-invalid', 'true');
   }
-  message.classList.toggle('bad', (checked.error !== undefined && composer.kind !== 'file') || plan.error !== undefined);
+  const bad = (checked.error !== undefined && composer.kind !== 'file') || plan.error !== undefined;
+  message.classList.toggle('bad', bad);
+  // Problems are spoken; the size, which changes with every key, is not.
+  message.setAttribute('aria-live', bad ? 'polite' : 'off');
   setText(message, messageText(checked, plan, composer, repeat, t, bytes));
 }
 

@@ -19,7 +19,7 @@ export function initialLink() {
     buffered: 0,
     startedAt: undefined,
     openedAt: undefined,
-    /** How the last connection ended: {code, reason, clean, opened}. */
+    /** How the last connection ended: {code, reason, clean, opened, cancelled}. */
     ended: undefined,
     /** A reconnection that is waited for: {attempt, at}. */
     retry: undefined,
@@ -36,6 +36,7 @@ export class Connection {
   #socket;
   #target;
   #attempt = 0;
+  #cancelled = false;
   #retryTimer;
   #environment;
 
@@ -74,6 +75,7 @@ export class Connection {
       this.#note('info', { key: 'event.retryCancelled' });
     }
     if (this.#socket === undefined) return;
+    this.#cancelled = this.#socket.readyState === CONNECTING;
     this.#socket.close(...closeArguments);
     this.refresh();
   }
@@ -120,8 +122,8 @@ export class Connection {
   /** Reads the socket's changing attributes into the store; called after each step and a few times a second. */
   refresh() {
     const { link } = this.#store.state;
-    const state = this.#socket?.readyState ?? CLOSED;
-    const buffered = this.bufferedAmount;
+    if (this.#socket === undefined) return;
+    const { readyState: state, bufferedAmount: buffered } = this.#socket;
     if (state !== link.state || buffered !== link.buffered) this.#store.change('link', { state, buffered });
   }
 
@@ -151,6 +153,7 @@ export class Connection {
     const { url, protocols, binaryType } = this.#target;
     const { WebSocket, now } = this.#environment;
     this.#echoes.clear();
+    this.#cancelled = false;
     this.#store.change('link', { ...initialLink(), url, ended: this.#store.state.link.ended, startedAt: now() });
     let socket;
     try {
@@ -226,16 +229,19 @@ export class Connection {
     const { openedAt } = this.#store.state.link;
     const opened = openedAt !== undefined;
     const lasted = opened ? now() - openedAt : undefined;
+    const cancelled = this.#cancelled;
+    // The standard never sets bufferedAmount back: what stands here now was not sent.
+    const buffered = this.bufferedAmount;
     this.#socket = undefined;
     this.#store.change('link', {
       state: CLOSED,
-      buffered: 0,
+      buffered,
       openedAt: undefined,
       protocol: '',
       extensions: '',
-      ended: { code, reason, clean: wasClean, opened },
+      ended: { code, reason, clean: wasClean, opened, cancelled },
     });
-    this.#note('close', { key: 'event.close', code, reason, clean: wasClean, opened, lasted });
+    this.#note('close', { key: 'event.close', code, reason, clean: wasClean, opened, cancelled, lasted });
     if (this.#target?.reconnect.on) this.#scheduleRetry(lasted);
     else this.#target = undefined;
   }

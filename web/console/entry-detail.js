@@ -51,8 +51,9 @@ function addEventFacts(facts, { t, span }, add) {
   }
   if (facts.key === 'event.close') {
     const { name, text } = explainCloseCode(facts.code);
+    const why = facts.cancelled ? t('state.cancelled') : facts.opened ? '' : t('state.neverOpened');
     add('detail.code', `${facts.code} ${t(name)}`);
-    add('detail.meaning', facts.opened ? t(text) : `${t(text)} ${t('state.neverOpened')}`);
+    add('detail.meaning', [t(text), why].filter(Boolean).join(' '));
     add('detail.reason', facts.reason);
     add('detail.clean', facts.clean);
     if (facts.lasted !== undefined) add('detail.lasted', span(facts.lasted));
@@ -68,7 +69,7 @@ function payload(entry, page, views) {
   if (entry.size === 0) return [note('detail.empty')];
 
   const forms = payloadForms(entry);
-  const body = make('pre', { class: 'payload mono', tabindex: '0', 'data-testid': 'payload', 'aria-label': t('detail.view') });
+  const body = make('pre', { class: 'payload mono', role: 'group', tabindex: '0', 'data-testid': 'payload', 'aria-label': t('detail.view') });
   const more = make('button', { type: 'button', class: 'button small', 'data-testid': 'payload-more' });
   const draw = (name) => {
     views.set(entry.id, name);

@@ -212,8 +212,9 @@ export const en = {
   'state.text.CLOSING': 'One side asked to close. What was sent before still arrives; then the other side confirms.',
   'state.text.CLOSED': 'The connection is over. A socket does not open twice: Connect makes a new one.',
   'state.closedWith': '{code} {name}',
-  'state.reason': 'Reason: {reason}',
+  'state.reason': 'Reason: “{reason}”.',
   'state.unclean': 'not clean: the closing handshake did not finish',
+  'state.cancelled': 'It was cancelled before it opened.',
   'state.neverOpened':
     'It never opened. The browser hides why from scripts; usual causes: no server at this address, a path that is not a WebSocket, an origin that is refused, a certificate that is not trusted, a proxy in between. The developer tools (F12, Network) say more.',
   'retry.text': 'Attempt {attempt} in {seconds} s.',
@@ -240,6 +241,7 @@ export const en = {
   'log.save': 'Save',
   'log.saveJson': 'As JSON',
   'log.saveText': 'As text',
+  'log.saveNote': 'Saves what the filter shows.',
   'log.limit': 'Entries kept',
   'log.empty': 'Nothing has happened yet. Connect, then send something: it appears here, and so does the answer.',
   'log.noMatch': 'No entry passes the filter.',

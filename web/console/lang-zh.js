@@ -212,8 +212,9 @@ export const zh = {
   'state.text.CLOSING': '有一方要求关闭。之前发送的仍会送达，然后由另一方确认。',
   'state.text.CLOSED': '连接已结束。一个 socket 不会再次打开：点“连接”会新建一个。',
   'state.closedWith': '{code} {name}',
-  'state.reason': '原因：{reason}',
+  'state.reason': '原因：“{reason}”。',
   'state.unclean': '非正常结束：关闭握手没有完成',
+  'state.cancelled': '在打开之前取消了连接。',
   'state.neverOpened':
     '连接没有打开过。浏览器不向脚本说明原因，常见的有：该地址没有服务器、路径不是 WebSocket、来源（Origin）被拒绝、证书不受信任、中间有代理。开发者工具（F12，网络）里有更多信息。',
   'retry.text': '{seconds} 秒后第 {attempt} 次尝试。',
@@ -240,6 +241,7 @@ export const zh = {
   'log.save': '保存',
   'log.saveJson': '存为 JSON',
   'log.saveText': '存为文本',
+  'log.saveNote': '保存筛选后显示的记录。',
   'log.limit': '保留条数',
   'log.empty': '还没有发生什么。先连接，再发送：消息和回答都会出现在这里。',
   'log.noMatch': '没有符合筛选条件的记录。',

@@ -32,7 +32,7 @@ export function stateView(page) {
     setText(byId('protocol'), link.state === OPEN ? link.protocol || t('none') : '–');
     setText(byId('extensions'), link.state === OPEN ? link.extensions || t('none') : '–');
     setText(byId('buffered'), bytes(link.buffered));
-    document.title = link.state === OPEN ? '● Sockeye' : 'Sockeye';
+    document.title = `${link.state === OPEN ? '● ' : ''}Sockeye ${t('title')}`;
   });
 
   store.subscribe(['link', 'clock', 'settings'], ({ link }) => {
@@ -61,16 +61,17 @@ function showEnd({ state, ended }, { t }) {
   const summary = byId('close-summary');
   summary.hidden = state !== CLOSED || ended === undefined;
   if (summary.hidden) return;
-  const { code, reason, clean, opened } = ended;
+  const { code, reason, clean, opened, cancelled } = ended;
   const { name, text, normal } = explainCloseCode(code);
   const parts = [t(text)];
-  if (!opened) parts.push(t('state.neverOpened'));
+  if (cancelled) parts.push(t('state.cancelled'));
+  else if (!opened) parts.push(t('state.neverOpened'));
   else if (!clean) parts.push(`(${t('state.unclean')})`);
   if (reason) parts.unshift(t('state.reason', { reason }));
   const head = document.createElement('b');
   head.textContent = t('state.closedWith', { code, name: t(name) });
   summary.classList.toggle('bad', !normal);
-  summary.replaceChildren(head, ` ${parts.join(' ')}`);
+  summary.replaceChildren(head, ` – ${parts.join(' ')}`);
 }
 
 function showCounters({ sent, received, roundTrips }, { t, bytes, number, span }) {

@@ -89,7 +89,7 @@ test('states_follow_the_socket', () => {
   assert.equal(page.link.state, CLOSING);
   page.socket.end(3001, 'bye');
   assert.equal(page.link.state, CLOSED);
-  assert.deepEqual(page.link.ended, { code: 3001, reason: 'bye', clean: true, opened: true });
+  assert.deepEqual(page.link.ended, { code: 3001, reason: 'bye', clean: true, opened: true, cancelled: false });
   assert.deepEqual(page.events(), ['event.connecting', 'event.open', 'event.close']);
 });
 
@@ -150,8 +150,25 @@ test('an_address_that_the_browser_refuses_is_reported', () => {
 test('a_connection_that_never_opened_says_so', () => {
   const page = start();
   page.socket.end(1006, '', false);
-  assert.deepEqual(page.link.ended, { code: 1006, reason: '', clean: false, opened: false });
+  assert.deepEqual(page.link.ended, { code: 1006, reason: '', clean: false, opened: false, cancelled: false });
   assert.deepEqual(page.events(), ['event.connecting', 'event.error', 'event.close']);
+});
+
+test('a_connection_that_was_cancelled_says_so', () => {
+  const page = start();
+  page.connection.disconnect([]);
+  page.socket.end(1006, '', false);
+  assert.equal(page.link.ended.cancelled, true);
+});
+
+test('bytes_that_were_not_sent_stay_counted_after_the_close', () => {
+  const page = start();
+  page.socket.open();
+  page.socket.bufferedAmount = 5000;
+  page.connection.refresh();
+  page.socket.end(1006, '', false);
+  page.connection.refresh();
+  assert.equal(page.link.buffered, 5000);
 });
 
 const RECONNECT = { on: true, first: 1000, longest: 4000, attempts: 0 };
