@@ -8,7 +8,7 @@
 async fn main() -> sockeye::Result<()> {
     let url = std::env::args()
         .nth(1)
-        .unwrap_or("ws://localhost:3000/echo".into());
+        .unwrap_or_else(|| "ws://localhost:3000/echo".to_owned());
     let mut ws = sockeye::connect(url).await?;
     ws.send("Hello, sockeye!").await?;
     if let Some(message) = ws.recv().await? {

@@ -78,9 +78,12 @@ impl Step {
 
     fn run(&self) -> Result<()> {
         match self {
+            // The tests of the examples need the examples as programs; their own step builds them.
             Self::Unit => run_cargo(&[
                 "test",
                 "--workspace",
+                "--exclude",
+                "sockeye-examples",
                 "--all-features",
                 "--lib",
                 "--bins",
@@ -88,7 +91,7 @@ impl Step {
             ]),
             Self::Doc => run_cargo(&["test", "--workspace", "--all-features", "--doc"]),
             Self::Web => web(),
-            Self::Examples => run_cargo(&["test", "--package", "sockeye-examples", "--all-targets"]),
+            Self::Examples => run_cargo(&["test", "--package", "sockeye-examples"]),
             Self::Interop => run_cargo(&["test", "--package", "sockeye-tests", "--test", "interop"]),
             Self::Autobahn(options) => autobahn::test(options),
             Self::Browser => browser::test(),
