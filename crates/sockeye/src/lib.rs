@@ -6,9 +6,13 @@
     allow(dead_code, unused_imports)
 )]
 
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "client")]
 mod client;
 mod error;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod message;
 mod metrics;
 #[cfg(any(feature = "server", feature = "hyper"))]

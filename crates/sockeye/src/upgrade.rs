@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sockeye_proto::deflate::{Compressor, Decompressor, Deflate, Pool};
 use sockeye_proto::handshake::server::Acceptance;
-use sockeye_proto::{Config, Connection, Role};
+use sockeye_proto::{Config, Connection, Role, Subprotocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::metrics::SessionMetrics;
@@ -90,6 +90,12 @@ impl Overrides {
                 .unwrap_or_else(|| base.compression.clone()),
         }
     }
+}
+
+/// The client's first offer that is spoken here.
+pub(crate) fn choose_subprotocol<'o>(offered: &'o [Subprotocol], spoken: &[String]) -> Option<&'o str> {
+    let is_spoken = |offer: &&Subprotocol| spoken.iter().any(|name| **offer == **name);
+    offered.iter().find(is_spoken).map(|offer| offer.as_str())
 }
 
 /// What the WebSockets of one server share.

@@ -24,7 +24,7 @@ use super::metrics::Outcome;
 use super::request::{ConnectionInfo, UpgradeRequest};
 use super::router::{Match, NoMatch};
 use super::{Accept, Route};
-use crate::upgrade::Accepted;
+use crate::upgrade::{Accepted, choose_subprotocol};
 
 /// The HTTP side of one connection.
 #[derive(Debug)]
@@ -186,7 +186,8 @@ impl Exchange {
                 .map_err(|rejection| Turned::down(rejection, Outcome::Rejected))?,
             None => Accept::new(),
         };
-        let protocol = protocol.or_else(|| endpoint.route.choose_subprotocol(request.subprotocols()));
+        let protocol =
+            protocol.or_else(|| choose_subprotocol(request.subprotocols(), &endpoint.route.subprotocols));
         let (accepted, response) = self
             .accept(endpoint, &request, accept, protocol)
             .map_err(|mistake| {

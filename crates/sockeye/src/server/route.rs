@@ -154,12 +154,6 @@ impl Route {
         }
         Ok(())
     }
-
-    /// The client's first offer that is spoken here.
-    pub(super) fn choose_subprotocol<'o>(&self, offered: &'o [Subprotocol]) -> Option<&'o str> {
-        let spoken = |offer: &&Subprotocol| self.subprotocols.iter().any(|name| **offer == **name);
-        offered.iter().find(spoken).map(|offer| offer.as_str())
-    }
 }
 
 impl fmt::Debug for Route {

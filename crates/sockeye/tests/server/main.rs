@@ -1,7 +1,11 @@
 //! The server as clients meet it, over sockets.
 
+#[cfg(feature = "axum")]
+mod axum_glue;
 mod handshake;
 mod hooks;
+#[cfg(feature = "hyper")]
+mod hyper_glue;
 mod limits;
 mod peer;
 mod shutdown;

@@ -1,0 +1,126 @@
+//! The extractor, in an application that `axum::serve` runs.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::any;
+use sockeye::axum::WebSocketUpgrade;
+use sockeye::proto::deflate::Deflate;
+use sockeye::{Config, OriginPolicy};
+
+use crate::peer::{Peer, TEXT, echo, frame, handshake};
+
+async fn chat(upgrade: WebSocketUpgrade) -> Response {
+    upgrade
+        .protocols(["v2", "v1"])
+        .compression(Deflate::default())
+        .limits(Config {
+            max_message_size: 10,
+            ..Config::server()
+        })
+        .header(http::header::SET_COOKIE, http::HeaderValue::from_static("a=1"))
+        .data(7_u32)
+        .on_upgrade(|mut ws| async move {
+            assert_eq!(ws.data().get::<u32>(), Some(&7));
+            while let Some(message) = ws.recv().await? {
+                ws.send(message).await?;
+            }
+            Ok(())
+        })
+}
+
+async fn serve() -> SocketAddr {
+    let app = Router::new()
+        .route(
+            "/echo",
+            any(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
+        )
+        .route("/chat", any(chat))
+        .route(
+            "/open",
+            any(|upgrade: WebSocketUpgrade| async {
+                upgrade
+                    .origins(OriginPolicy::any())
+                    .on_upgrade(|_| async { Err("enough".into()) })
+            }),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+#[tokio::test]
+async fn the_extractor_makes_websockets() {
+    let address = serve().await;
+    let mut peer = Peer::connect(address).await;
+    let mut bytes = handshake("/echo", &[]).into_bytes();
+    bytes.extend(frame(TEXT, b"behind the request"));
+    peer.write(&bytes).await;
+    assert_eq!(peer.response().await.status, 101);
+    assert_eq!(peer.receive_text().await, "behind the request");
+    peer.send_close(3001).await;
+    assert_eq!(peer.receive_close().await.0, 3001);
+}
+
+#[tokio::test]
+async fn its_terms_are_kept() {
+    let address = serve().await;
+    let mut peer = Peer::connect(address).await;
+    let headers = [
+        ("Sec-WebSocket-Protocol", "v1, v2"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate"),
+    ];
+    let response = peer.request("/chat", &headers).await;
+    assert_eq!(response.status, 101);
+    assert_eq!(response.header("sec-websocket-protocol"), Some("v1"));
+    assert!(
+        response
+            .header("sec-websocket-extensions")
+            .unwrap()
+            .starts_with("permessage-deflate")
+    );
+    assert_eq!(response.header("set-cookie"), Some("a=1"));
+    peer.send_text("short").await;
+    assert_eq!(peer.receive_text().await, "short");
+    peer.send_text("not so short").await;
+    assert_eq!(peer.receive_close().await.0, 1009);
+}
+
+#[tokio::test]
+async fn pages_of_other_hosts_are_refused_unless_allowed() {
+    let address = serve().await;
+    for (path, origin, status) in [
+        ("/echo", "http://example.test", 101),
+        ("/echo", "https://example.test", 101),
+        ("/echo", "https://evil.test", 403),
+        ("/echo", "null", 403),
+        ("/open", "https://evil.test", 101),
+    ] {
+        let response = Peer::ask(address, path, &[("Origin", origin)]).await;
+        assert_eq!(response.status, status, "{path} {origin}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_handler_is_1011() {
+    let mut peer = Peer::open(serve().await, "/open", &[]).await;
+    assert_eq!(peer.receive_close().await.0, 1011);
+}
+
+#[tokio::test]
+async fn what_is_no_handshake_gets_the_right_status() {
+    let address = serve().await;
+    let good = handshake("/echo", &[]);
+    for (from, to, status) in [
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),
+        ("Upgrade: websocket\r\n", "", 426),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ=", 400),
+        ("GET ", "POST ", 405),
+    ] {
+        let mut peer = Peer::connect(address).await;
+        peer.write(good.replacen(from, to, 1).as_bytes()).await;
+        assert_eq!(peer.response().await.status, status, "{to:?}");
+    }
+}
