@@ -120,6 +120,17 @@ async fn echo_client_prints_the_echo() {
     assert!(printed.contains("Hello, sockeye!"), "{printed}");
 }
 
+#[test]
+fn proto_by_hand_sends_three_messages_there_and_back() {
+    let (status, printed) = Example::start("proto_by_hand", &[]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    for message in ["Text(\"Hello\")", "Binary([1, 2, 3])", "Text(\"再见\")"] {
+        for side in ["server", "client"] {
+            assert!(printed.contains(&format!("{side}: {message}\n")), "{printed}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn chat_server_carries_lines_within_a_room() {
     let (_server, page) = Example::serve("chat_server");
