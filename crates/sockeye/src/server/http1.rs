@@ -49,11 +49,11 @@ pub(super) struct Pending {
 }
 
 /// Why a handshake is turned down: the answer, and what the metrics call it.
-struct Turned(Box<Rejection>, Outcome);
+struct Turned(Rejection, Outcome);
 
 impl Turned {
     fn down(rejection: impl Into<Rejection>, outcome: Outcome) -> Self {
-        Self(Box::new(rejection.into()), outcome)
+        Self(rejection.into(), outcome)
     }
 }
 
@@ -146,7 +146,7 @@ impl Exchange {
                 *lock(&self.pending) = Some(pending);
                 return response;
             }
-            Ok(Err(Turned(rejection, outcome))) => (outcome, *rejection),
+            Ok(Err(Turned(rejection, outcome))) => (outcome, rejection),
             Err(_) => {
                 tracing::warn!("the upgrade hook took longer than the handshake may");
                 (Outcome::Timeout, unavailable("The handshake took too long."))

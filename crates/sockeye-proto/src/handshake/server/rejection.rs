@@ -28,7 +28,8 @@ use crate::handshake::field::{self, HeaderError};
 #[derive(Debug, Clone)]
 pub struct Rejection {
     status: StatusCode,
-    headers: HeaderMap,
+    // Boxed, to be small as the error of a `Result`.
+    headers: Box<HeaderMap>,
     body: Cow<'static, [u8]>,
 }
 
@@ -112,7 +113,7 @@ impl Rejection {
         let close = HeaderValue::from_static(self.connection());
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        *response.headers_mut() = *self.headers;
         response.headers_mut().insert(CONNECTION, close);
         response
     }
@@ -133,7 +134,7 @@ impl Rejection {
     fn bare(status: StatusCode) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: Box::default(),
             body: Cow::Borrowed(b""),
         }
     }
