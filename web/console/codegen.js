@@ -97,7 +97,8 @@ function indent(lines) {
 function sendCode({ source, repeat }, suffix = '') {
   if (repeat === undefined) return `socket.send(${expression(source)});`;
   const [timer, sent] = [`timer${suffix}`, `sent${suffix}`];
-  const template = typeof source.text === 'string' && PLACEHOLDER.test(source.text) && source.text.length <= LONGEST_LITERAL;
+  const template =
+    typeof source.text === 'string' && PLACEHOLDER.test(source.text) && source.text.length <= LONGEST_LITERAL;
   const counting = repeat.count > 0 || template;
   return [
     ...(counting ? [`let ${sent} = 0;`] : []),
@@ -121,7 +122,10 @@ function templateLiteral(text, counter) {
 }
 
 function escaped(text) {
-  return JSON.stringify(text).slice(1, -1).replace(/\\"/g, '"').replace(/`|\$\{/g, '\\$&');
+  return JSON.stringify(text)
+    .slice(1, -1)
+    .replace(/\\"/g, '"')
+    .replace(/`|\$\{/g, '\\$&');
 }
 
 const FILE_LINES = `// <input type="file">

@@ -70,7 +70,8 @@ export function composerView(page) {
     keepGreetingInLanguage(composer, page.words.t);
     for (const [name, id] of Object.entries(INPUTS)) {
       const input = byId(id);
-      if (input.value !== composer[name] && (document.activeElement !== input || input.tagName === 'TEXTAREA')) input.value = composer[name];
+      if (input.value !== composer[name] && (document.activeElement !== input || input.tagName === 'TEXTAREA'))
+        input.value = composer[name];
     }
     showKind(composer.kind);
     showType(composer.type);
@@ -87,9 +88,13 @@ export function composerView(page) {
     const { t } = page.words;
     byId('send').disabled = !open || checked.error !== undefined;
     const button = byId('repeat');
-    button.disabled = !repeat.running && (!open || checked.error !== undefined || repetitions(composer).error !== undefined);
+    button.disabled =
+      !repeat.running && (!open || checked.error !== undefined || repetitions(composer).error !== undefined);
     button.setAttribute('aria-pressed', String(repeat.running));
-    setText(button, repeat.running ? `${t('repeat.stop')} · ${t('repeat.sent', { count: repeat.sent })}` : t('repeat.start'));
+    setText(
+      button,
+      repeat.running ? `${t('repeat.stop')} · ${t('repeat.sent', { count: repeat.sent })}` : t('repeat.start'),
+    );
   });
 
   return {
@@ -110,7 +115,8 @@ export function composerView(page) {
 
 /** The first message speaks the reader's language until somebody edits it. */
 function keepGreetingInLanguage(composer, t) {
-  const untouched = composer.text === '' || Object.values(LANGUAGES).some((table) => table['text.first'] === composer.text);
+  const untouched =
+    composer.text === '' || Object.values(LANGUAGES).some((table) => table['text.first'] === composer.text);
   if (untouched && document.activeElement !== byId('text')) composer.text = t('text.first');
 }
 
@@ -146,7 +152,8 @@ function messageText(checked, plan, composer, repeat, t, bytes) {
   }
   if (plan.error) return t(plan.error);
   if (repeat.waiting) return t('repeat.waiting', { size: bytes(WAIT_ABOVE_BYTES) });
-  const binary = composer.kind === 'hex' || composer.kind === 'file' || (composer.kind === 'generate' && composer.type === 'binary');
+  const binary =
+    composer.kind === 'hex' || composer.kind === 'file' || (composer.kind === 'generate' && composer.type === 'binary');
   const size = t('size.note', { size: bytes(checked.size), type: t(binary ? 'type.word.binary' : 'type.word.text') });
   return checked.note ? `${t(checked.note.key, checked.note)} · ${size}` : size;
 }
@@ -157,7 +164,10 @@ function showHexPreview({ kind, hex }) {
   const preview = byId('hex-preview');
   preview.hidden = !bytes || bytes.length === 0;
   if (!preview.hidden) {
-    setText(preview, formatHexdump(bytes.subarray(0, PREVIEW_BYTES), { width: 8 }) + (bytes.length > PREVIEW_BYTES ? '\n…' : ''));
+    setText(
+      preview,
+      formatHexdump(bytes.subarray(0, PREVIEW_BYTES), { width: 8 }) + (bytes.length > PREVIEW_BYTES ? '\n…' : ''),
+    );
   }
 }
 

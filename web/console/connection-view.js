@@ -80,7 +80,8 @@ export function connectionView(page) {
     const { t } = page.words;
     const { state } = link;
     if (document.activeElement !== url && url.value !== target.url) url.value = target.url;
-    if (document.activeElement !== protocols && protocols.value !== target.protocols) protocols.value = target.protocols;
+    if (document.activeElement !== protocols && protocols.value !== target.protocols)
+      protocols.value = target.protocols;
     showBinaryType(target.binaryType);
     showProblems(checkUrl(target.url, location), checkProtocols(target.protocols), t, false, link.refused);
     setText(byId('connect'), t(state === CONNECTING ? 'connect.cancel' : 'connect.button'));
@@ -89,7 +90,9 @@ export function connectionView(page) {
     setText(byId('disconnect'), t('disconnect.button'));
     byId('disconnect').disabled = state !== OPEN && state !== CONNECTING;
     byId('close-codes').replaceChildren(
-      ...OFFERED_CODES.map((offered) => make('option', { value: String(offered), label: t(explainCloseCode(offered).name) })),
+      ...OFFERED_CODES.map((offered) =>
+        make('option', { value: String(offered), label: t(explainCloseCode(offered).name) }),
+      ),
     );
   });
   store.subscribe(['settings'], showCloseAdvice);
@@ -122,10 +125,15 @@ function showProblems(address, names, t, submitted, refused) {
 
 function reconnectOptions({ store, connection }) {
   const on = byId('reconnect');
-  const fields = { first: byId('reconnect-first'), longest: byId('reconnect-longest'), attempts: byId('reconnect-attempts') };
+  const fields = {
+    first: byId('reconnect-first'),
+    longest: byId('reconnect-longest'),
+    attempts: byId('reconnect-attempts'),
+  };
 
   function read() {
-    const seconds = (field, otherwise) => (field.value !== '' && field.checkValidity() ? field.valueAsNumber * 1000 : otherwise);
+    const seconds = (field, otherwise) =>
+      field.value !== '' && field.checkValidity() ? field.valueAsNumber * 1000 : otherwise;
     const before = store.state.target.reconnect;
     const first = seconds(fields.first, before.first);
     const reconnect = {
@@ -143,7 +151,11 @@ function reconnectOptions({ store, connection }) {
   store.subscribe(['target'], ({ target: { reconnect } }) => {
     on.checked = reconnect.on;
     byId('reconnect-options').hidden = !reconnect.on;
-    const values = { first: reconnect.first / 1000, longest: reconnect.longest / 1000, attempts: reconnect.attempts || '' };
+    const values = {
+      first: reconnect.first / 1000,
+      longest: reconnect.longest / 1000,
+      attempts: reconnect.attempts || '',
+    };
     for (const [name, field] of Object.entries(fields)) {
       if (document.activeElement !== field) field.value = values[name];
     }

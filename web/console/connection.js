@@ -170,10 +170,22 @@ export class Connection {
     this.refresh();
     // A socket that was replaced may still speak; its events are not this connection's.
     const current = (handler) => (event) => socket === this.#socket && handler(event);
-    socket.addEventListener('open', current(() => this.#opened(socket)));
-    socket.addEventListener('message', current((event) => this.#received(event)));
-    socket.addEventListener('error', current(() => this.#note('error', { key: 'event.error' })));
-    socket.addEventListener('close', current((event) => this.#closed(event)));
+    socket.addEventListener(
+      'open',
+      current(() => this.#opened(socket)),
+    );
+    socket.addEventListener(
+      'message',
+      current((event) => this.#received(event)),
+    );
+    socket.addEventListener(
+      'error',
+      current(() => this.#note('error', { key: 'event.error' })),
+    );
+    socket.addEventListener(
+      'close',
+      current((event) => this.#closed(event)),
+    );
   }
 
   #opened(socket) {

@@ -33,12 +33,19 @@ function factList(entry, words) {
   };
   if (entry.kind === 'text' || entry.kind === 'binary') {
     add('detail.type', [t(`kind.label.${entry.kind}`), entry.form].filter(Boolean).join(' · '));
-    add('detail.size', entry.size < 1024 ? words.bytes(entry.size) : `${words.bytes(entry.size)} (${words.number(entry.size)} B)`);
+    add(
+      'detail.size',
+      entry.size < 1024 ? words.bytes(entry.size) : `${words.bytes(entry.size)} (${words.number(entry.size)} B)`,
+    );
     if (entry.rtt !== undefined) add('detail.rtt', words.span(entry.rtt));
   } else {
     addEventFacts(entry.facts, words, add);
   }
-  return make('dl', { class: 'detail-facts' }, ...rows.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
+  return make(
+    'dl',
+    { class: 'detail-facts' },
+    ...rows.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))),
+  );
 }
 
 function addEventFacts(facts, { t, span }, add) {
@@ -69,7 +76,13 @@ function payload(entry, page, views) {
   if (entry.size === 0) return [note('detail.empty')];
 
   const forms = payloadForms(entry);
-  const body = make('pre', { class: 'payload mono', role: 'group', tabindex: '0', 'data-testid': 'payload', 'aria-label': t('detail.view') });
+  const body = make('pre', {
+    class: 'payload mono',
+    role: 'group',
+    tabindex: '0',
+    'data-testid': 'payload',
+    'aria-label': t('detail.view'),
+  });
   const more = make('button', { type: 'button', class: 'button small', 'data-testid': 'payload-more' });
   const draw = (name) => {
     views.set(entry.id, name);
@@ -82,7 +95,9 @@ function payload(entry, page, views) {
   tools.append(...actions(entry, page));
   draw(first);
   const kept = entry.text?.length ?? entry.bytes.length;
-  const cut = entry.cut ? [note('detail.cut', { kept: page.words.bytes(kept), size: page.words.bytes(entry.size) })] : [];
+  const cut = entry.cut
+    ? [note('detail.cut', { kept: page.words.bytes(kept), size: page.words.bytes(entry.size) })]
+    : [];
   return [tools, body, more, ...cut];
 }
 
@@ -121,19 +136,23 @@ function formChoice(names, first, t, draw) {
   const group = make(
     'div',
     { class: 'segmented small', role: 'radiogroup', 'aria-label': t('detail.view') },
-    ...names.map((name) => make('button', { type: 'button', role: 'radio', 'data-value': name, 'data-testid': `payload-${name}` }, t(`detail.${name}`))),
+    ...names.map((name) =>
+      make(
+        'button',
+        { type: 'button', role: 'radio', 'data-value': name, 'data-testid': `payload-${name}` },
+        t(`detail.${name}`),
+      ),
+    ),
   );
-  const show = segmented(group, (name) => {
-    show(name);
-    draw(name);
-  });
+  const show = segmented(group, draw);
   show(first);
   return group;
 }
 
 function actions(entry, page) {
   const { t } = page.words;
-  const button = (key, testId, onclick) => make('button', { type: 'button', class: 'button small', 'data-testid': testId, onclick }, t(key));
+  const button = (key, testId, onclick) =>
+    make('button', { type: 'button', class: 'button small', 'data-testid': testId, onclick }, t(key));
   const copying = (key, testId, text) => {
     const element = button(key, testId, async () => {
       if (await copyText(text())) element.textContent = t('copied');

@@ -36,7 +36,9 @@ function eventWords(facts, { t, span }) {
     case 'event.close': {
       const { code, reason } = facts;
       const name = t(explainCloseCode(code).name);
-      return reason ? t('event.closeReason', { code, name, reason: oneLine(reason) }) : t('event.close', { code, name });
+      return reason
+        ? t('event.closeReason', { code, name, reason: oneLine(reason) })
+        : t('event.close', { code, name });
     }
     case 'event.retry':
       return t(facts.key, { attempt: facts.attempt, delay: span(facts.delay) });

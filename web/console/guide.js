@@ -50,7 +50,12 @@ function chapter(name, t) {
 
 function headers(list, t) {
   return list.map(([line, note, pending]) =>
-    make('div', { class: pending ? 'pending' : undefined }, make('dt', {}, line), make('dd', {}, t(`handshake.note.${note}`))),
+    make(
+      'div',
+      { class: pending ? 'pending' : undefined },
+      make('dt', {}, line),
+      make('dd', {}, t(`handshake.note.${note}`)),
+    ),
   );
 }
 

@@ -39,8 +39,10 @@ export function translator(language) {
 export function translatePage(root, t) {
   for (const element of root.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
   for (const element of root.querySelectorAll('[data-i18n-rich]')) setRichText(element, t(element.dataset.i18nRich));
-  for (const element of root.querySelectorAll('[data-i18n-label]')) element.setAttribute('aria-label', t(element.dataset.i18nLabel));
-  for (const element of root.querySelectorAll('[data-i18n-placeholder]')) element.placeholder = t(element.dataset.i18nPlaceholder);
+  for (const element of root.querySelectorAll('[data-i18n-label]'))
+    element.setAttribute('aria-label', t(element.dataset.i18nLabel));
+  for (const element of root.querySelectorAll('[data-i18n-placeholder]'))
+    element.placeholder = t(element.dataset.i18nPlaceholder);
   for (const element of root.querySelectorAll('[data-i18n-title]')) element.title = t(element.dataset.i18nTitle);
 }
 

@@ -25,14 +25,15 @@ export const en = {
   'url.error.syntax': 'This is not a valid address.',
   'url.error.scheme': 'A WebSocket address begins with ws:// or wss://.',
   'url.error.fragment': 'A WebSocket address cannot have a # part.',
-  'url.warning.mixed': 'This page came over https, so the browser will probably refuse a plain ws:// connection. Use wss://.',
+  'url.warning.mixed':
+    'This page came over https, so the browser will probably refuse a plain ws:// connection. Use wss://.',
   'url.refused': 'The browser refused: {message}',
 
   'protocols.label': 'Subprotocols',
   'protocols.placeholder': 'chat, superchat',
   'protocols.hint':
     'Names of formats that the page offers to speak on top of WebSocket, best first, separated by commas. The server picks one or none. If it picks one that was not offered, or none where the browser insists, the connection fails.',
-  'protocols.error.token': '“{name}” is not a subprotocol name: only letters, digits and !#$%&\'*+-.^_`|~ are allowed.',
+  'protocols.error.token': "“{name}” is not a subprotocol name: only letters, digits and !#$%&'*+-.^_`|~ are allowed.",
   'protocols.error.repeat': '“{name}” is there twice.',
 
   'binaryType.label': 'Binary arrives as',
@@ -68,7 +69,8 @@ export const en = {
   'close.1004.name': 'Reserved',
   'close.1004.text': 'This code has no meaning yet.',
   'close.1005.name': 'No code received',
-  'close.1005.text': 'The other side closed properly but gave no code. This number is never sent; the browser puts it in.',
+  'close.1005.text':
+    'The other side closed properly but gave no code. This number is never sent; the browser puts it in.',
   'close.1006.name': 'Abnormal closure',
   'close.1006.text': 'The connection ended without a Close frame. This number is never sent; the browser puts it in.',
   'close.1007.name': 'Invalid payload',
@@ -206,7 +208,8 @@ export const en = {
   'example.count': 'A counter, to be repeated',
 
   'overview.title': 'State and counters',
-  'state.text.idle': 'No connection yet. Connect opens one: an HTTP request that asks the server to speak WebSocket from then on.',
+  'state.text.idle':
+    'No connection yet. Connect opens one: an HTTP request that asks the server to speak WebSocket from then on.',
   'state.text.CONNECTING': 'The request is on its way. Nothing can be sent until the server agrees with status 101.',
   'state.text.OPEN': 'Both sides may send at any time, text or binary, without waiting for the other.',
   'state.text.CLOSING': 'One side asked to close. What was sent before still arrives; then the other side confirms.',

@@ -32,7 +32,7 @@ export const zh = {
   'protocols.placeholder': 'chat, superchat',
   'protocols.hint':
     '页面愿意在 WebSocket 之上使用的数据格式的名称，按优先顺序排列，用逗号分隔。服务器从中选一个，或一个也不选。如果它选了没有列出的名称，或者在浏览器要求选择时没有选，连接就会失败。',
-  'protocols.error.token': '“{name}”不能作子协议名：只能用字母、数字和 !#$%&\'*+-.^_`|~。',
+  'protocols.error.token': "“{name}”不能作子协议名：只能用字母、数字和 !#$%&'*+-.^_`|~。",
   'protocols.error.repeat': '“{name}”重复了。',
 
   'binaryType.label': '二进制消息的形式',

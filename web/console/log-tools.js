@@ -40,9 +40,15 @@ export function logTools(page) {
     showDirection(filter.direction);
     byId('filter-kind').value = filter.kind;
     byId('pause').setAttribute('aria-pressed', String(filter.paused));
-    setText(byId('pause-word'), t(filter.paused ? 'log.resume' : 'log.pause'));
-    byId('pause').querySelector('use').setAttribute('href', filter.paused ? '#icon-play' : '#icon-pause');
-    byId('log-limit').replaceChildren(...LIMITS.map((limit) => make('option', { value: String(limit) }, number(limit))));
+    const word = t(filter.paused ? 'log.resume' : 'log.pause');
+    setText(byId('pause-word'), word);
+    byId('pause').title = word;
+    byId('pause')
+      .querySelector('use')
+      .setAttribute('href', filter.paused ? '#icon-play' : '#icon-pause');
+    byId('log-limit').replaceChildren(
+      ...LIMITS.map((limit) => make('option', { value: String(limit) }, number(limit))),
+    );
     byId('log-limit').value = String(log.limit);
     if (slices.has('settings')) logView.redraw();
     logView.setFilter(filter);
@@ -55,7 +61,10 @@ export function logTools(page) {
     const { t, number } = page.words;
     const shown = logView.shown.length;
     const all = log.length;
-    setText(byId('log-count'), shown === all ? number(all) : t('log.count', { shown: number(shown), all: number(all) }));
+    setText(
+      byId('log-count'),
+      shown === all ? number(all) : t('log.count', { shown: number(shown), all: number(all) }),
+    );
     setText(byId('log-empty'), t(all > 0 && !filter.paused ? 'log.noMatch' : 'log.empty'));
     const notes = [
       log.dropped > 0 ? t('log.dropped', { count: log.dropped, limit: number(log.limit) }) : '',

@@ -148,7 +148,8 @@ export class LogView {
   #row(entry) {
     const existing = this.#rows.get(entry.id);
     if (existing?.version === entry.version) return existing.element;
-    const element = existing?.element ?? make('li', { class: 'entry', 'data-testid': 'log-entry', 'data-id': entry.id });
+    const element =
+      existing?.element ?? make('li', { class: 'entry', 'data-testid': 'log-entry', 'data-id': entry.id });
     this.#fillRow(element, entry);
     this.#rows.set(entry.id, { element, version: entry.version });
     return element;
@@ -174,7 +175,11 @@ export class LogView {
       make('span', { class: 'sr-only' }, t(`direction.${direction}`)),
       make('time', { class: 'entry-time', datetime: new Date(entry.time).toISOString() }, formatClock(entry.time)),
       make('span', { class: 'entry-kind' }, t(`kind.label.${kind}`)),
-      make('span', { class: 'entry-words', dir: 'auto', 'data-testid': 'entry-words' }, entryWords(entry, this.#page.words)),
+      make(
+        'span',
+        { class: 'entry-words', dir: 'auto', 'data-testid': 'entry-words' },
+        entryWords(entry, this.#page.words),
+      ),
       make('span', { class: 'entry-rtt' }, rtt === undefined ? '' : span(rtt)),
       make('span', { class: 'entry-size' }, message ? bytes(size) : ''),
     );

@@ -1,7 +1,15 @@
 // The list of presets and examples, with saving, loading, deleting, export and import.
 
 import { byId, icon, make, saveFile, setText } from './dom.js';
-import { EXAMPLES, MAX_PRESETS, capturePreset, mergePresets, parsePresets, serializePresets, storePresets } from './presets.js';
+import {
+  EXAMPLES,
+  MAX_PRESETS,
+  capturePreset,
+  mergePresets,
+  parsePresets,
+  serializePresets,
+  storePresets,
+} from './presets.js';
 
 /** No exported file of ours is larger: nothing beyond it is read. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
@@ -60,24 +68,55 @@ export function presetsView(page) {
     byId('preset-list').replaceChildren(
       ...presets.list.map((preset) => {
         const { name } = preset;
-        const remove = () => keep(store.state.presets.list.filter((other) => other.name !== name), 'presets.deleted', { name });
+        const remove = () =>
+          keep(
+            store.state.presets.list.filter((other) => other.name !== name),
+            'presets.deleted',
+            { name },
+          );
         return make(
           'li',
           { 'data-testid': 'preset' },
           loadButton(name, name, t, () => load(preset, name)),
-          make('button', { type: 'button', class: 'button quiet small', 'data-testid': 'preset-delete', 'aria-label': t('presets.delete', { name }), title: t('presets.delete', { name }), onclick: remove }, icon('trash')),
+          make(
+            'button',
+            {
+              type: 'button',
+              class: 'button quiet small',
+              'data-testid': 'preset-delete',
+              'aria-label': t('presets.delete', { name }),
+              title: t('presets.delete', { name }),
+              onclick: remove,
+            },
+            icon('trash'),
+          ),
         );
       }),
     );
     byId('example-list').replaceChildren(
       ...EXAMPLES.map((example) => {
         const name = t(example.name);
-        return make('li', { 'data-testid': 'example' }, loadButton(name, example.name, t, () => load(example, name)));
+        return make(
+          'li',
+          { 'data-testid': 'example' },
+          loadButton(name, example.name, t, () => load(example, name)),
+        );
       }),
     );
   });
 }
 
 function loadButton(name, id, t, onclick) {
-  return make('button', { type: 'button', class: 'preset-load', 'data-testid': 'preset-load', 'data-preset': id, 'aria-label': t('presets.load', { name }), onclick }, name);
+  return make(
+    'button',
+    {
+      type: 'button',
+      class: 'preset-load',
+      'data-testid': 'preset-load',
+      'data-preset': id,
+      'aria-label': t('presets.load', { name }),
+      onclick,
+    },
+    name,
+  );
 }

@@ -41,7 +41,10 @@ export const EXAMPLES = [
       json: JSON.stringify({ type: 'subscribe', channels: ['news', 'prices'], options: { replay: 10 } }, null, 2),
     },
   },
-  { name: 'example.count', composer: { kind: 'json', json: '{"n": {{n}}, "sent": "{{time}}"}', interval: '250', count: '40' } },
+  {
+    name: 'example.count',
+    composer: { kind: 'json', json: '{"n": {{n}}, "sent": "{{time}}"}', interval: '250', count: '40' },
+  },
   { name: 'example.unicode', composer: { kind: 'text', text: 'Łosoś · лосось · 红鲑 · ベニザケ · σολομός · 🐟' } },
   { name: 'example.bytes', composer: { kind: 'generate', size: '256', type: 'binary', fill: 'pattern' } },
   { name: 'example.large', composer: { kind: 'generate', size: '1 MiB', type: 'binary', fill: 'random' } },
@@ -65,7 +68,10 @@ export function parsePresets(text) {
     return undefined;
   }
   if (file?.format !== FORMAT || file.version !== VERSION || !Array.isArray(file.presets)) return undefined;
-  return file.presets.slice(0, MAX_PRESETS).map(readPreset).filter((preset) => preset.name !== '');
+  return file.presets
+    .slice(0, MAX_PRESETS)
+    .map(readPreset)
+    .filter((preset) => preset.name !== '');
 }
 
 /** Adds presets to a list; one with the same name is replaced. */

@@ -38,7 +38,9 @@ export function shortcuts(page, actions) {
       ['↵', 'expand'],
     ];
     byId('shortcut-list').replaceChildren(
-      ...rows.map(([key, name]) => make('div', {}, make('dt', {}, make('kbd', {}, key)), make('dd', {}, t(`shortcut.${name}`)))),
+      ...rows.map(([key, name]) =>
+        make('div', {}, make('dt', {}, make('kbd', {}, key)), make('dd', {}, t(`shortcut.${name}`))),
+      ),
     );
   });
 }

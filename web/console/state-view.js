@@ -86,7 +86,8 @@ function showCounters({ sent, received, roundTrips }, { t, bytes, number, span }
     setText(element, value === undefined ? '–' : span(value));
     setAttribute(element, 'data-milliseconds', value === undefined ? undefined : Number(value.toFixed(3)));
   }
-  byId('rtt-median').closest('.counter').title = count > 0 ? t('counter.rttTitle', { window: Math.min(count, RTT_WINDOW), total: number(count) }) : '';
+  byId('rtt-median').closest('.counter').title =
+    count > 0 ? t('counter.rttTitle', { window: Math.min(count, RTT_WINDOW), total: number(count) }) : '';
   drawCurve(roundTrips.newest(CURVE_POINTS));
 }
 

@@ -12,7 +12,10 @@ const PREVIOUS = new Set(['ArrowLeft', 'ArrowUp']);
 export function segmented(group, onChoose) {
   const options = [...group.querySelectorAll('[role=radio]')];
   const show = (value) => mark(options, value, 'aria-checked');
-  moveWithArrows(group, options, (option) => onChoose(option.dataset.value));
+  moveWithArrows(group, options, (value) => {
+    show(value);
+    onChoose(value);
+  });
   return show;
 }
 
@@ -29,7 +32,10 @@ export function tabs(list, onChoose) {
       document.getElementById(option.getAttribute('aria-controls')).hidden = option.dataset.value !== value;
     }
   };
-  moveWithArrows(list, options, (option) => onChoose(option.dataset.value));
+  moveWithArrows(list, options, (value) => {
+    show(value);
+    onChoose(value);
+  });
   return show;
 }
 
@@ -44,7 +50,7 @@ function mark(options, value, attribute) {
 function moveWithArrows(group, options, choose) {
   group.addEventListener('click', (event) => {
     const option = event.target.closest('[data-value]');
-    if (option) choose(option);
+    if (option) choose(option.dataset.value);
   });
   group.addEventListener('keydown', (event) => {
     const at = options.indexOf(event.target.closest('[data-value]'));
@@ -57,7 +63,7 @@ function moveWithArrows(group, options, choose) {
     else return;
     event.preventDefault();
     options[to].focus();
-    choose(options[to]);
+    choose(options[to].dataset.value);
   });
 }
 

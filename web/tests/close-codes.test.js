@@ -11,7 +11,9 @@ test('every_number_is_explained_in_every_language', () => {
 });
 
 test('ranges_have_their_own_explanations', () => {
-  const names = Object.fromEntries([999, 1000, 1006, 1016, 2999, 3001, 3000, 4001, 4999, 5000].map((code) => [code, explainCloseCode(code).name]));
+  const names = Object.fromEntries(
+    [999, 1000, 1006, 1016, 2999, 3001, 3000, 4001, 4999, 5000].map((code) => [code, explainCloseCode(code).name]),
+  );
   assert.deepEqual(names, {
     999: 'close.invalid.name',
     1000: 'close.1000.name',

@@ -4,7 +4,13 @@ import { programCode, stepCode } from '../console/codegen.js';
 import { generateMessage } from '../console/generate.js';
 
 const RECONNECT_OFF = { on: false, first: 1000, longest: 30_000, attempts: 0 };
-const CONNECT = { type: 'connect', url: 'ws://localhost:3000/echo', protocols: [], binaryType: 'blob', reconnect: RECONNECT_OFF };
+const CONNECT = {
+  type: 'connect',
+  url: 'ws://localhost:3000/echo',
+  protocols: [],
+  binaryType: 'blob',
+  reconnect: RECONNECT_OFF,
+};
 
 /** Runs generated code against a socket that records what is done with it and opens at once. */
 function run(code, { file, timers = [] } = {}) {
@@ -61,7 +67,11 @@ test('the_step_of_a_connect_is_a_whole_program', () => {
 test('a_program_sends_what_was_sent', () => {
   const bytes = Uint8Array.of(0, 1, 255);
   const text = 'quote " backslash \\ newline \n </script> ${x} `y` \u2028';
-  const socket = program(send({ kind: 'text', text }), send({ kind: 'hex', bytes }), send({ kind: 'json', text: '{"a": [1, true]}' }));
+  const socket = program(
+    send({ kind: 'text', text }),
+    send({ kind: 'hex', bytes }),
+    send({ kind: 'json', text: '{"a": [1, true]}' }),
+  );
   assert.deepEqual(socket.sent, [text, bytes, '{"a":[1,true]}']);
 });
 
@@ -77,7 +87,8 @@ test('json_is_written_as_an_object_only_if_that_sends_the_same', () => {
   assert.equal(sentFor('{\n  "a": 1\n}'), '{\n  "a": 1\n}');
   assert.equal(sentFor('{"a": "x  y"}'), '{"a":"x  y"}');
   assert.equal(sentFor('{"a b": {"ok": ["\\n\\"c\\": 1"]}, "2x": 0}'), '{"a b":{"ok":["\\n\\"c\\": 1"]},"2x":0}');
-  for (const text of ['{"a":1e2}', '{"a":1,"a":2}', '{"__proto__":{"x":1}}', '[1.0]']) assert.equal(sentFor(text), text);
+  for (const text of ['{"a":1e2}', '{"a":1,"a":2}', '{"__proto__":{"x":1}}', '[1.0]'])
+    assert.equal(sentFor(text), text);
 });
 
 test('generated_messages_have_their_size_and_pattern', () => {
@@ -99,7 +110,10 @@ test('a_file_is_taken_from_the_page', () => {
 test('repetitions_are_counted_and_stop', () => {
   const repeated = send({ kind: 'text', text: 'x' }, { interval: 250, count: 2 });
   const { sockets, timers } = run(programCode([CONNECT, repeated, repeated]));
-  assert.deepEqual(timers.map(({ delay }) => delay), [250, 250]);
+  assert.deepEqual(
+    timers.map(({ delay }) => delay),
+    [250, 250],
+  );
   timers[0].callback();
   assert.equal(timers[0].cleared, undefined);
   timers[0].callback();
@@ -113,8 +127,16 @@ test('placeholders_are_filled_in_at_each_repetition', () => {
   const { sockets, timers } = run(programCode([CONNECT, send({ kind: 'text', text }, { interval: 5, count: 0 })]));
   timers[0].callback();
   timers[0].callback();
-  assert.deepEqual(sockets[0].sent, [1, 2].map((n) => text.replaceAll('{{n}}', n)));
-  const timed = run(stepCode(send({ kind: 'text', text: '{{time}}' }, { interval: 5, count: 0 })).replace(/^/, 'const socket = new WebSocket("ws://x");'));
+  assert.deepEqual(
+    sockets[0].sent,
+    [1, 2].map((n) => text.replaceAll('{{n}}', n)),
+  );
+  const timed = run(
+    stepCode(send({ kind: 'text', text: '{{time}}' }, { interval: 5, count: 0 })).replace(
+      /^/,
+      'const socket = new WebSocket("ws://x");',
+    ),
+  );
   timed.timers[0].callback();
   assert.match(timed.sockets[0].sent[0], /^\d{4}-\d\d-\d\dT/);
 });

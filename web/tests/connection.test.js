@@ -108,11 +108,14 @@ test('an_echo_is_timed_and_counted', async () => {
   page.socket.receive(Uint8Array.of(1, 2, 3).buffer);
   page.socket.receive('greeting');
   const received = [...page.log].filter((entry) => entry.direction === 'received');
-  assert.deepEqual(received.map(({ kind, size, rtt }) => ({ kind, size, rtt })), [
-    { kind: 'text', size: 6, rtt: 5 },
-    { kind: 'binary', size: 3, rtt: 10 },
-    { kind: 'text', size: 8, rtt: undefined },
-  ]);
+  assert.deepEqual(
+    received.map(({ kind, size, rtt }) => ({ kind, size, rtt })),
+    [
+      { kind: 'text', size: 6, rtt: 5 },
+      { kind: 'binary', size: 3, rtt: 10 },
+      { kind: 'text', size: 8, rtt: undefined },
+    ],
+  );
   assert.deepEqual([page.counters.sent.messages, page.counters.sent.bytes], [2, 9]);
   assert.deepEqual([page.counters.received.messages, page.counters.received.bytes], [3, 17]);
   const { min, median, max } = page.counters.roundTrips;
@@ -180,7 +183,10 @@ test('it_reconnects_with_growing_waits', () => {
     assert.equal(page.link.retry.attempt, attempt + 1);
     page.timers.at(-1).callback();
   }
-  assert.deepEqual(page.timers.map(({ delay }) => delay), [1000, 2000, 4000, 4000]);
+  assert.deepEqual(
+    page.timers.map(({ delay }) => delay),
+    [1000, 2000, 4000, 4000],
+  );
   assert.equal(FakeSocket.made.length, 5);
 });
 
@@ -201,7 +207,10 @@ test('a_server_that_accepts_and_closes_does_not_start_the_waits_over', () => {
   page.timers.at(-1).callback();
   page.socket.open();
   page.socket.end(1011);
-  assert.deepEqual(page.timers.map(({ delay }) => delay), [1000, 2000]);
+  assert.deepEqual(
+    page.timers.map(({ delay }) => delay),
+    [1000, 2000],
+  );
 });
 
 test('it_gives_up_after_the_last_attempt', () => {
@@ -238,6 +247,12 @@ test('switching_reconnection_off_ends_the_wait', () => {
 
 test('waits_double_up_to_the_longest_and_vary', () => {
   const limits = { first: 500, longest: 30_000 };
-  assert.deepEqual([0, 1, 2, 10, 1000].map((attempt) => reconnectDelay(attempt, limits, () => 1)), [500, 1000, 2000, 30_000, 30_000]);
-  assert.equal(reconnectDelay(2, limits, () => 0), 1000);
+  assert.deepEqual(
+    [0, 1, 2, 10, 1000].map((attempt) => reconnectDelay(attempt, limits, () => 1)),
+    [500, 1000, 2000, 30_000, 30_000],
+  );
+  assert.equal(
+    reconnectDelay(2, limits, () => 0),
+    1000,
+  );
 });

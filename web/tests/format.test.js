@@ -4,12 +4,30 @@ import { formatBytes, formatSpan, formatUptime, oneLine, parseSize, utf8Length }
 import { RoundTrips, Counters, RTT_WINDOW } from '../console/statistics.js';
 
 test('bytes_have_at_most_three_digits_and_a_unit', () => {
-  const cases = { 0: '0 B', 1023: '1,023 B', 1024: '1 KiB', 1536: '1.5 KiB', 10_240: '10 KiB', 1_048_576: '1 MiB', 67_108_864: '64 MiB' };
-  for (const [count, text] of Object.entries(cases)) assert.equal(formatBytes(Number(count)), text.replace(' ', '\u00a0'));
+  const cases = {
+    0: '0 B',
+    1023: '1,023 B',
+    1024: '1 KiB',
+    1536: '1.5 KiB',
+    10_240: '10 KiB',
+    1_048_576: '1 MiB',
+    67_108_864: '64 MiB',
+  };
+  for (const [count, text] of Object.entries(cases))
+    assert.equal(formatBytes(Number(count)), text.replace(' ', '\u00a0'));
 });
 
 test('sizes_are_read_as_people_write_them', () => {
-  const cases = { 0: 0, 1000: 1000, '64 KiB': 65_536, '64k': 65_536, '64KB': 65_536, '1.5 MiB': 1_572_864, '2 g': 2 ** 31, ' 12 b ': 12 };
+  const cases = {
+    0: 0,
+    1000: 1000,
+    '64 KiB': 65_536,
+    '64k': 65_536,
+    '64KB': 65_536,
+    '1.5 MiB': 1_572_864,
+    '2 g': 2 ** 31,
+    ' 12 b ': 12,
+  };
   for (const [text, size] of Object.entries(cases)) assert.equal(parseSize(text), size, text);
   for (const text of ['', 'x', '1.3', '1 2', '-5', '1e3', '0x10']) assert.equal(parseSize(text), undefined, text);
 });

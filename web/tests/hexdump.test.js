@@ -4,7 +4,17 @@ import { formatHex, formatHexdump, parseHex } from '../console/hexdump.js';
 
 test('parse_hex_reads_every_common_notation', () => {
   const hello = [0x48, 0x65, 0x6c];
-  for (const text of ['48 65 6c', '48656c', '48656C', '0x48, 0x65, 0x6c', '\\x48\\x65\\x6c', '48:65:6c', '48-65_6c', ' 48\n65\t6c ', '0x48656c']) {
+  for (const text of [
+    '48 65 6c',
+    '48656c',
+    '48656C',
+    '0x48, 0x65, 0x6c',
+    '\\x48\\x65\\x6c',
+    '48:65:6c',
+    '48-65_6c',
+    ' 48\n65\t6c ',
+    '0x48656c',
+  ]) {
     assert.deepEqual([...parseHex(text).bytes], hello, text);
   }
 });
@@ -16,7 +26,10 @@ test('parse_hex_of_nothing_is_no_bytes', () => {
 
 test('parse_hex_tells_where_a_wrong_character_stands', () => {
   const { error, position, line, column, found } = parseHex('48 65\n6c zz');
-  assert.deepEqual({ error, position, line, column, found }, { error: 'hex.error.character', position: 9, line: 2, column: 4, found: 'z' });
+  assert.deepEqual(
+    { error, position, line, column, found },
+    { error: 'hex.error.character', position: 9, line: 2, column: 4, found: 'z' },
+  );
 });
 
 test('parse_hex_refuses_half_a_byte', () => {
@@ -42,6 +55,9 @@ test('hexdump_has_offsets_groups_and_characters', () => {
 });
 
 test('hexdump_counts_from_the_given_start', () => {
-  assert.equal(formatHexdump(Uint8Array.of(0x7f, 0x80), { width: 8, start: 0x4000 }), '00004000  7f 80                    |..|');
+  assert.equal(
+    formatHexdump(Uint8Array.of(0x7f, 0x80), { width: 8, start: 0x4000 }),
+    '00004000  7f 80                    |..|',
+  );
   assert.equal(formatHexdump(new Uint8Array(0)), '');
 });

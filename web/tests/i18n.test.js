@@ -41,23 +41,33 @@ test('every_mark_in_the_page_has_words', () => {
 });
 
 test('every_key_written_in_the_sources_has_words', () => {
-  const written = sources.flatMap((source) => [...source.matchAll(/'([a-zA-Z]+(?:\.[\w-]+)+)'/g)].map((match) => match[1]));
+  const written = sources.flatMap((source) =>
+    [...source.matchAll(/'([a-zA-Z]+(?:\.[\w-]+)+)'/g)].map((match) => match[1]),
+  );
   const keys = written.filter((key) => `${key.split('.')[0]}.` in prefixes());
   assert.ok(keys.length > 100);
   for (const key of keys) assert.ok(key in en || `${key}.other` in en, key);
 });
 
 function prefixes() {
-  return Object.fromEntries(Object.keys(en).filter((key) => key.includes('.')).map((key) => [`${key.split('.')[0]}.`, true]));
+  return Object.fromEntries(
+    Object.keys(en)
+      .filter((key) => key.includes('.'))
+      .map((key) => [`${key.split('.')[0]}.`, true]),
+  );
 }
 
 test('every_key_is_used', () => {
   const text = html + sources.join('\n');
   /** Keys that are put together from parts, by their fixed beginning. */
-  const composed = /^(close\.(\d+|registered|private|reserved|invalid)\.|kind\.label\.|direction\.|guide\.|handshake\.note\.|shortcut\.|state\.text\.|detail\.(text|json|hex)$)/;
+  const composed =
+    /^(close\.(\d+|registered|private|reserved|invalid)\.|kind\.label\.|direction\.|guide\.|handshake\.note\.|shortcut\.|state\.text\.|detail\.(text|json|hex)$)/;
   for (const key of Object.keys(en)) {
     const base = key.replace(/\.(one|other)$/, '');
-    assert.ok(composed.test(key) || text.includes(`'${base}'`) || text.includes(`"${base}"`) || text.includes(`'${key}'`), key);
+    assert.ok(
+      composed.test(key) || text.includes(`'${base}'`) || text.includes(`"${base}"`) || text.includes(`'${key}'`),
+      key,
+    );
   }
 });
 

@@ -3,7 +3,15 @@ import test from 'node:test';
 import { checkJson } from '../console/json-check.js';
 
 test('valid_json_gives_its_value', () => {
-  for (const text of ['{"a": [1, 2.5e-3, true, null, "x\\n\\u00e9"]}', '[]', '{}', ' 0 ', '"text"', '-1.0E+2', '[[],{}]']) {
+  for (const text of [
+    '{"a": [1, 2.5e-3, true, null, "x\\n\\u00e9"]}',
+    '[]',
+    '{}',
+    ' 0 ',
+    '"text"',
+    '-1.0E+2',
+    '[[],{}]',
+  ]) {
     assert.deepEqual(checkJson(text), { ok: true, value: JSON.parse(text) });
   }
 });

@@ -33,7 +33,8 @@ test('old_payloads_make_room_for_new_ones', () => {
   const log = new MessageLog(1000);
   const count = KEPT_IN_ALL / KEPT_PER_ENTRY;
   const payload = new Uint8Array(KEPT_PER_ENTRY);
-  for (let n = 0; n < count + 5; n += 1) log.add({ time: 0, kind: 'binary', direction: 'sent', size: payload.length, bytes: payload });
+  for (let n = 0; n < count + 5; n += 1)
+    log.add({ time: 0, kind: 'binary', direction: 'sent', size: payload.length, bytes: payload });
   const states = [...log].map((entry) => entry.forgotten === true);
   assert.deepEqual(states.slice(0, 6), [true, true, true, true, true, false]);
   assert.equal(states.filter(Boolean).length, 5);
@@ -41,7 +42,9 @@ test('old_payloads_make_room_for_new_ones', () => {
 
 test('payloads_that_are_learned_later_count_too', () => {
   const log = new MessageLog(1000);
-  const entries = Array.from({ length: KEPT_IN_ALL / KEPT_PER_ENTRY + 1 }, () => log.add({ time: 0, kind: 'binary', size: KEPT_PER_ENTRY }));
+  const entries = Array.from({ length: KEPT_IN_ALL / KEPT_PER_ENTRY + 1 }, () =>
+    log.add({ time: 0, kind: 'binary', size: KEPT_PER_ENTRY }),
+  );
   for (const entry of entries) log.amend(entry, { bytes: new Uint8Array(KEPT_PER_ENTRY) });
   assert.equal(entries[0].forgotten, true);
   assert.equal(entries[1].forgotten, undefined);
@@ -122,7 +125,11 @@ test('saved_json_is_json_with_every_payload', () => {
   const log = new MessageLog();
   log.add({ ...message('hi "there"'), rtt: 1.23456 });
   log.add({ time: 1, kind: 'binary', direction: 'received', size: 20_000, bytes: new Uint8Array(20_000).fill(7) });
-  log.add({ time: 2, kind: 'close', facts: { key: 'event.close', code: 3001, reason: 'bye', clean: true, opened: true } });
+  log.add({
+    time: 2,
+    kind: 'close',
+    facts: { key: 'event.close', code: 3001, reason: 'bye', clean: true, opened: true },
+  });
   const saved = JSON.parse(logAsJson(log, new Date(0)).join(''));
   assert.equal(saved.savedAt, '1970-01-01T00:00:00.000Z');
   assert.equal(saved.entries[0].text, 'hi "there"');

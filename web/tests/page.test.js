@@ -10,12 +10,17 @@ const read = (name) => readFileSync(new URL(`console/${name}`, root), 'utf8');
 test('the_page_has_no_inline_script_style_or_handler', () => {
   assert.doesNotMatch(html, /<script(?![^>]*\ssrc=)/);
   assert.doesNotMatch(html, /<style|\sstyle=|\son[a-z]+=|="javascript:/i);
-  for (const name of files.filter((file) => file.endsWith('.svg'))) assert.doesNotMatch(read(name), /<script|<style|\sstyle=/);
+  for (const name of files.filter((file) => file.endsWith('.svg')))
+    assert.doesNotMatch(read(name), /<script|<style|\sstyle=/);
 });
 
 test('nothing_on_the_page_parses_markup_or_code', () => {
   for (const name of files.filter((file) => file.endsWith('.js'))) {
-    assert.doesNotMatch(read(name), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|\beval\(|new Function/, name);
+    assert.doesNotMatch(
+      read(name),
+      /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment|\beval\(|new Function/,
+      name,
+    );
   }
 });
 
@@ -37,13 +42,19 @@ test('every_file_the_page_names_exists', () => {
 test('ids_and_test_ids_are_unique', () => {
   for (const attribute of ['id', 'data-testid']) {
     const all = [...html.matchAll(new RegExp(`\\s${attribute}="([^"]+)"`, 'g'))].map((match) => match[1]);
-    assert.deepEqual(all.filter((id, index) => all.indexOf(id) !== index), [], attribute);
+    assert.deepEqual(
+      all.filter((id, index) => all.indexOf(id) !== index),
+      [],
+      attribute,
+    );
   }
 });
 
 test('labels_and_descriptions_point_at_elements', () => {
   const ids = new Set([...html.matchAll(/\sid="([^"]+)"/g)].map((match) => match[1]));
-  const references = [...html.matchAll(/\s(?:for|aria-(?:controls|labelledby|describedby)|list)="([^"]+)"/g)].flatMap((match) => match[1].split(' '));
+  const references = [...html.matchAll(/\s(?:for|aria-(?:controls|labelledby|describedby)|list)="([^"]+)"/g)].flatMap(
+    (match) => match[1].split(' '),
+  );
   for (const id of references) assert.ok(ids.has(id), id);
 });
 
@@ -59,10 +70,12 @@ test('the_readme_lists_exactly_the_test_ids_there_are', () => {
   const table = readme.slice(readme.indexOf('## Test ids'));
   const rows = [...table.matchAll(/^\| (`.*?) \|/gm)].map((match) => match[1]);
   const listed = rows.flatMap((row) => [...row.matchAll(/`([a-z0-9-]+)`/g)].map((match) => match[1]));
-  const made = files.filter((file) => file.endsWith('.js')).flatMap((name) => [
-    ...[...read(name).matchAll(/'data-testid': '([^']+)'/g)].map((match) => match[1]),
-    ...[...read(name).matchAll(/'(payload-[a-z]+)'/g)].map((match) => match[1]),
-  ]);
+  const made = files
+    .filter((file) => file.endsWith('.js'))
+    .flatMap((name) => [
+      ...[...read(name).matchAll(/'data-testid': '([^']+)'/g)].map((match) => match[1]),
+      ...[...read(name).matchAll(/'(payload-[a-z]+)'/g)].map((match) => match[1]),
+    ]);
   const inPage = [...html.matchAll(/\sdata-testid="([^"]+)"/g)].map((match) => match[1]);
   const views = ['payload-json', 'payload-text', 'payload-hex'];
   assert.deepEqual([...new Set(listed)].sort(), [...new Set([...inPage, ...made, ...views])].sort());

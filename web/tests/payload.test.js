@@ -18,14 +18,18 @@ test('an_empty_text_is_a_message', () => {
 });
 
 test('json_is_checked_and_sent_as_typed', () => {
-  assert.deepEqual(checkComposer(composer({ kind: 'json', json: '{"a": 1}' })).note, { key: 'json.note.object', count: 1 });
+  assert.deepEqual(checkComposer(composer({ kind: 'json', json: '{"a": 1}' })).note, {
+    key: 'json.note.object',
+    count: 1,
+  });
   assert.equal(checkComposer(composer({ kind: 'json', json: '{"a": }' })).position, 6);
   assert.equal(buildMessage(composer({ kind: 'json', json: '{"a":  1}' })).data, '{"a":  1}');
 });
 
 test('generated_sizes_are_limited', () => {
   assert.equal(checkComposer(composer({ kind: 'generate', size: '129 MiB' })).error, 'generate.error.large');
-  for (const size of ['', '-1', '1.5', 'many', '1 TiB']) assert.equal(checkComposer(composer({ kind: 'generate', size })).error, 'generate.error.size', size);
+  for (const size of ['', '-1', '1.5', 'many', '1 TiB'])
+    assert.equal(checkComposer(composer({ kind: 'generate', size })).error, 'generate.error.size', size);
 });
 
 test('generated_messages_have_the_asked_size_and_type', () => {

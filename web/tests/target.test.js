@@ -43,7 +43,11 @@ test('plain_addresses_from_a_secure_page_get_a_warning', () => {
 });
 
 test('subprotocols_are_tokens_and_come_once', () => {
-  assert.deepEqual(checkProtocols(' chat, v2.example+json superchat ,').protocols, ['chat', 'v2.example+json', 'superchat']);
+  assert.deepEqual(checkProtocols(' chat, v2.example+json superchat ,').protocols, [
+    'chat',
+    'v2.example+json',
+    'superchat',
+  ]);
   assert.deepEqual(checkProtocols('').protocols, []);
   assert.deepEqual(checkProtocols('a, b/c'), { error: 'protocols.error.token', name: 'b/c' });
   assert.deepEqual(checkProtocols('echo eCho'), { error: 'protocols.error.repeat', name: 'eCho' });
