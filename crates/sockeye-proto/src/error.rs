@@ -20,7 +20,7 @@ pub enum Error {
     /// Something took too long.
     #[error(transparent)]
     Timeout(#[from] Timeout),
-    /// The transport ended before the closing handshake was complete.
+    /// The transport ended before a Close frame came.
     ///
     /// This is what the browser API and RFC 6455 §7.1.5 report as code 1006.
     #[error("connection lost without a closing handshake")]

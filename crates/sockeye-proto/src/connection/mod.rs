@@ -1,6 +1,7 @@
 //! The connection: one state machine for both roles, from the end of the opening handshake to the end of the
 //! transport.
 
+mod incoming;
 mod rate;
 mod receive;
 mod send;
@@ -77,10 +78,10 @@ pub struct Connection {
     owed_pong: Option<Box<[u8]>>,
     /// The Close frame that answers the peer's, or tells it of a failure.
     owed_close: Option<CloseBody>,
-    /// The payload of the newest Ping that went out: the peer may answer this one only.
-    newest_ping: Box<[u8]>,
     /// How many keepalive Pings were sent: their payload.
     keepalives: u64,
+    /// The payload of the newest Ping that the application sent since the latest keepalive Ping.
+    newest_ping: Option<Box<[u8]>>,
     received_close: bool,
     sent_close: bool,
     /// The transport is gone, or must go without another word.
@@ -190,8 +191,8 @@ impl Connection {
             timers: Timers::new(now),
             owed_pong: None,
             owed_close: None,
-            newest_ping: Box::default(),
             keepalives: 0,
+            newest_ping: None,
             received_close: false,
             sent_close: false,
             lost: false,
@@ -233,7 +234,7 @@ impl Connection {
 
     /// Reads the next event from the front of `input`; call it again with the rest while there is any.
     ///
-    /// Payloads are unmasked in place. After a Close frame or an error the rest of the input is dropped
+    /// Once all input is consumed no event is pending. Payloads are unmasked in place. After a Close frame or an error the rest of the input is dropped
     /// (RFC 6455 §1.4, §7.1.7).
     ///
     /// # Errors
@@ -265,18 +266,8 @@ impl Connection {
             Ok(advanced) => advanced,
             Err(error) => return Err(self.failed(error, now)),
         };
-        let completed = matches!(
-            lent,
-            Some(
-                Lent::Message { .. }
-                    | Lent::Chunk {
-                        ends_message: true,
-                        ..
-                    }
-            )
-        );
         if self.state == State::Open {
-            self.timers.progress(self.receiver.is_midway(), completed, now);
+            self.timers.progress(self.receiver.is_midway(), now);
         }
         let event = match lent {
             None => None,
@@ -370,9 +361,10 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::ConnectionLost`] if the closing handshake was not complete.
+    /// [`Error::ConnectionLost`] if the connection had not failed before and no Close frame had come, which RFC 6455
+    /// §7.1.5 calls code 1006.
     pub fn handle_eof(&mut self) -> Result<(), Error> {
-        let ended = self.state == State::Closed;
+        let ended = self.received_close || self.state == State::Closed;
         self.lose();
         if ended { Ok(()) } else { Err(Error::ConnectionLost) }
     }
@@ -431,7 +423,7 @@ impl Connection {
         self.check_open()?;
         self.sender.control(Opcode::Ping, payload, out)?;
         if self.timers.is_ping_outstanding() {
-            self.newest_ping = payload.into();
+            self.newest_ping = Some(payload.into());
         }
         Ok(())
     }
@@ -485,7 +477,7 @@ impl Connection {
                 let payload = self.keepalives.to_be_bytes();
                 // Eight bytes always fit into a control frame.
                 let _ = self.sender.control(Opcode::Ping, &payload, out);
-                self.newest_ping = payload.into();
+                self.newest_ping = None;
             }
         } else if let Some(body) = self.owed_close.take() {
             if self.received_close {
@@ -549,13 +541,19 @@ impl Connection {
                 Ok(Event::Ping(payload))
             }
             Opcode::Pong => {
-                if self.timers.is_ping_outstanding() && *payload == *self.newest_ping {
+                if self.timers.is_ping_outstanding() && self.answers_ping(payload) {
                     self.timers.pong_received();
                 }
                 Ok(Event::Pong(payload))
             }
             _ => self.peer_closed(payload, now),
         }
+    }
+
+    /// Whether a Pong answers the latest keepalive Ping, or one sent after it: a peer may answer the newest only
+    /// (RFC 6455 §5.5.3).
+    fn answers_ping(&self, payload: &[u8]) -> bool {
+        *payload == self.keepalives.to_be_bytes() || self.newest_ping.as_deref() == Some(payload)
     }
 
     fn peer_closed<'a>(&mut self, payload: &'a [u8], now: Instant) -> Result<Event<'a>, Error> {

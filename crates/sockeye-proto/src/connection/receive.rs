@@ -6,20 +6,17 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use super::incoming::{Body, Incoming};
 use super::rate::ControlRate;
 use crate::config::{Config, Delivery};
-use crate::deflate::Decompressor;
-use crate::error::{Error, Limit, ProtocolError};
+use crate::deflate::{Decompressor, Finished, Inflated};
+use crate::error::{Error, ProtocolError};
 use crate::frame::{FrameHeader, MAX_HEADER_LEN, Opcode};
 use crate::mask::Mask;
 use crate::message::MessageKind;
-use crate::utf8::Utf8Validator;
 
 /// How much is inflated at a time, in bytes: the unit in which size limits are checked.
 const INFLATE_STEP: usize = 16 * 1024;
-
-/// A buffer that grew beyond this, in bytes, is given back to the allocator rather than kept for the next message.
-const KEEP_CAPACITY: usize = 64 * 1024;
 
 /// Buffers for messages that cannot be lent from the input: those that span reads or fragments, or are compressed.
 ///
@@ -105,8 +102,12 @@ pub(super) struct Receiver {
 enum Phase {
     Header,
     Payload(Frame),
-    /// Streaming a compressed message whose last frame is consumed but not yet inflated to the end.
-    Inflating(MessageKind),
+    /// Streaming a compressed frame that was inflated to its last byte, of which more is to be handed out. `held`
+    /// is 1 if that byte still counts as unread.
+    Draining {
+        frame: Frame,
+        held: usize,
+    },
 }
 
 /// The frame whose payload is being read.
@@ -116,29 +117,6 @@ struct Frame {
     fin: bool,
     mask: Option<Mask>,
     remaining: u64,
-}
-
-/// The data message in progress.
-#[derive(Debug)]
-struct Incoming {
-    kind: MessageKind,
-    compressed: bool,
-    fragments: u32,
-    /// Bytes of payload on the wire, by the headers so far.
-    wire_size: u64,
-    /// Bytes after inflation.
-    size: u64,
-    /// Whether no chunk was handed out yet.
-    fresh: bool,
-    utf8: Utf8Validator,
-    body: Body,
-}
-
-/// What a message in progress has been assembled to.
-#[derive(Debug)]
-enum Body {
-    Text(String),
-    Binary(Vec<u8>),
 }
 
 impl Receiver {
@@ -175,13 +153,13 @@ impl Receiver {
         rules: Rules<'_>,
     ) -> Result<(usize, Option<Lent>), Error> {
         let mut at = 0;
-        loop {
+        let lent = loop {
             match self.phase {
                 Phase::Header => {
                     let (used, header) = self.header.read(&input[at..])?;
                     at += used;
                     let Some(header) = header else {
-                        return Ok((at, None));
+                        break None;
                     };
                     let frame = self.begin(&header, rules)?;
                     self.phase = Phase::Payload(frame);
@@ -189,7 +167,7 @@ impl Receiver {
                 Phase::Payload(mut frame) => {
                     let available = frame.remaining.min((input.len() - at) as u64) as usize;
                     if available == 0 && frame.remaining > 0 {
-                        return Ok((at, None));
+                        break None;
                     }
                     let payload = at..at + available;
                     let (used, lent) = if frame.opcode.is_control() {
@@ -203,7 +181,7 @@ impl Receiver {
                         }
                     };
                     at += used;
-                    // `stream` may have moved on to inflating what is left.
+                    // `stream` may have moved on to draining.
                     if let Phase::Payload(_) = self.phase {
                         self.phase = if frame.remaining == 0 {
                             Phase::Header
@@ -212,12 +190,28 @@ impl Receiver {
                         };
                     }
                     if lent.is_some() {
-                        return Ok((at, lent));
+                        break lent;
                     }
                 }
-                Phase::Inflating(kind) => return Ok((at, Some(self.stream_rest(kind, workspace, rules)?))),
+                Phase::Draining { held, .. } if at + held > input.len() => break None,
+                Phase::Draining { frame, held } => {
+                    let lent = self.drain(&frame, workspace, rules)?;
+                    if let Phase::Header = self.phase {
+                        at += held;
+                    }
+                    if lent.is_some() {
+                        break lent;
+                    }
+                }
             }
+        };
+        if let Some(Lent::Chunk {
+            ends_message: true, ..
+        }) = lent
+        {
+            self.message = None;
         }
+        Ok((at, lent))
     }
 
     /// Checks a frame against the rules that depend on the state of the connection.
@@ -269,18 +263,7 @@ impl Receiver {
                 vacant.insert(Incoming::new(kind, header.rsv1))
             }
         };
-        if header.payload_len > config.max_frame_size {
-            return Err(Limit::FrameSize(config.max_frame_size).into());
-        }
-        message.wire_size = message.wire_size.saturating_add(header.payload_len);
-        if message.wire_size > message.max_wire_size(config.max_message_size) {
-            return Err(Limit::MessageSize(config.max_message_size).into());
-        }
-        message.fragments += 1;
-        if message.fragments > config.max_fragments {
-            return Err(Limit::Fragments(config.max_fragments).into());
-        }
-        Ok(())
+        Ok(message.add_frame(header.payload_len, config)?)
     }
 
     fn control_payload(
@@ -332,7 +315,7 @@ impl Receiver {
             return Ok((used, None));
         };
         let kind = message.kind;
-        if ends && !message.compressed && message.size == 0 && message.fragments == 1 {
+        if ends && message.is_single_frame() {
             self.message = None;
             return Ok((
                 used,
@@ -345,18 +328,20 @@ impl Receiver {
         message.reuse(workspace);
         match &mut self.decompressor {
             Some(decompressor) if message.compressed => {
-                let mut rest = &input[payload];
                 let step = workspace.inflated();
-                while !rest.is_empty() {
-                    let (consumed, produced) = inflate(decompressor, rest, step)?;
-                    rest = &rest[consumed..];
-                    message.push(&step[..produced], rules.config)?;
+                let mut rest = &input[payload];
+                let mut drained = rest.is_empty();
+                while !drained {
+                    let inflated = inflate(decompressor, rest, step)?;
+                    rest = &rest[inflated.consumed..];
+                    drained = rest.is_empty() && inflated.produced < step.len();
+                    message.push(&step[..inflated.produced], rules.config)?;
                 }
-                let mut done = !ends;
-                while !done {
-                    let produced;
-                    (produced, done) = finish(decompressor, step)?;
-                    message.push(&step[..produced], rules.config)?;
+                let mut finished = !ends;
+                while !finished {
+                    let end = finish(decompressor, step)?;
+                    finished = end.done;
+                    message.push(&step[..end.produced], rules.config)?;
                 }
             }
             _ => message.push(&input[payload], rules.config)?,
@@ -364,7 +349,7 @@ impl Receiver {
         if !ends {
             return Ok((used, None));
         }
-        message.utf8.finish().map_err(|_| ProtocolError::Utf8Invalid)?;
+        message.finish()?;
         match self.message.take().map(|message| message.body) {
             Some(Body::Text(text)) => workspace.text = text,
             Some(Body::Binary(binary)) => workspace.binary = binary,
@@ -391,104 +376,114 @@ impl Receiver {
         let Some(message) = &mut self.message else {
             return Ok((payload.len(), None));
         };
-        let kind = message.kind;
-        let (used, produced, place) = match &mut self.decompressor {
-            Some(decompressor) if message.compressed => {
-                let before = *frame;
-                frame.take(&mut input[payload.clone()]);
-                let step = workspace.inflated();
-                let (consumed, produced) = inflate(decompressor, &input[payload.clone()], step)?;
-                // What did not fit stays in the caller's input as it came: masked.
-                *frame = before.skip(consumed);
-                let mut rest = *frame;
-                rest.take(&mut input[payload.start + consumed..payload.end]);
-                message.check(&step[..produced], rules.config)?;
-                (consumed, produced, ChunkPlace::Inflated(produced))
-            }
-            _ => {
-                frame.take(&mut input[payload.clone()]);
-                message.check(&input[payload.clone()], rules.config)?;
-                (payload.len(), payload.len(), ChunkPlace::Input(payload))
-            }
-        };
-        let ends_frame = frame.remaining == 0;
-        let mut ends_message = ends_frame && frame.fin;
-        if ends_message && message.compressed {
-            self.phase = Phase::Inflating(kind);
-            ends_message = false;
-            if produced == 0 {
-                return Ok((used, None));
-            }
+        if message.compressed {
+            return self.stream_inflated(frame, input, payload, workspace, rules);
         }
-        if produced == 0 && !ends_frame {
-            return Ok((used, None));
-        }
-        let starts_message = std::mem::take(&mut message.fresh);
-        if ends_message {
-            message.utf8.finish().map_err(|_| ProtocolError::Utf8Invalid)?;
-            self.message = None;
-        }
-        // The frame of a compressed message ends with the chunk that empties it.
-        let ends_frame = ends_frame && !matches!(self.phase, Phase::Inflating(_));
-        Ok((
-            used,
-            Some(Lent::Chunk {
-                kind,
-                place,
-                starts_message,
-                ends_frame,
-                ends_message,
-            }),
-        ))
+        frame.take(&mut input[payload.clone()]);
+        message.check(&input[payload.clone()], rules.config)?;
+        let used = payload.len();
+        let chunk = message.chunk(ChunkPlace::Input(payload), frame.remaining == 0, frame.fin)?;
+        Ok((used, Some(chunk)))
     }
 
-    /// Lends the next piece of what a compressed message still holds after its last byte.
-    fn stream_rest(
+    /// Lends the next piece of a compressed message: as much as fits into one step.
+    fn stream_inflated(
         &mut self,
-        kind: MessageKind,
+        frame: &mut Frame,
+        input: &mut [u8],
+        payload: Range<usize>,
         workspace: &mut Workspace,
         rules: Rules<'_>,
-    ) -> Result<Lent, Error> {
+    ) -> Result<(usize, Option<Lent>), Error> {
+        let (Some(message), Some(decompressor)) = (&mut self.message, &mut self.decompressor) else {
+            return Ok((payload.len(), None));
+        };
         let step = workspace.inflated();
-        let (mut produced, mut done) = (0, true);
-        let mut starts_message = false;
-        if let (Some(decompressor), Some(message)) = (&mut self.decompressor, &mut self.message) {
-            (produced, done) = finish(decompressor, step)?;
-            message.check(&step[..produced], rules.config)?;
-            starts_message = std::mem::take(&mut message.fresh);
-            if done {
-                message.utf8.finish().map_err(|_| ProtocolError::Utf8Invalid)?;
-            }
+        // Only as much is unmasked as one step may need, or large input would be masked again and again.
+        let payload = payload.start..payload.end.min(payload.start + INFLATE_STEP);
+        let before = *frame;
+        frame.take(&mut input[payload.clone()]);
+        let mut inflated = Inflated::default();
+        if !payload.is_empty() {
+            inflated = inflate(decompressor, &input[payload.clone()], step)?;
+            // What did not fit stays in the caller's input as it came: masked.
+            *frame = before.skip(inflated.consumed);
+            let mut rest = *frame;
+            rest.take(&mut input[payload.start + inflated.consumed..payload.end]);
         }
-        if done {
-            self.message = None;
+        let Inflated {
+            consumed,
+            mut produced,
+        } = inflated;
+        let mut drained = produced < step.len();
+        if frame.remaining == 0 && frame.fin && drained {
+            let end = finish(decompressor, &mut step[produced..])?;
+            produced += end.produced;
+            drained = end.done;
+        }
+        message.check(&step[..produced], rules.config)?;
+        let mut used = consumed;
+        if frame.remaining == 0 && !drained {
+            // The last byte counts as read once all it amounts to is handed out: as long as something is left to
+            // hand out, something is left of the input.
+            let held = consumed.min(1);
+            used -= held;
+            self.phase = Phase::Draining { frame: *frame, held };
+        }
+        if produced == 0 && frame.remaining > 0 {
+            return Ok((used, None));
+        }
+        let ends_frame = frame.remaining == 0 && drained;
+        let chunk = message.chunk(ChunkPlace::Inflated(produced), ends_frame, frame.fin)?;
+        Ok((used, Some(chunk)))
+    }
+
+    /// Lends the next piece of what a frame of a compressed message still holds after its last byte.
+    fn drain(
+        &mut self,
+        frame: &Frame,
+        workspace: &mut Workspace,
+        rules: Rules<'_>,
+    ) -> Result<Option<Lent>, Error> {
+        let (Some(message), Some(decompressor)) = (&mut self.message, &mut self.decompressor) else {
+            self.phase = Phase::Header;
+            return Ok(None);
+        };
+        let step = workspace.inflated();
+        let (produced, drained) = if frame.fin {
+            let end = finish(decompressor, step)?;
+            (end.produced, end.done)
+        } else {
+            let produced = inflate(decompressor, &[], step)?.produced;
+            (produced, produced < step.len())
+        };
+        message.check(&step[..produced], rules.config)?;
+        if drained {
             self.phase = Phase::Header;
         }
-        let place = ChunkPlace::Inflated(produced);
-        Ok(Lent::Chunk {
-            kind,
-            place,
-            starts_message,
-            ends_frame: done,
-            ends_message: done,
-        })
+        let chunk = message.chunk(ChunkPlace::Inflated(produced), drained, frame.fin)?;
+        Ok(Some(chunk))
     }
 }
 
-/// Inflates one step; gives the bytes consumed and produced, at least one of which is not zero.
-fn inflate(decompressor: &mut Decompressor, input: &[u8], step: &mut [u8]) -> Result<(usize, usize), Error> {
+/// Inflates one step.
+fn inflate(
+    decompressor: &mut Decompressor,
+    input: &[u8],
+    step: &mut [u8],
+) -> Result<Inflated, ProtocolError> {
     match decompressor.inflate(input, step) {
-        Ok(done) if done.consumed + done.produced > 0 => Ok((done.consumed, done.produced)),
-        _ => Err(ProtocolError::DeflateInvalid.into()),
+        // Without this a fault of the library would make an endless loop.
+        Ok(done) if input.is_empty() || done.consumed + done.produced > 0 => Ok(done),
+        _ => Err(ProtocolError::DeflateInvalid),
     }
 }
 
-/// Inflates one step of what the decompressor still holds at the end of a message; gives the bytes produced and
-/// whether that was all.
-fn finish(decompressor: &mut Decompressor, step: &mut [u8]) -> Result<(usize, bool), Error> {
+/// Inflates one step of what the decompressor still holds at the end of a message.
+fn finish(decompressor: &mut Decompressor, step: &mut [u8]) -> Result<Finished, ProtocolError> {
     match decompressor.finish(step) {
-        Ok(end) if end.done || end.produced > 0 => Ok((end.produced, end.done)),
-        _ => Err(ProtocolError::DeflateInvalid.into()),
+        Ok(end) if end.done || end.produced > 0 => Ok(end),
+        _ => Err(ProtocolError::DeflateInvalid),
     }
 }
 
@@ -516,93 +511,6 @@ impl Frame {
         }
         self.remaining -= bytes as u64;
         self
-    }
-}
-
-impl Incoming {
-    fn new(kind: MessageKind, compressed: bool) -> Self {
-        let body = match kind {
-            MessageKind::Text => Body::Text(String::new()),
-            MessageKind::Binary => Body::Binary(Vec::new()),
-        };
-        let utf8 = Utf8Validator::default();
-        Self {
-            kind,
-            compressed,
-            fragments: 0,
-            wire_size: 0,
-            size: 0,
-            fresh: true,
-            utf8,
-            body,
-        }
-    }
-
-    /// How many bytes on the wire a message of at most `max` bytes may take.
-    ///
-    /// DEFLATE makes incompressible data larger, by some bytes in each block. Without a bound on the wire size a
-    /// peer could send blocks that inflate to nothing for ever.
-    fn max_wire_size(&self, max: u64) -> u64 {
-        if self.compressed {
-            max.saturating_add(max / 64).saturating_add(64)
-        } else {
-            max
-        }
-    }
-
-    /// Takes over the workspace's buffer, at the start of a message, so that its memory is used again.
-    fn reuse(&mut self, workspace: &mut Workspace) {
-        match &mut self.body {
-            Body::Text(text) if text.capacity() == 0 => {
-                *text = std::mem::take(&mut workspace.text);
-                if text.capacity() > KEEP_CAPACITY {
-                    *text = String::new();
-                }
-                text.clear();
-            }
-            Body::Binary(binary) if binary.capacity() == 0 => {
-                *binary = std::mem::take(&mut workspace.binary);
-                if binary.capacity() > KEEP_CAPACITY {
-                    *binary = Vec::new();
-                }
-                binary.clear();
-            }
-            _ => {}
-        }
-    }
-
-    /// Adds the next bytes, inflated, to the body.
-    fn push(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
-        self.count(bytes, config)?;
-        match &mut self.body {
-            Body::Text(text) => self
-                .utf8
-                .feed(bytes, |valid| text.push_str(valid))
-                .map_err(|_| ProtocolError::Utf8Invalid.into()),
-            Body::Binary(binary) => {
-                binary.extend_from_slice(bytes);
-                Ok(())
-            }
-        }
-    }
-
-    /// Checks the next bytes, inflated, without keeping them.
-    fn check(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
-        self.count(bytes, config)?;
-        if self.kind == MessageKind::Text {
-            self.utf8
-                .feed(bytes, |_| ())
-                .map_err(|_| ProtocolError::Utf8Invalid)?;
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
-        self.size += bytes.len() as u64;
-        if self.size > config.max_message_size {
-            return Err(Limit::MessageSize(config.max_message_size).into());
-        }
-        Ok(())
     }
 }
 

@@ -43,16 +43,22 @@ impl Timers {
 
     pub(super) fn received(&mut self, now: Instant) {
         self.last_received = now;
+        match &mut self.ping {
+            // The silence ended before its Ping could be written.
+            Ping::Owed => self.ping = Ping::Idle,
+            // No Pong fits into the middle of a frame: as long as its bytes arrive, the wait starts anew. How long
+            // that may go on is for the message timeout to say.
+            Ping::Flushed(at) if self.incomplete_since.is_some() => *at = now,
+            _ => {}
+        }
     }
 
-    /// Notes whether a message is incomplete after input was read, and whether one was completed by it.
-    pub(super) fn progress(&mut self, incomplete: bool, completed: bool, now: Instant) {
-        match (incomplete, completed) {
-            (false, _) => self.incomplete_since = None,
-            (true, true) => self.incomplete_since = Some(now),
-            (true, false) => {
-                self.incomplete_since.get_or_insert(now);
-            }
+    /// Notes whether a message, frame or header is incomplete after input was read.
+    pub(super) fn progress(&mut self, incomplete: bool, now: Instant) {
+        if incomplete {
+            self.incomplete_since.get_or_insert(now);
+        } else {
+            self.incomplete_since = None;
         }
     }
 

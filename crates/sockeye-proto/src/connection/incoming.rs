@@ -1,0 +1,171 @@
+//! The data message in progress: what its frames add up to.
+
+use super::receive::{ChunkPlace, Lent, Workspace};
+use crate::config::Config;
+use crate::error::{Error, Limit, ProtocolError};
+use crate::message::MessageKind;
+use crate::utf8::Utf8Validator;
+
+/// A buffer that grew beyond this, in bytes, is given back to the allocator rather than kept for the next message.
+const KEEP_CAPACITY: usize = 64 * 1024;
+
+/// The data message in progress.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) kind: MessageKind,
+    pub(super) compressed: bool,
+    fragments: u32,
+    /// Bytes of payload on the wire, by the headers so far.
+    wire_size: u64,
+    /// Bytes after inflation.
+    size: u64,
+    /// Whether no chunk was handed out yet.
+    fresh: bool,
+    utf8: Utf8Validator,
+    pub(super) body: Body,
+}
+
+/// What a message in progress has been assembled to.
+#[derive(Debug)]
+pub(super) enum Body {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Incoming {
+    pub(super) fn new(kind: MessageKind, compressed: bool) -> Self {
+        let body = match kind {
+            MessageKind::Text => Body::Text(String::new()),
+            MessageKind::Binary => Body::Binary(Vec::new()),
+        };
+        let utf8 = Utf8Validator::default();
+        Self {
+            kind,
+            compressed,
+            fragments: 0,
+            wire_size: 0,
+            size: 0,
+            fresh: true,
+            utf8,
+            body,
+        }
+    }
+
+    /// Counts a frame of the message, by its header, against the limits.
+    pub(super) fn add_frame(&mut self, payload_len: u64, config: &Config) -> Result<(), Limit> {
+        if payload_len > config.max_frame_size {
+            return Err(Limit::FrameSize(config.max_frame_size));
+        }
+        self.wire_size = self.wire_size.saturating_add(payload_len);
+        self.fragments = self.fragments.saturating_add(1);
+        if self.wire_size > self.max_wire_size(config.max_message_size) {
+            return Err(Limit::MessageSize(config.max_message_size));
+        }
+        if self.fragments > config.max_fragments {
+            return Err(Limit::Fragments(config.max_fragments));
+        }
+        Ok(())
+    }
+
+    /// How many bytes on the wire a message of at most `max` bytes may take in as many frames as came so far.
+    ///
+    /// DEFLATE makes incompressible data larger: by an eighth if a compressor knows only fixed codes, and by some
+    /// bytes with each flush. Twice the size leaves room for any sane compressor. Without a bound a peer could
+    /// send blocks that inflate to nothing for ever.
+    fn max_wire_size(&self, max: u64) -> u64 {
+        if self.compressed {
+            let flushes = 16 * u64::from(self.fragments);
+            max.saturating_mul(2).saturating_add(64 + flushes)
+        } else {
+            max
+        }
+    }
+
+    /// Takes over the workspace's buffer, at the start of a message, so that its memory is used again.
+    pub(super) fn reuse(&mut self, workspace: &mut Workspace) {
+        match &mut self.body {
+            Body::Text(text) if text.capacity() == 0 => {
+                *text = std::mem::take(&mut workspace.text);
+                if text.capacity() > KEEP_CAPACITY {
+                    *text = String::new();
+                }
+                text.clear();
+            }
+            Body::Binary(binary) if binary.capacity() == 0 => {
+                *binary = std::mem::take(&mut workspace.binary);
+                if binary.capacity() > KEEP_CAPACITY {
+                    *binary = Vec::new();
+                }
+                binary.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the next bytes, inflated, to the body.
+    pub(super) fn push(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
+        let (counted, limit) = self.count(bytes, config);
+        match &mut self.body {
+            Body::Text(text) => self
+                .utf8
+                .feed(counted, |valid| text.push_str(valid))
+                .map_err(|_| ProtocolError::Utf8Invalid)?,
+            Body::Binary(binary) => binary.extend_from_slice(counted),
+        }
+        Ok(limit?)
+    }
+
+    /// Checks the next bytes, inflated, without keeping them.
+    pub(super) fn check(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
+        let (counted, limit) = self.count(bytes, config);
+        if self.kind == MessageKind::Text {
+            self.utf8
+                .feed(counted, |_| ())
+                .map_err(|_| ProtocolError::Utf8Invalid)?;
+        }
+        Ok(limit?)
+    }
+
+    /// Counts bytes against the limit; gives those below it, in which a fault comes before that of being too long,
+    /// however the bytes were cut.
+    fn count<'b>(&mut self, bytes: &'b [u8], config: &Config) -> (&'b [u8], Result<(), Limit>) {
+        let room = config.max_message_size - self.size;
+        if bytes.len() as u64 <= room {
+            self.size += bytes.len() as u64;
+            return (bytes, Ok(()));
+        }
+        self.size = config.max_message_size;
+        let limit = Limit::MessageSize(config.max_message_size);
+        (&bytes[..room as usize], Err(limit))
+    }
+
+    /// The next chunk of the message, which is the last if the last frame ends.
+    pub(super) fn chunk(
+        &mut self,
+        place: ChunkPlace,
+        ends_frame: bool,
+        fin: bool,
+    ) -> Result<Lent, ProtocolError> {
+        let ends_message = ends_frame && fin;
+        if ends_message {
+            self.finish()?;
+        }
+        Ok(Lent::Chunk {
+            kind: self.kind,
+            place,
+            starts_message: std::mem::take(&mut self.fresh),
+            ends_frame,
+            ends_message,
+        })
+    }
+
+    /// Ends the message: no code point may be left unfinished.
+    pub(super) fn finish(&self) -> Result<(), ProtocolError> {
+        self.utf8.finish().map_err(|_| ProtocolError::Utf8Invalid)
+    }
+
+    /// Whether nothing but the headers of a single frame has come so far, so that its payload can be lent.
+    pub(super) const fn is_single_frame(&self) -> bool {
+        !self.compressed && self.size == 0 && self.fragments == 1
+    }
+}
