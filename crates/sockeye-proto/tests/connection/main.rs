@@ -1,0 +1,13 @@
+//! The connection as its callers and its peers see it.
+
+mod closing;
+mod cost;
+mod deflate;
+mod framing;
+mod keepalive;
+mod limits;
+mod properties;
+mod streaming;
+#[path = "../support/mod.rs"]
+mod support;
+mod utf8;

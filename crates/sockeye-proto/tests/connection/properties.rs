@@ -1,0 +1,461 @@
+//! What holds for every input.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use sockeye_proto::deflate::{Deflate, Level, MemLevel, Parameters, WindowBits};
+use sockeye_proto::{
+    CloseCode, CloseFrame, Compress, Config, Delivery, Error, Limit, Message, ProtocolError, Role, State,
+};
+
+use crate::support::end::Heard;
+use crate::support::frame::Frame;
+use crate::support::pair::Pair;
+use crate::support::peer::Peer;
+use crate::support::{NO_TAKEOVER, TAKEOVER, deflate};
+
+fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Server), Just(Role::Client)]
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    prop_oneof![Just(Delivery::Messages), Just(Delivery::Chunks)]
+}
+
+/// Limits that short streams can reach.
+fn config() -> impl Strategy<Value = Config> {
+    let message_size = prop_oneof![3 => Just(65536_u64), 1 => 0..200_u64, 1 => 15_000..20_000_u64];
+    let frame_size = prop_oneof![3 => Just(u64::MAX), 1 => 0..200_u64];
+    (message_size, frame_size, 1..20_u32, 1..20_u32, delivery()).prop_map(
+        |(max_message_size, max_frame_size, max_fragments, max_control_rate, delivery)| Config {
+            max_message_size,
+            max_frame_size,
+            max_fragments,
+            max_control_rate,
+            delivery,
+            ..Config::server()
+        },
+    )
+}
+
+/// Payloads of all sorts: text, cut code points, bytes, long runs.
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "[a-zé鮭🐟]{0,40}".prop_map(String::into_bytes),
+        2 => vec(any::<u8>(), 0..140),
+        1 => ("[é鮭🐟]{1,6}", any::<Index>()).prop_map(|(text, cut)| {
+            let mut bytes = text.into_bytes();
+            bytes.truncate(cut.index(bytes.len()));
+            bytes
+        }),
+        1 => (any::<u8>(), 0..70_000_usize).prop_map(|(byte, length)| vec![byte; length]),
+    ]
+}
+
+/// A frame: more often than not one that may follow the one before.
+fn frame() -> impl Strategy<Value = Frame> {
+    let opcode =
+        prop_oneof![3 => Just(0), 4 => Just(1), 2 => Just(2), 1 => Just(9), 1 => Just(10), 1 => 0..16_u8];
+    let rsv = prop_oneof![12 => Just(0), 6 => Just(0x40_u8), 1 => (0..8_u8).prop_map(|bits| bits << 4)];
+    let code = prop_oneof![Just(1000_u16), 990..1020_u16, any::<u16>()];
+    (
+        opcode,
+        proptest::bool::weighted(0.6),
+        rsv,
+        payload(),
+        code,
+        any::<bool>(),
+    )
+        .prop_map(|(opcode, fin, rsv, mut payload, code, compress)| {
+            let control = opcode >= 8;
+            if opcode == 8 && !payload.is_empty() {
+                payload.splice(0..0, code.to_be_bytes());
+            }
+            if control {
+                payload.truncate(126);
+            } else if rsv == 0x40 && compress {
+                let mut compressed = Vec::new();
+                let (mut compressor, _) = deflate(Role::Client, NO_TAKEOVER);
+                compressor.compress(&payload, fin, &mut compressed).unwrap();
+                payload = compressed;
+            }
+            Frame {
+                fin: fin || control,
+                rsv: if control { 0 } else { rsv },
+                opcode,
+                payload,
+            }
+        })
+}
+
+/// A byte stream, as a function of the masking key that its reader wants: valid, almost valid, or anything.
+#[derive(Clone, Debug)]
+struct Stream {
+    frames: Vec<Frame>,
+    flips: Vec<(Index, u8)>,
+    tail: Vec<u8>,
+}
+
+impl Stream {
+    fn encode(&self, key: Option<[u8; 4]>) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.frames.iter().flat_map(|frame| frame.encode(key)).collect();
+        for (place, flip) in &self.flips {
+            if !bytes.is_empty() {
+                let place = place.index(bytes.len());
+                bytes[place] ^= flip;
+            }
+        }
+        bytes.extend_from_slice(&self.tail);
+        bytes
+    }
+}
+
+fn stream() -> impl Strategy<Value = Stream> {
+    let frames = vec(frame(), 0..12);
+    let flips = prop_oneof![2 => Just(Vec::new()), 1 => vec((any::<Index>(), any::<u8>()), 0..4)];
+    let tail = prop_oneof![2 => Just(Vec::new()), 1 => vec(any::<u8>(), 0..60)];
+    (frames, flips, tail).prop_map(|(frames, flips, tail)| Stream { frames, flips, tail })
+}
+
+/// What came of a byte stream.
+#[derive(Debug)]
+struct Outcome {
+    heard: Vec<Heard>,
+    error: Option<Error>,
+    out: Vec<u8>,
+    state: State,
+}
+
+fn run<'a>(
+    role: Role,
+    config: &Config,
+    parameters: Option<Parameters>,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Outcome {
+    let mut peer = Peer::of(role, config.clone(), parameters);
+    for piece in pieces {
+        peer.send_bytes(piece);
+    }
+    Outcome {
+        heard: join_chunks(peer.take_heard()),
+        error: peer.error,
+        out: std::mem::take(&mut peer.out),
+        state: peer.connection.state(),
+    }
+}
+
+/// Joins the chunks of each frame: how many there are follows from how the bytes arrived.
+fn join_chunks(heard: Vec<Heard>) -> Vec<Heard> {
+    let mut joined: Vec<Heard> = Vec::new();
+    for event in heard {
+        if let Some(Heard::Chunk {
+            payload: before,
+            ends_frame: ended @ false,
+            ends_message: message_ended,
+            ..
+        }) = joined.last_mut()
+            && let Heard::Chunk {
+                payload,
+                starts_message: false,
+                ends_frame,
+                ends_message,
+                ..
+            } = &event
+        {
+            before.extend_from_slice(payload);
+            *ended = *ends_frame;
+            *message_ended = *ends_message;
+        } else {
+            joined.push(event);
+        }
+    }
+    joined
+}
+
+/// Whether two outcomes are those of the same bytes.
+fn check_same(whole: &Outcome, cut: &Outcome) -> Result<(), TestCaseError> {
+    prop_assert_eq!(whole.state, cut.state);
+    let corrupt = Some(ProtocolError::DeflateInvalid.into());
+    let in_payload = |error: Option<Error>| {
+        let utf8 = ProtocolError::Utf8Invalid.into();
+        error == corrupt || error == Some(utf8) || matches!(error, Some(Error::Limit(Limit::MessageSize(_))))
+    };
+    if whole.error == corrupt || cut.error == corrupt {
+        // The library reports corrupt data before what it inflated up to there: of several faults in one message
+        // either may be told.
+        prop_assert!(
+            in_payload(whole.error) && in_payload(cut.error),
+            "{:?} {:?}",
+            whole.error,
+            cut.error
+        );
+    } else {
+        prop_assert_eq!(whole.error, cut.error);
+        prop_assert_eq!(&whole.out, &cut.out);
+    }
+    let (mut whole, mut cut) = (whole.heard.clone(), cut.heard.clone());
+    // How much of an unfinished frame was handed out before the end depends on how it arrived.
+    let unfinished = |heard: &mut Vec<Heard>| {
+        heard.pop_if(|event| {
+            matches!(
+                event,
+                Heard::Chunk {
+                    ends_frame: false,
+                    ..
+                }
+            )
+        })
+    };
+    let (whole_end, cut_end) = (unfinished(&mut whole), unfinished(&mut cut));
+    if let (Some(Heard::Chunk { payload: a, .. }), Some(Heard::Chunk { payload: b, .. })) =
+        (whole_end, cut_end)
+    {
+        prop_assert!(a.starts_with(&b) || b.starts_with(&a));
+    }
+    prop_assert_eq!(whole, cut);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_chunking_of_any_bytes_gives_the_same_events_and_the_same_error(
+        role in role(),
+        config in config(),
+        parameters in prop_oneof![Just(None), Just(Some(NO_TAKEOVER)), Just(Some(TAKEOVER))],
+        stream in stream(),
+        cuts in vec(any::<Index>(), 0..6),
+    ) {
+        let key = (role == Role::Server).then_some([0x11, 0x80, 0xC3, 0xFF]);
+        let bytes = stream.encode(key);
+        let whole = run(role, &config, parameters, [&bytes[..]]);
+
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        ends.push(bytes.len());
+        ends.sort_unstable();
+        let mut start = 0;
+        let pieces = ends.into_iter().map(|end| &bytes[std::mem::replace(&mut start, end)..end]);
+        check_same(&whole, &run(role, &config, parameters, pieces))?;
+        if bytes.len() < 4000 {
+            check_same(&whole, &run(role, &config, parameters, bytes.chunks(1)))?;
+        }
+    }
+
+    #[test]
+    fn both_deliveries_hand_out_the_same_messages(
+        role in role(),
+        config in config(),
+        parameters in prop_oneof![Just(None), Just(Some(TAKEOVER))],
+        stream in stream(),
+    ) {
+        let key = (role == Role::Server).then_some([0x11, 0x80, 0xC3, 0xFF]);
+        let bytes = stream.encode(key);
+        let [messages, chunks] = [Delivery::Messages, Delivery::Chunks].map(|delivery| {
+            let config = Config { delivery, ..config.clone() };
+            run(role, &config, parameters, [&bytes[..]])
+        });
+        prop_assert_eq!(messages.error, chunks.error);
+        prop_assert_eq!(messages.out, chunks.out);
+        prop_assert_eq!(messages.heard, join_messages(chunks.heard));
+    }
+
+    #[test]
+    fn random_bytes_do_no_harm(
+        role in role(),
+        config in config(),
+        bytes in vec(any::<u8>(), 0..300),
+        wait in 0..100_u64,
+    ) {
+        let mut peer = Peer::of(role, config, Some(TAKEOVER));
+        peer.send_bytes(&bytes);
+        peer.wait(Duration::from_secs(wait));
+        peer.send_bytes(&bytes);
+        while peer.next_frame().is_some() {}
+        let _ = peer.connection.handle_eof();
+        prop_assert_eq!(peer.connection.state(), State::Closed);
+    }
+}
+
+/// Joins the chunks of each message, as the other delivery does.
+fn join_messages(heard: Vec<Heard>) -> Vec<Heard> {
+    let mut joined = Vec::new();
+    let mut current = Vec::new();
+    for event in heard {
+        match event {
+            Heard::Chunk {
+                kind,
+                payload,
+                ends_message,
+                ..
+            } => {
+                current.extend_from_slice(&payload);
+                if ends_message {
+                    let whole = std::mem::take(&mut current);
+                    joined.push(match kind {
+                        sockeye_proto::MessageKind::Text => Heard::Text(String::from_utf8(whole).unwrap()),
+                        sockeye_proto::MessageKind::Binary => Heard::Binary(whole),
+                    });
+                }
+            }
+            other => joined.push(other),
+        }
+    }
+    joined
+}
+
+/// What an application does at one end.
+#[derive(Clone, Debug)]
+enum Command {
+    Send(Payload, Compress),
+    Fragments(Vec<Payload>, Compress),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Deliver(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Payload {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Payload {
+    fn as_message(&self) -> Message<'_> {
+        match self {
+            Self::Text(text) => Message::Text(text),
+            Self::Binary(bytes) => Message::Binary(bytes),
+        }
+    }
+
+    fn heard(&self) -> Heard {
+        match self {
+            Self::Text(text) => Heard::Text(text.clone()),
+            Self::Binary(bytes) => Heard::Binary(bytes.clone()),
+        }
+    }
+}
+
+fn message() -> impl Strategy<Value = Payload> {
+    prop_oneof![
+        "[a-zé鮭🐟]{0,300}".prop_map(Payload::Text),
+        vec(any::<u8>(), 0..300).prop_map(Payload::Binary),
+        (any::<u8>(), 0..70_000_usize).prop_map(|(byte, length)| Payload::Binary(vec![byte; length])),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let compress = || {
+        prop_oneof![
+            Just(Compress::Auto),
+            Just(Compress::Always),
+            Just(Compress::Never)
+        ]
+    };
+    let texts = vec("[a-zé鮭🐟]{0,40}".prop_map(Payload::Text), 1..5);
+    let binaries = vec(vec(any::<u8>(), 0..200).prop_map(Payload::Binary), 1..5);
+    prop_oneof![
+        4 => (message(), compress()).prop_map(|(message, compress)| Command::Send(message, compress)),
+        2 => (prop_oneof![texts, binaries], compress())
+            .prop_map(|(fragments, compress)| Command::Fragments(fragments, compress)),
+        1 => vec(any::<u8>(), 0..=125).prop_map(Command::Ping),
+        1 => vec(any::<u8>(), 0..=125).prop_map(Command::Pong),
+        2 => prop_oneof![1..20_usize, Just(usize::MAX)].prop_map(Command::Deliver),
+    ]
+}
+
+fn parameters() -> impl Strategy<Value = Parameters> {
+    (any::<bool>(), any::<bool>(), 8..=15_u8, 8..=15_u8).prop_map(
+        |(server, client, server_bits, client_bits)| Parameters {
+            server_no_context_takeover: server,
+            client_no_context_takeover: client,
+            server_max_window_bits: WindowBits::new(server_bits).unwrap(),
+            client_max_window_bits: WindowBits::new(client_bits).unwrap(),
+        },
+    )
+}
+
+fn options() -> impl Strategy<Value = Deflate> {
+    (0..=9_u8, 1..=9_u8, 0..200_usize).prop_map(|(level, mem_level, threshold)| Deflate {
+        level: Level::new(level).unwrap(),
+        mem_level: MemLevel::new(mem_level).unwrap(),
+        threshold,
+        ..Deflate::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_one_side_encodes_the_other_decodes(
+        parameters in prop::option::weighted(0.8, parameters()),
+        options in options(),
+        commands in vec((role(), command()), 1..25),
+        closer in role(),
+    ) {
+        let config = Config { max_message_size: 1 << 20, ..Config::server() };
+        let mut pair = Pair::with_deflate(config.clone(), config, parameters, &options);
+        // What the server and the client must hear.
+        let (mut by_server, mut by_client) = (Vec::new(), Vec::new());
+        for (role, command) in commands {
+            let expected = if role == Role::Client { &mut by_server } else { &mut by_client };
+            let (end, _) = pair.ends(role);
+            let out = &mut end.out;
+            match command {
+                Command::Send(payload, compress) => {
+                    end.connection.send_with(payload.as_message(), compress, out).unwrap();
+                    expected.push(payload.heard());
+                }
+                Command::Fragments(fragments, compress) => {
+                    let (last, first) = fragments.split_last().unwrap();
+                    let mut whole = Vec::new();
+                    for fragment in first {
+                        end.connection.send_fragment(fragment.as_message(), false, compress, out).unwrap();
+                        end.connection.ping(b"between", out).unwrap();
+                        expected.push(Heard::Ping(b"between".to_vec()));
+                        whole.extend_from_slice(fragment.as_message().as_bytes());
+                    }
+                    end.connection.send_fragment(last.as_message(), true, compress, out).unwrap();
+                    whole.extend_from_slice(last.as_message().as_bytes());
+                    expected.push(match last {
+                        Payload::Text(_) => Heard::Text(String::from_utf8(whole).unwrap()),
+                        Payload::Binary(_) => Heard::Binary(whole),
+                    });
+                }
+                Command::Ping(payload) => {
+                    end.connection.ping(&payload, out).unwrap();
+                    expected.push(Heard::Ping(payload));
+                }
+                Command::Pong(payload) => {
+                    end.connection.pong(&payload, out).unwrap();
+                    expected.push(Heard::Pong(payload));
+                }
+                Command::Deliver(piece) => {
+                    pair.deliver(role, piece);
+                }
+            }
+        }
+        let now = pair.now;
+        let (end, _) = pair.ends(closer);
+        let frame = CloseFrame::new(CloseCode::NORMAL, "done").unwrap();
+        end.connection.close(Some(frame), now, &mut end.out);
+        pair.run();
+        let close = Heard::Close(1000, "done".to_owned());
+        by_server.push(close.clone());
+        by_client.push(close);
+        for (end, expected) in [(&mut pair.server, by_server), (&mut pair.client, by_client)] {
+            prop_assert_eq!(end.error, None);
+            prop_assert!(end.connection.is_close_complete());
+            // Pongs that answer Pings come in between; those sent on purpose are told apart by their order alone.
+            let heard = end.take_heard();
+            let mut heard = heard.iter();
+            for event in &expected {
+                prop_assert!(heard.any(|other| other == event), "{:?} is missing or out of order", event);
+            }
+            prop_assert!(heard.next().is_none());
+        }
+    }
+}
