@@ -1,2 +1,71 @@
-//! Sockeye.
-fn main() {}
+//! The program `sockeye`: a WebSocket server with a console page, and a command-line client.
+
+mod args;
+mod config;
+mod connect;
+mod error;
+mod log;
+mod serve;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command, ConfigCommand, Parsed};
+use crate::error::Failure;
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|failure| failure.report())
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    let (command, flags) = match args::parse(std::env::args_os())? {
+        Parsed::Run(command, flags) => (command, flags),
+        Parsed::Print(help) => return done(help.print()),
+    };
+    match command {
+        Command::Serve(command) => serve::run(flags, command.file()),
+        Command::Connect(options) => connect::run(&options),
+        Command::Config(ConfigCommand::Check { file }) => check(file),
+        Command::Config(ConfigCommand::Print(command)) => {
+            let resolved = config::resolve(&flags, command.file().as_deref())?;
+            print(&config::print::to_toml(&resolved))
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sockeye", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// Reads everything that `serve` would read, and says that it is in order.
+fn check(file: Option<std::path::PathBuf>) -> Result<ExitCode, Failure> {
+    let file = file.or_else(config::file_in_environment);
+    let resolved = config::resolve(&[], file.as_deref())?;
+    serve::check(&resolved.options)?;
+    let mut text = match &file {
+        Some(file) => format!("{} is in order\n", file.display()),
+        None => "the environment and the defaults are in order; name a file to check it\n".to_owned(),
+    };
+    for variable in config::unknown_variables() {
+        text.push_str(&format!("the variable {variable} is none of sockeye's\n"));
+    }
+    print(&text)
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    done(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn done(written: std::io::Result<()>) -> Result<ExitCode, Failure> {
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
