@@ -1,0 +1,8 @@
+//! The program as its users meet it: real processes, their output, their exit status.
+
+mod config;
+mod connect;
+mod lifecycle;
+mod serve;
+mod support;
+mod usage;

@@ -1,0 +1,260 @@
+//! Processes of the program, and what they say.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// A command line of the program, with an environment that sets none of its options.
+pub(crate) fn sockeye(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SOCKEYE_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// How a process ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().expect("the program exits by itself"),
+            stdout: String::from_utf8(output.stdout).expect("standard output is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("standard error is UTF-8"),
+        }
+    }
+}
+
+/// Runs a command line to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ended {
+    finish(&mut sockeye(arguments))
+}
+
+pub(crate) fn finish(command: &mut Command) -> Ended {
+    command.output().expect("the program starts").into()
+}
+
+/// Asserts that a command fails with one line on standard error, and returns the line.
+pub(crate) fn complaint(command: &mut Command, status: i32) -> String {
+    let ended = finish(command);
+    assert_eq!(ended.status, status, "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    let line = ended.stderr.strip_suffix('\n').expect("the line ends");
+    assert!(!line.contains('\n'), "one line: {line}");
+    line.strip_prefix("sockeye: ")
+        .expect("the program names itself")
+        .to_owned()
+}
+
+/// Longest wait for something that should happen at once. A test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `sockeye serve`.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// The banner, as far as its last line.
+    pub(crate) banner: String,
+    log: Receiver<String>,
+}
+
+impl Server {
+    /// Starts a server on a free port of 127.0.0.1 and waits for its banner.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let mut arguments = vec!["serve", "--host", "127.0.0.1", "--port", "0"];
+        arguments.extend(flags);
+        Self::spawn(&mut sockeye(&arguments))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let lines = follow(child.stdout.take().expect("it is piped"));
+        let log = follow(child.stderr.take().expect("it is piped"));
+        let mut banner = String::new();
+        while !banner.contains("Ctrl-C") {
+            let Ok(line) = lines.recv_timeout(PATIENCE) else {
+                let log: Vec<_> = log.try_iter().collect();
+                panic!("no banner: {banner}{}", log.join("\n"));
+            };
+            banner.push_str(&line);
+            banner.push('\n');
+        }
+        Self { child, banner, log }
+    }
+
+    /// The first address of the banner with this scheme, such as `http` or `ws`.
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        let start = self
+            .banner
+            .find(&format!(" {scheme}://"))
+            .expect("the banner has the address");
+        self.banner[start..]
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Host and port.
+    pub(crate) fn authority(&self) -> String {
+        let scheme = if self.banner.contains(" https://") {
+            "https"
+        } else {
+            "http"
+        };
+        let url = self.url(scheme);
+        url.split('/').nth(2).expect("a URL has a host").to_owned()
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn request(&self, request: &str) -> Response {
+        let mut stream = self.open(request);
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("the response is text");
+        Response::parse(&text)
+    }
+
+    /// Sends a request and leaves the response in the stream.
+    pub(crate) fn open(&self, request: &str) -> TcpStream {
+        let authority = self.authority();
+        let mut stream = TcpStream::connect(&authority).expect("the server accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+        let (line, rest) = request.split_once("\r\n").unwrap_or((request, ""));
+        let (headers, body) = rest.split_once("\r\n\r\n").unwrap_or((rest, ""));
+        let headers = if headers.is_empty() {
+            String::new()
+        } else {
+            format!("{headers}\r\n")
+        };
+        let connection = if headers.contains("Upgrade") {
+            "Upgrade"
+        } else {
+            "close"
+        };
+        let text = format!(
+            "{line} HTTP/1.1\r\nHost: {authority}\r\nConnection: {connection}\r\n{headers}\r\n{body}"
+        );
+        stream.write_all(text.as_bytes()).expect("the server reads");
+        stream
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        self.request(&format!("GET {path}"))
+    }
+
+    /// Waits for a line of the log that contains `words`.
+    pub(crate) fn logged(&self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while let Ok(line) = self
+            .log
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            if line.contains(words) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("no line with {words:?} in the log: {}", seen.join("\n"));
+    }
+
+    /// Sends a signal by name, such as TERM.
+    pub(crate) fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh")
+            .args(["-c", &command])
+            .status()
+            .expect("there is a shell");
+        assert!(status.success());
+    }
+
+    /// Waits for the end and gives the exit status.
+    pub(crate) fn wait(mut self) -> i32 {
+        let deadline = Instant::now() + PATIENCE;
+        // Standard error ends with the process.
+        while !matches!(
+            self.log
+                .recv_timeout(deadline.saturating_duration_since(Instant::now())),
+            Err(RecvTimeoutError::Disconnected)
+        ) {
+            assert!(Instant::now() < deadline, "the server does not end");
+        }
+        self.child
+            .wait()
+            .expect("it was started")
+            .code()
+            .expect("it exits by itself")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of a stream, as they come.
+pub(crate) fn follow(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// A response to plain HTTP.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no head: {text}"));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .expect("a status line");
+        Self {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// The value of a header, empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map_or("", |(_, value)| value)
+    }
+}
