@@ -57,22 +57,13 @@ impl Settings {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let opening = Opening {
-            connection: Connection::client(
-                self.config.clone(),
-                // RFC 6455 §5.3: unpredictable, "derived from a strong source of entropy".
-                Box::new(rand::random::<[u8; 4]>),
-                negotiated.deflate.and_then(|parameters| self.codec(parameters)),
-                Instant::now().into_std(),
-            ),
-            agreement: Agreement {
-                subprotocol: negotiated.subprotocol.map(String::from),
-                extensions: extensions(response.headers()),
-                data: http::Extensions::new(),
-            },
-            limits: self.queues.clone(),
-            metrics: self.metrics.clone(),
-            leftover,
+        let extensions = extensions(response.headers());
+        let mut data = http::Extensions::new();
+        data.insert(response);
+        let agreement = Agreement {
+            subprotocol: negotiated.subprotocol.map(String::from),
+            extensions,
+            data,
         };
         let target = request.target();
         // No query: secrets travel there.
@@ -80,19 +71,37 @@ impl Settings {
         let span = tracing::debug_span!("websocket", server = target.host_header(), path);
         span.in_scope(|| {
             tracing::debug!(
-                subprotocol = opening.agreement.subprotocol,
-                extensions = opening.agreement.extensions,
-                "opened"
+                subprotocol = agreement.subprotocol,
+                extensions = agreement.extensions,
+                "websocket opened"
             );
         });
-        let mut opening = opening;
-        opening.agreement.data.insert(response);
+        let opened_at = Instant::now();
+        let opening = Opening {
+            connection: Connection::client(
+                self.config.clone(),
+                // RFC 6455 §5.3: unpredictable, "derived from a strong source of entropy".
+                Box::new(rand::random::<[u8; 4]>),
+                negotiated.deflate.and_then(|parameters| self.codec(parameters)),
+                opened_at.into_std(),
+            ),
+            agreement,
+            limits: self.queues.clone(),
+            metrics: self.session_metrics.clone(),
+            leftover,
+        };
         let (ws, driver) = opening.start(io);
-        let shared = ws.shared();
+        let session = ws.shared();
         let task = async move {
             driver.await;
-            let info = shared.lock().close_info();
-            tracing::debug!(code = info.code, reason = %info.reason, clean = info.clean, "closed");
+            let end = session.lock().close_info();
+            tracing::debug!(
+                code = end.code,
+                reason = %end.reason,
+                clean = end.clean,
+                lasted = ?opened_at.elapsed(),
+                "websocket closed"
+            );
         };
         tokio::spawn(task.instrument(span));
         ws

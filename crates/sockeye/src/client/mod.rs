@@ -9,11 +9,13 @@ mod address;
 mod builder;
 mod dial;
 mod handshake;
+mod metrics;
 mod phase;
 mod refusal;
 #[cfg(feature = "tls")]
 mod tls;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -22,6 +24,7 @@ use sockeye_proto::deflate::{Deflate, Pool};
 use sockeye_proto::handshake::HeadLimits;
 use sockeye_proto::handshake::client::{Request, RequestError, Target};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::metrics::SessionMetrics;
@@ -30,6 +33,7 @@ use crate::session::QueueLimits;
 use crate::tls::ClientTls;
 use crate::websocket::WebSocket;
 pub use builder::ClientBuilder;
+use metrics::ClientMetrics;
 pub use phase::ConnectTimeouts;
 
 /// Opens a WebSocket with the defaults of [`Client`].
@@ -96,7 +100,8 @@ struct Settings {
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
     pool: Arc<Pool>,
-    metrics: Arc<SessionMetrics>,
+    session_metrics: Arc<SessionMetrics>,
+    metrics: ClientMetrics,
 }
 
 impl Client {
@@ -133,8 +138,8 @@ impl Client {
     ///
     /// Dropping the future gives the attempt up and closes what was opened.
     pub async fn connect(&self, url: impl AsRef<str>) -> Result<WebSocket> {
-        let target = address::parse(url.as_ref())?;
-        self.settings.connect(target).await
+        let attempt = async { self.settings.connect(address::parse(url.as_ref())?).await };
+        self.settings.counted(attempt).await
     }
 
     /// Opens a WebSocket over a transport that is connected already, such as a Unix socket, a tunnel or a pipe in
@@ -163,8 +168,11 @@ impl Client {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let request = self.settings.request(address::parse(url.as_ref())?)?;
-        self.settings.open(io, &request).await
+        let attempt = async {
+            let request = self.settings.request(address::parse(url.as_ref())?)?;
+            self.settings.open(io, &request).await
+        };
+        self.settings.counted(attempt).await
     }
 }
 
@@ -191,7 +199,8 @@ impl Default for Settings {
             #[cfg(feature = "tls")]
             tls: None,
             pool: Arc::default(),
-            metrics: Arc::new(SessionMetrics::new()),
+            session_metrics: Arc::new(SessionMetrics::new()),
+            metrics: ClientMetrics::new(),
         }
     }
 }
@@ -217,6 +226,17 @@ impl Settings {
         Err(Error::config(
             "wss:// needs TLS, which this program was built without (feature `tls` of the crate `sockeye`)",
         ))
+    }
+
+    /// Runs an attempt and counts what came of it.
+    async fn counted(&self, attempt: impl Future<Output = Result<WebSocket>>) -> Result<WebSocket> {
+        let started = Instant::now();
+        let result = attempt.await;
+        self.metrics.attempted(&result, started.elapsed());
+        if let Err(error) = &result {
+            tracing::debug!(%error, "websocket not opened");
+        }
+        result
     }
 
     /// The opening handshake's request for `target`.
