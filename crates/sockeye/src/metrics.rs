@@ -2,7 +2,10 @@
 //!
 //! A program that installs a recorder before it makes a server or a client sees them; others pay an atomic no-op.
 
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use sockeye_proto::{Chunk, Error, Limit, MessageKind, ProtocolError, Timeout};
 
 /// The metrics of sessions, registered once and shared by all of a server or a client.
@@ -11,6 +14,7 @@ pub(crate) struct SessionMetrics {
     received: Kinds,
     sent: Kinds,
     open: Gauge,
+    send_queue: Histogram,
 }
 
 /// Messages and bytes of one direction, by kind.
@@ -55,7 +59,7 @@ impl SessionMetrics {
         );
         describe_counter!(
             "sockeye_message_bytes_total",
-            metrics::Unit::Bytes,
+            Unit::Bytes,
             "payload bytes of WebSocket messages after inflation, by direction and kind"
         );
         describe_counter!(
@@ -64,7 +68,13 @@ impl SessionMetrics {
         );
         describe_counter!("sockeye_failures_total", "failed WebSocket connections, by cause");
         describe_gauge!("sockeye_connections_open", "open WebSocket connections");
+        describe_histogram!(
+            "sockeye_send_queue_bytes",
+            Unit::Bytes,
+            "bytes waiting for a peer, each time its transport stops taking them"
+        );
         Self {
+            send_queue: histogram!("sockeye_send_queue_bytes"),
             received: Kinds::new("in"),
             sent: Kinds::new("out"),
             open: gauge!("sockeye_connections_open"),
@@ -102,6 +112,20 @@ impl SessionMetrics {
             _ => "4xxx".to_owned(),
         };
         counter!("sockeye_closes_total", "code" => code).increment(1);
+    }
+
+    /// The transport takes no more, and this many bytes wait.
+    pub(crate) fn blocked(&self, bytes: usize) {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a queue is far smaller than 2^52 bytes"
+        )]
+        self.send_queue.record(bytes as f64);
+    }
+
+    /// The peer took nothing for so long that it was dropped.
+    pub(crate) fn write_stalled(&self) {
+        counter!("sockeye_failures_total", "cause" => "write_stalled").increment(1);
     }
 
     pub(crate) fn failed(&self, error: &Error) {

@@ -91,8 +91,9 @@ impl Connection {
         let deadline = self.accepted_at + self.shared.handshake.timeout;
         let (transport, info) = self.secure(socket, deadline).await?;
         let exchange = Exchange::new(Arc::clone(&self.shared), Arc::new(info), deadline);
-        self.http(transport, &exchange).await;
-
+        if !self.http(transport, &exchange).await {
+            return None;
+        }
         // hyper has kept its side when its connection is done, so that this does not wait.
         let mut pending = exchange.take_pending()?;
         let upgraded = match (&mut pending.on_upgrade).await {
@@ -148,8 +149,8 @@ impl Connection {
         }
     }
 
-    /// Serves HTTP until the connection ends or becomes something else.
-    async fn http(&self, transport: Transport, exchange: &Arc<Exchange>) {
+    /// Serves HTTP until the connection ends or becomes something else. Gives whether it came to that in time.
+    async fn http(&self, transport: Transport, exchange: &Arc<Exchange>) -> bool {
         /// The least that hyper takes for the size of its buffer; the limit on the head is exact all the same.
         const LEAST_BUFFER: usize = 8192;
 
@@ -171,13 +172,17 @@ impl Connection {
                 result = &mut http => {
                     if let Err(error) = result {
                         tracing::debug!(%error, "HTTP connection failed");
+                        // hyper's deadline for a head passes at the same time as ours for the first one.
+                        if error.is_timeout() && exchange.awaits_first_request() {
+                            self.shared.metrics.handshake(Outcome::Timeout);
+                        }
                     }
-                    return;
+                    return true;
                 }
                 () = &mut overdue => {
                     tracing::debug!("handshake took too long");
                     self.shared.metrics.handshake(Outcome::Timeout);
-                    return;
+                    return false;
                 }
                 () = &mut draining, if !is_draining => {
                     is_draining = true;

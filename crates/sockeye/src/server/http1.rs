@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub(super) struct Exchange {
     /// fallback.
     deadline: Mutex<Option<Instant>>,
     deadline_moved: Notify,
+    had_request: AtomicBool,
     pending: Mutex<Option<Pending>>,
 }
 
@@ -65,6 +67,7 @@ impl Exchange {
             info,
             deadline: Mutex::new(Some(deadline)),
             deadline_moved: Notify::new(),
+            had_request: AtomicBool::new(false),
             pending: Mutex::default(),
         })
     }
@@ -86,12 +89,18 @@ impl Exchange {
         }
     }
 
+    /// Whether no request has come yet.
+    pub(super) fn awaits_first_request(&self) -> bool {
+        !self.had_request.load(Ordering::Relaxed)
+    }
+
     /// The WebSocket that the connection has become.
     pub(super) fn take_pending(&self) -> Option<Pending> {
         lock(&self.pending).take()
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        self.had_request.store(true, Ordering::Relaxed);
         if wants_websocket(request.headers()) && self.shared.router.has_path(request.uri().path()) {
             self.upgrade(request).await
         } else {

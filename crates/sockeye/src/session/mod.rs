@@ -410,7 +410,10 @@ impl Session {
         self.queue = Vec::new();
         self.in_flight = 0;
         self.driver = None;
-        self.metrics.closed(self.close_info().code);
+        // Of a failed connection the peer was told our code; its own answer, if any, says nothing new.
+        let ours = self.failure.as_ref().and_then(Error::close_code);
+        self.metrics
+            .closed(ours.map_or_else(|| self.close_info().code, u16::from));
         self.wake_reader(None);
         self.wake_writers();
     }

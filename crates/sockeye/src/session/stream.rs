@@ -108,7 +108,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
         let result = self.poll_write_all(cx, now);
         if result.is_pending() {
-            self.stalled.get_or_insert(now);
+            if self.stalled.is_none() {
+                self.stalled = Some(now);
+                let session = self.shared.lock();
+                session.metrics.blocked(session.buffered_amount());
+            }
         } else {
             self.stalled = None;
         }
@@ -216,6 +220,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 let write_timeout = session.limits.write_timeout;
                 let stall = self.stalled.and_then(|since| since.checked_add(write_timeout));
                 if stall.is_some_and(|at| at <= now) {
+                    session.metrics.write_stalled();
                     session.fail(Error::new(Kind::WriteStalled(write_timeout)));
                     return std::ops::ControlFlow::Break(());
                 }

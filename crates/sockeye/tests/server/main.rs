@@ -4,6 +4,7 @@
 mod axum_glue;
 mod handshake;
 mod hooks;
+mod hostile;
 #[cfg(feature = "hyper")]
 mod hyper_glue;
 mod limits;

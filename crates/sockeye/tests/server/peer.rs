@@ -96,6 +96,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.stream.flush().await.unwrap();
     }
 
+    /// Writes as much as the server takes before it closes.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) {
+        let _ = soon(self.stream.write_all(bytes)).await;
+    }
+
+    /// Ends this direction and goes on reading.
+    pub(crate) async fn end_sending(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
     /// Sends a handshake request and reads the answer.
     pub(crate) async fn request(&mut self, path: &str, headers: &[(&str, &str)]) -> Response {
         self.write(handshake(path, headers).as_bytes()).await;
