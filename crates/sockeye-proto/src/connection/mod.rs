@@ -449,7 +449,6 @@ impl Connection {
         self.write_owed_pong(out);
         self.write_close(frame.map(|frame| (frame.code(), frame.reason())), out);
         self.state = State::Closing;
-        self.sender.discard();
         self.timers.closing(now);
     }
 
@@ -467,7 +466,8 @@ impl Connection {
 
     /// Appends the control frames that are owed to `out`; gives whether there were any.
     ///
-    /// Call it when the transport can take output, not while earlier output waits.
+    /// Call it when the transport can take output, not while earlier output waits. Once it has appended a Close frame
+    /// nothing more can be sent, so answers to what the peer sent before it closed, or broke a rule, go first.
     pub fn poll_output(&mut self, out: &mut Vec<u8>) -> bool {
         let before = out.len();
         if self.state == State::Open {
@@ -526,11 +526,13 @@ impl Connection {
         }
     }
 
+    /// RFC 6455 §5.5.1: no data follows our Close frame. Before it, what the peer sent in front of its own Close, or
+    /// of its fault, can still be answered.
     fn check_open(&self) -> Result<(), SendError> {
-        if self.state == State::Open {
-            Ok(())
-        } else {
+        if self.sent_close || self.lost {
             Err(SendError::Closed)
+        } else {
+            Ok(())
         }
     }
 
@@ -560,7 +562,6 @@ impl Connection {
         let frame = parse_close(payload)?;
         self.received_close = true;
         self.receiver.discard();
-        self.sender.discard();
         self.timers.closing(now);
         if self.sent_close {
             self.state = State::Closed;
@@ -585,11 +586,10 @@ impl Connection {
         error
     }
 
-    /// Stops reading and sending; a Close frame is owed unless one was sent.
+    /// Stops reading; a Close frame is owed unless one was sent.
     fn end(&mut self, frame: Option<CloseFrame<'_>>, now: Instant) {
         self.state = State::Closed;
         self.receiver.discard();
-        self.sender.discard();
         self.timers.closing(now);
         self.owed_pong = None;
         if !self.sent_close {
@@ -622,6 +622,7 @@ impl Connection {
         }
         // `CloseFrame` holds at most 123 bytes of reason.
         let _ = self.sender.control(Opcode::Close, &payload, out);
+        self.sender.discard();
         self.sent_close = true;
     }
 }

@@ -30,6 +30,10 @@ impl Inbox {
         self.size
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(super) fn pause(&mut self) {
         self.paused = true;
     }

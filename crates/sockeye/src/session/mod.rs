@@ -50,6 +50,10 @@ impl Default for QueueLimits {
     }
 }
 
+/// How long a Close frame is held back for the application to answer messages that came before the peer's Close, or
+/// before the peer broke a rule.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How a connection ended, or is ending.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CloseInfo {
@@ -110,6 +114,8 @@ pub(crate) struct Session {
     senders: usize,
     aborted: bool,
     peer_close: Option<CloseInfo>,
+    /// Until when the Close frame that is owed waits for the application to answer what came before.
+    last_words: Option<Instant>,
     failure: Option<Error>,
     /// The driver is done: nothing will be received or sent any more.
     ended: bool,
@@ -136,6 +142,7 @@ impl Shared {
             senders: 1,
             aborted: false,
             peer_close: None,
+            last_words: None,
             failure: None,
             ended: false,
         })))
@@ -224,6 +231,7 @@ impl Session {
     /// Takes the next message or chunk; `None` after the last one.
     pub(crate) fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, Error>>> {
         if let Some(incoming) = self.inbox.pop() {
+            self.reader = None;
             if self.inbox.size() < self.limits.receive / 2 {
                 self.resume(Some(cx.waker()));
             }
@@ -233,6 +241,9 @@ impl Session {
             return Poll::Ready(self.failure.take().map(Err));
         }
         register(&mut self.reader, cx);
+        if self.last_words.is_some() {
+            self.wake_driver(Some(cx.waker()));
+        }
         Poll::Pending
     }
 
@@ -388,11 +399,23 @@ impl Session {
                     at = input.len();
                 }
             }
+            if self.connection.state() != State::Open && !self.inbox.is_empty() {
+                self.last_words.get_or_insert(now + LAST_WORDS);
+            }
             if writable {
-                self.connection.poll_output(&mut self.queue);
+                self.poll_output(now);
             }
         }
         at
+    }
+
+    /// Queues the control frames that are owed; a Close frame not before the application has had its last words.
+    fn poll_output(&mut self, now: Instant) {
+        // Nothing is left in the inbox and the application asks for more: it has answered what it will.
+        let answered = !self.receiver_alive || (self.inbox.is_empty() && self.reader.is_some());
+        if self.last_words.is_none_or(|until| answered || until <= now) {
+            self.connection.poll_output(&mut self.queue);
+        }
     }
 
     fn fail(&mut self, error: Error) {

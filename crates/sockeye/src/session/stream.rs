@@ -151,7 +151,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         let mut session = self.shared.lock();
         let session = &mut *session;
-        session.connection.poll_output(&mut session.queue);
+        session.poll_output(now);
         if session.queue.is_empty() {
             if !self.unflushed {
                 session.connection.handle_flushed(now);
@@ -230,7 +230,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     }
                     session.dirty = true;
                 }
-                [stall, session.connection.poll_timeout()]
+                let last_words = session.last_words.filter(|&until| until > now);
+                [stall, last_words, session.connection.poll_timeout()]
                     .into_iter()
                     .flatten()
                     .min()

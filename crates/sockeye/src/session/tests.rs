@@ -349,3 +349,34 @@ async fn many_messages_in_one_read_are_answered_in_one_write() {
     let expected: Vec<u8> = (0..100u8).flat_map(|i| [0x82, 1, i]).collect();
     assert_eq!(answer[..read], expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_the_peers_close_or_fault_is_answered_first() {
+    let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8];
+    let fault = [0xA1, 0x80, 0, 0, 0, 0];
+    for (last, code) in [(&close[..], 1000u16), (&fault[..], 1002)] {
+        let (a, mut b) = duplex(4096);
+        let _task = spawn_echo(server(Config::server()), a);
+        b.write_all(&[&[0x82, 0x81, 0, 0, 0, 0, 7], last].concat())
+            .await
+            .unwrap();
+        let mut answer = [0; 7];
+        b.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer[..4], [0x82, 1, 7, 0x88]);
+        assert_eq!(answer[5..], code.to_be_bytes());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_a_second_for_an_application_that_does_not_answer() {
+    let (a, mut b) = duplex(4096);
+    let _ws = spawn(server(Config::server()), a);
+    let started = tokio::time::Instant::now();
+    b.write_all(&[0x82, 0x81, 0, 0, 0, 0, 7, 0x88, 0x80, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    let mut answer = [0; 2];
+    b.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, [0x88, 0]);
+    assert_eq!(started.elapsed(), LAST_WORDS);
+}
