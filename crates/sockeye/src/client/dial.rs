@@ -90,6 +90,18 @@ mod tests {
             .collect()
     }
 
+    #[tokio::test]
+    async fn an_address_in_the_url_is_not_looked_up() {
+        for (url, want) in [
+            ("ws://[2001:db8::1]:3000/", "[2001:db8::1]:3000"),
+            ("ws://192.0.2.7/", "192.0.2.7:80"),
+            ("wss://[::1]/", "[::1]:443"),
+        ] {
+            let found = resolve(&Target::parse(url).unwrap()).await.unwrap();
+            assert_eq!(found, [want.parse().unwrap()], "{url}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_first_address_that_answers_wins() {
         let tried = Mutex::new(Vec::new());

@@ -75,3 +75,31 @@ impl Phase {
         Error::new(Kind::ConnectTimeout(self.name(), limit))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_that_takes_too_long_is_named_with_its_limit() {
+        for (phase, want) in [
+            (Phase::Resolve, "looking up the host took longer than 3s"),
+            (Phase::Connect, "connecting took longer than 3s"),
+            (Phase::Handshake, "the opening handshake took longer than 3s"),
+        ] {
+            let limit = Duration::from_secs(3);
+            let error = phase
+                .within(limit, std::future::pending::<Result<()>>())
+                .await
+                .unwrap_err();
+            assert!(error.is_timeout());
+            assert_eq!(error.to_string(), want);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_duration_is_no_limit() {
+        let done = Phase::Connect.within(Duration::MAX, async { Ok(7) }).await;
+        assert_eq!(done.unwrap(), 7);
+    }
+}
