@@ -92,7 +92,7 @@ impl Step {
             Self::Doc => run_cargo(&["test", "--workspace", "--all-features", "--doc"]),
             Self::Web => web(),
             Self::Examples => run_cargo(&["test", "--package", "sockeye-examples"]),
-            Self::Interop => run_cargo(&["test", "--package", "sockeye-tests", "--test", "interop"]),
+            Self::Interop => interop(),
             Self::Autobahn(options) => autobahn::test(options),
             Self::Browser => browser::test(),
             Self::Fuzz(options) => fuzz::test(options),
@@ -149,6 +149,9 @@ fn clippy() -> Result<Outcome> {
         "--workspace",
         "--all-targets",
         "--all-features",
+        // It is no default target, see tests/Cargo.toml.
+        "--test",
+        "interop",
         "--",
         "-D",
         "warnings",
@@ -185,7 +188,20 @@ fn web() -> Result<()> {
     test_scripts(&folder, &mut files)?;
     ensure!(!files.is_empty(), "no test scripts in {}", folder.display());
     files.sort();
-    run(setup::node_program()?.arg("--test").args(files), CARGO_TIME)
+    run(
+        setup::node_program()?
+            .args(["--test", "--test-reporter=spec"])
+            .args(files),
+        CARGO_TIME,
+    )
+}
+
+fn interop() -> Result<()> {
+    let mut command = cargo();
+    // The whole workspace, as in the other steps: with other features much would be built again.
+    command.args(["test", "--workspace", "--all-features", "--test", "interop"]);
+    // The peers are to run on the Node.js that setup found or installed.
+    run(command.env("PATH", setup::node()?.search_path()?), CARGO_TIME)
 }
 
 /// Collects `*.test.js` and `*.test.mjs` files; which names Node.js looks for by itself differs by version.

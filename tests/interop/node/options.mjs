@@ -50,8 +50,9 @@ export function deflateOptions(options) {
   if (!options.compression) return false;
   return {
     threshold: 0,
-    serverNoContextTakeover: options['server-no-context-takeover'],
-    clientNoContextTakeover: options['client-no-context-takeover'],
+    // `false` would refuse the parameter, not just go without it.
+    ...(options['server-no-context-takeover'] && { serverNoContextTakeover: true }),
+    ...(options['client-no-context-takeover'] && { clientNoContextTakeover: true }),
     ...(options.serverMaxWindowBits && { serverMaxWindowBits: options.serverMaxWindowBits }),
     ...(options.clientMaxWindowBits && { clientMaxWindowBits: options.clientMaxWindowBits }),
   };

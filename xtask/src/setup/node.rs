@@ -1,5 +1,6 @@
 //! Node.js and the pinned Node packages.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -31,12 +32,17 @@ impl Node {
             return Command::new(program);
         };
         let mut command = Command::new(folder.join(program));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
-        if let Ok(path) = std::env::join_paths(folders) {
+        if let Ok(path) = self.search_path() {
             command.env("PATH", path);
         }
         command
+    }
+
+    /// The `PATH` under which its programs are found first.
+    pub(crate) fn search_path(&self) -> Result<OsString> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = self.folder.iter().cloned().chain(std::env::split_paths(&path));
+        std::env::join_paths(folders).context("a folder of PATH has a colon in its name")
     }
 
     fn probe(folder: Option<PathBuf>) -> Option<Self> {
