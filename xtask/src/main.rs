@@ -10,12 +10,17 @@ mod report;
 mod setup;
 mod steps;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use report::{Outcome, Report};
 use steps::Step;
+
+/// Time for a comparison with more rounds than the default ones, which take three minutes.
+const COMPARE_TIME: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Sockeye's own tasks", version = None)]
@@ -37,6 +42,12 @@ enum Task {
     },
     /// Only install what tests need
     Setup,
+    /// What an echoed message and an idle connection cost, beside two other libraries; --quick for a short run
+    Compare {
+        /// Handed on to the program
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// What must hold before a change is accepted: format, lints, docs, dependencies, then every test
     Ci {
         /// Stop at the first step that fails
@@ -59,6 +70,12 @@ fn main() -> ExitCode {
         Task::Setup => {
             report.step("setup", || {
                 setup::ensure(&setup::Tool::ALL).map(|()| Outcome::Passed)
+            });
+        }
+        Task::Compare { arguments } => {
+            report.step("compare", || {
+                let program = program::build("sockeye-tests", "compare")?;
+                process::run(Command::new(program).args(arguments), COMPARE_TIME).map(|()| Outcome::Passed)
             });
         }
         Task::Ci { fail_fast } => steps::ci(&mut report, fail_fast),

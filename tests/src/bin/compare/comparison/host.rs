@@ -1,0 +1,201 @@
+//! What the operating system knows: cores, limits, the time and memory that processes took.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::time::ClockId;
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+/// The cores that the two sides run on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cores {
+    pub(super) server: usize,
+    pub(super) load: usize,
+}
+
+impl Cores {
+    /// The first two cores of the machine that we may use.
+    pub(super) fn choose() -> Result<Self> {
+        // A child inherits its parent's pinning: ask init, whose cores are those of the machine or the container.
+        let allowed = sched_getaffinity(Pid::from_raw(1)).or_else(|_| sched_getaffinity(Pid::this()))?;
+        let mut cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
+        match (cores.next(), cores.next()) {
+            (Some(server), Some(load)) => Ok(Self { server, load }),
+            _ => anyhow::bail!("two cores are needed, one for the server and one for the load"),
+        }
+    }
+}
+
+/// Keeps this process, and the threads it will start, on one core.
+pub(super) fn pin(core: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core)?;
+    sched_setaffinity(Pid::this(), &set).with_context(|| format!("cannot run on core {core}"))
+}
+
+/// Has the kernel end this process when its parent ends.
+pub(super) fn end_with_parent() -> Result<()> {
+    set_pdeathsig(Signal::SIGKILL).context("cannot tie this process to its parent")
+}
+
+/// Allows this process as many open files as it may allow itself; gives how many that are.
+pub(super) fn raise_file_limit() -> Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// The time a process has spent on a core.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// All of it, as the scheduler counts it: exact.
+    pub(super) cpu: Duration,
+    /// How the ticks of the clock found it: a sample, good for a proportion.
+    pub(super) user_ticks: u64,
+    pub(super) system_ticks: u64,
+}
+
+impl Times {
+    pub(super) fn of(pid: Pid) -> Result<Self> {
+        let clock = ClockId::pid_cpu_clock_id(pid).context("no clock of the server's CPU time")?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // proc_pid_stat(5): the name of the program, in parentheses, may hold anything.
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().collect())
+            .unwrap_or_default();
+        let ticks = |field: usize| -> Result<u64> {
+            // Fields are numbered from 1, and the third is the first behind the name.
+            let text = fields.get(field - 3).context("/proc/<pid>/stat is short")?;
+            Ok(text.parse()?)
+        };
+        Ok(Self {
+            cpu: clock.now()?.into(),
+            user_ticks: ticks(14)?,
+            system_ticks: ticks(15)?,
+        })
+    }
+}
+
+/// The memory that a process has, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    /// Resident in all.
+    pub(super) resident: u64,
+    /// Resident, with shared pages divided among those who share them.
+    pub(super) proportional: u64,
+    /// Heap, stacks and the like: what no file is behind.
+    pub(super) anonymous: u64,
+}
+
+impl Memory {
+    pub(super) fn of(pid: Pid) -> Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+        let field = |name: &str| kib_field(&text, name).with_context(|| format!("no {name} in smaps_rollup"));
+        Ok(Self {
+            resident: field("Rss:")?,
+            proportional: field("Pss:")?,
+            anonymous: field("Anonymous:")?,
+        })
+    }
+}
+
+/// The memory that the kernel has for the whole machine, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KernelMemory {
+    /// Data in the buffers of TCP sockets.
+    pub(super) tcp_buffers: u64,
+    /// Its own objects, sockets among them.
+    pub(super) slab: u64,
+}
+
+impl KernelMemory {
+    pub(super) fn now() -> Result<Self> {
+        let sockets = fs::read_to_string("/proc/net/sockstat")?;
+        let pages: u64 = sockets
+            .lines()
+            .find(|line| line.starts_with("TCP:"))
+            .and_then(|line| line.split(" mem ").nth(1))
+            .and_then(|rest| rest.split_whitespace().next())
+            .context("no memory of TCP in /proc/net/sockstat")?
+            .parse()?;
+        let page = sysconf(SysconfVar::PAGE_SIZE)?.context("no page size")?;
+        let slab = kib_field(&fs::read_to_string("/proc/meminfo")?, "Slab:").context("no Slab in meminfo")?;
+        Ok(Self {
+            tcp_buffers: pages * page as u64,
+            slab,
+        })
+    }
+}
+
+/// The value of a line such as `Rss:   123 kB`, in bytes.
+fn kib_field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// What a reader must know to place the numbers, by name.
+pub(super) fn facts(cores: &Cores) -> Vec<(&'static str, String)> {
+    let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+    let unknown = || "unknown".to_owned();
+    let mut command = vec!["cargo run --release -p sockeye-tests --bin compare".to_owned()];
+    command.extend(std::env::args().skip(1));
+    if command.len() > 1 {
+        command.insert(1, "--".to_owned());
+    }
+    vec![
+        ("command", format!("`{}`", command.join(" "))),
+        (
+            "processor",
+            format!(
+                "{}, server on core {}, load on core {}",
+                processor.unwrap_or_else(unknown),
+                cores.server,
+                cores.load
+            ),
+        ),
+        (
+            "kernel",
+            kernel.map_or_else(unknown, |text| text.trim().to_owned()),
+        ),
+        (
+            "compiler",
+            output("rustc", &["--version"]).unwrap_or_else(unknown),
+        ),
+        (
+            "commit",
+            output("git", &["describe", "--always", "--dirty", "--abbrev=12"]).unwrap_or_else(unknown),
+        ),
+        (
+            "versions",
+            ["tokio-tungstenite", "fastwebsockets", "tokio", "hyper"]
+                .map(|name| format!("{name} {}", locked_version(name).unwrap_or("unknown")))
+                .join(", "),
+        ),
+    ]
+}
+
+/// The first line of what a program prints, if it runs.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.lines().next()?.to_owned())
+}
+
+/// The version of a package that this program was built with.
+fn locked_version(name: &str) -> Option<&'static str> {
+    let lock = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
+    let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
+    rest.split('"').next()
+}
