@@ -262,7 +262,7 @@ impl Upgrading {
         Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         let (websocket, driver) = std::future::poll_fn(|cx| self.poll_open(cx)).await?;
-        Joined::new(driver, async move { handler(websocket).await }).await;
+        Joined::new(driver, Box::pin(async move { handler(websocket).await })).await;
         Ok(())
     }
 

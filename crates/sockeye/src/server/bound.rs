@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::bind::Bind;
 use super::builder::Shared;
-use super::listener::{Bind, Listener, accept_loop};
+use super::listener::{Listener, accept_loop};
 use super::shutdown::Lifecycle;
 use super::{Address, Drain, ServerBuilder, ServerHandle, ShutdownReport, TcpOptions, connection};
 use crate::Result;

@@ -12,8 +12,8 @@ use sockeye_proto::deflate::Deflate;
 use tower::Service;
 
 use super::admission::Admission;
+use super::bind::Bind;
 use super::body::{self, Fallback};
-use super::listener::Bind;
 use super::metrics::ServerMetrics;
 use super::router::Router;
 use super::shutdown::Lifecycle;

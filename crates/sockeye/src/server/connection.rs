@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sockeye_proto::CloseFrame;
@@ -16,9 +15,9 @@ use super::builder::Shared;
 use super::http1::{BUSY, Exchange, HttpService, Pending};
 use super::metrics::Outcome;
 use super::request::ConnectionInfo;
-use super::shutdown::Tracked;
+use super::shutdown::{Order, Tracked};
 use super::transport::{Socket, Transport};
-use crate::session::Joined;
+use crate::session::{Joined, Shared as Session};
 
 /// A connection in the counts of its server; they go back when it is dropped.
 #[derive(Debug)]
@@ -30,6 +29,15 @@ struct Connection {
     tracked: Tracked,
     _permit: Permit,
     _address_permit: Option<AddressPermit>,
+}
+
+/// A connection that has become a WebSocket.
+#[derive(Debug)]
+struct Open {
+    joined: Joined<Transport>,
+    session: Arc<Session>,
+    opened_at: Instant,
+    _permit: Option<AddressPermit>,
 }
 
 /// Serves a connection that was just accepted in a task of its own, if the limits let it in.
@@ -73,21 +81,21 @@ impl Connection {
     async fn run(mut self, socket: Socket) {
         tracing::debug!("connection accepted");
         // Boxed, so that an open WebSocket does not carry the memory of its handshake around.
-        if let Some((pending, transport, leftover)) = Box::pin(self.handshake(socket)).await {
-            self.websocket(pending, transport, &leftover).await;
+        if let Some(mut open) = Box::pin(self.handshake(socket)).await {
+            self.websocket(&mut open).await;
         }
         tracing::debug!("connection closed");
     }
 
     /// Everything before the first frame. Gives nothing if the connection ended without becoming a WebSocket.
-    async fn handshake(&self, socket: Socket) -> Option<(Pending, Transport, Bytes)> {
+    async fn handshake(&self, socket: Socket) -> Option<Open> {
         tokio::select! {
-            established = self.establish(socket) => established,
+            open = self.establish(socket) => open,
             () = self.tracked.forced() => None,
         }
     }
 
-    async fn establish(&self, socket: Socket) -> Option<(Pending, Transport, Bytes)> {
+    async fn establish(&self, socket: Socket) -> Option<Open> {
         let deadline = self.accepted_at + self.shared.handshake.timeout;
         let (transport, info) = self.secure(socket, deadline).await?;
         let exchange = Exchange::new(Arc::clone(&self.shared), Arc::new(info), deadline);
@@ -106,7 +114,34 @@ impl Connection {
         };
         // It is the type that was given to hyper below.
         let parts = upgraded.downcast::<TokioIo<Transport>>().ok()?;
-        Some((pending, parts.io.into_inner(), parts.read_buf))
+        Some(self.open(pending, parts.io.into_inner(), &parts.read_buf))
+    }
+
+    fn open(&self, pending: Pending, transport: Transport, leftover: &[u8]) -> Open {
+        let Pending {
+            accepted,
+            handler,
+            request,
+            permit,
+            ..
+        } = pending;
+        self.shared.metrics.handshake(Outcome::Accepted);
+        self.shared.metrics.handshake_took(self.accepted_at.elapsed());
+        let agreement = accepted.agreement();
+        tracing::info!(
+            path = request.path(),
+            subprotocol = agreement.subprotocol,
+            extensions = agreement.extensions,
+            "websocket opened"
+        );
+        let (websocket, driver) = accepted.open(transport, leftover);
+        let session = websocket.shared();
+        Open {
+            joined: Joined::new(driver, handler(websocket, request)),
+            session,
+            opened_at: Instant::now(),
+            _permit: permit,
+        }
     }
 
     #[cfg(feature = "tls")]
@@ -193,52 +228,32 @@ impl Connection {
     }
 
     /// Runs the WebSocket and its handler until both are done.
-    async fn websocket(&mut self, pending: Pending, transport: Transport, leftover: &[u8]) {
-        let Pending {
-            accepted,
-            route,
-            request,
-            permit: _permit,
-            ..
-        } = pending;
+    async fn websocket(&mut self, open: &mut Open) {
         self.tracked.upgraded();
-        self.shared.metrics.handshake(Outcome::Accepted);
-        self.shared.metrics.handshake_took(self.accepted_at.elapsed());
-        let agreement = accepted.agreement();
-        tracing::info!(
-            path = request.path(),
-            subprotocol = agreement.subprotocol,
-            extensions = agreement.extensions,
-            "websocket opened"
-        );
-        let opened_at = Instant::now();
-        let (websocket, driver) = accepted.open(transport, leftover);
-        let session = websocket.shared();
-        // In the async block, a panic before the handler's first await is the handler's too.
-        let handler = async move { (route.handler)(websocket, request).await };
-        let mut joined = pin!(Joined::new(driver, handler));
-        let mut turn = pin!(self.tracked.turn_to_close());
-        let mut forced = pin!(self.tracked.forced());
-        let mut asked = false;
+        let mut is_closing = false;
         loop {
-            tokio::select! {
-                () = &mut joined => break,
-                drain = &mut turn, if !asked => {
-                    asked = true;
-                    session.close(Some(CloseFrame::truncated(drain.code, &drain.reason)));
+            let order = tokio::select! {
+                () = &mut open.joined => break,
+                order = self.tracked.order(is_closing) => order,
+            };
+            match order {
+                Order::Close(drain) => {
+                    is_closing = true;
+                    open.session
+                        .close(Some(CloseFrame::truncated(drain.code, &drain.reason)));
                 }
-                () = &mut forced => {
-                    session.abort();
+                Order::Drop => {
+                    open.session.abort();
                     break;
                 }
             }
         }
-        let end = session.lock().close_info();
+        let end = open.session.lock().close_info();
         tracing::info!(
             code = end.code,
             reason = %end.reason,
             clean = end.clean,
-            lasted = ?opened_at.elapsed(),
+            lasted = ?open.opened_at.elapsed(),
             "websocket closed"
         );
     }

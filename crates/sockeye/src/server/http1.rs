@@ -18,17 +18,17 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
+use super::Accept;
 use super::admission::AddressPermit;
 use super::body::{self, Body};
 use super::builder::{Endpoint, Shared};
 use super::metrics::Outcome;
 use super::request::{ConnectionInfo, UpgradeRequest};
+use super::route::ErasedHandler;
 use super::router::{Match, NoMatch};
-use super::{Accept, Route};
 use crate::upgrade::{Accepted, choose_subprotocol};
 
 /// The HTTP side of one connection.
-#[derive(Debug)]
 pub(super) struct Exchange {
     shared: Arc<Shared>,
     info: Arc<ConnectionInfo>,
@@ -41,11 +41,10 @@ pub(super) struct Exchange {
 }
 
 /// A WebSocket whose 101 response is on its way.
-#[derive(Debug)]
 pub(super) struct Pending {
     pub(super) on_upgrade: OnUpgrade,
     pub(super) accepted: Accepted,
-    pub(super) route: Route,
+    pub(super) handler: ErasedHandler,
     pub(super) request: UpgradeRequest,
     pub(super) permit: Option<AddressPermit>,
 }
@@ -203,12 +202,12 @@ impl Exchange {
                 tracing::error!(mistake, path = request.path(), "the upgrade hook made a mistake");
                 Turned::down(internal_error(), Outcome::Failed)
             })?;
-        let route = endpoint.route.clone();
+        let handler = Arc::clone(&endpoint.route.handler);
         Ok((
             Pending {
                 on_upgrade,
                 accepted,
-                route,
+                handler,
                 request,
                 permit,
             },
@@ -289,7 +288,7 @@ fn with_status(status: StatusCode, text: &'static str) -> Rejection {
 }
 
 /// The service that hyper calls.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct HttpService(pub(super) Arc<Exchange>);
 
 impl hyper::service::Service<Request<Incoming>> for HttpService {

@@ -6,6 +6,7 @@
 mod accept;
 mod address;
 mod admission;
+mod bind;
 mod body;
 mod bound;
 mod builder;
@@ -26,6 +27,7 @@ mod transport;
 
 pub use accept::Accept;
 pub use address::Address;
+pub use bind::{Bind, BindError, TcpOptions};
 pub use bound::{BoundServer, Server};
 pub use builder::ServerBuilder;
 pub use config_error::ConfigError;
@@ -33,7 +35,6 @@ pub use cookie::{BadCookie, Cookie, SameSite, SetCookie};
 pub use forwarded::{BadNetwork, ForwardedHeader, TrustedProxies};
 pub use handle::ServerHandle;
 pub use limits::{ConnectionLimits, ConnectionRate, HandshakeLimits};
-pub use listener::{Bind, BindError, TcpOptions};
 pub use request::{ConnectionInfo, UpgradeRequest};
 pub use route::{Handler, Route};
 pub use router::{ForProtocol, Params, RouteError};

@@ -10,11 +10,12 @@ use sockeye_proto::handshake::server::Rejection;
 use sockeye_proto::{Config, Subprotocol};
 
 use super::{Accept, ConfigError, ForProtocol, UpgradeRequest};
+use crate::session::HandlerFuture;
 use crate::upgrade::Overrides;
 use crate::{HandlerResult, OriginPolicy, QueueLimits, WebSocket};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type ErasedHandler = Arc<dyn Fn(WebSocket, UpgradeRequest) -> BoxFuture<HandlerResult> + Send + Sync>;
+pub(super) type ErasedHandler = Arc<dyn Fn(WebSocket, UpgradeRequest) -> HandlerFuture + Send + Sync>;
 type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Rejection>> + Send + Sync>;
 
 /// What serves a WebSocket: an async function of the [`WebSocket`], or of the [`WebSocket`] and the
@@ -75,7 +76,11 @@ impl Route {
     pub fn new<A>(handler: impl Handler<A>) -> Self {
         let handler = Arc::new(handler);
         Self {
-            handler: Arc::new(move |websocket, request| Box::pin(handler.serve(websocket, request))),
+            // Called within the future, so that a panic before the handler's first await is the handler's too.
+            handler: Arc::new(move |websocket, request| {
+                let handler = Arc::clone(&handler);
+                Box::pin(async move { handler.serve(websocket, request).await })
+            }),
             hook: None,
             origins: None,
             subprotocols: Vec::new(),

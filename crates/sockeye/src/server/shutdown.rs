@@ -219,6 +219,13 @@ impl Lifecycle {
     }
 }
 
+/// What a WebSocket is told to do when its server ends.
+#[derive(Debug)]
+pub(super) enum Order {
+    Close(Arc<Drain>),
+    Drop,
+}
+
 /// One connection in the count, until dropped.
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -248,23 +255,37 @@ impl Tracked {
             .await;
     }
 
-    /// Waits until it is this connection's turn to be closed.
-    pub(super) async fn turn_to_close(&self) -> Arc<Drain> {
-        let (since, drain) = self
-            .reached(|phase| match phase {
-                Phase::Draining { since, drain } => Some((*since, Arc::clone(drain))),
-                _ => None,
-            })
-            .await;
-        tokio::time::sleep_until(since + drain.spread.mul_f64(share(self.id))).await;
-        drain
+    /// Waits for what a WebSocket is told to do: to close, when it is its turn and unless it `is_closing`, and
+    /// to be gone, when the deadline of the shutdown has passed.
+    pub(super) async fn order(&self, is_closing: bool) -> Order {
+        let draining = self.reached(|phase| match phase {
+            Phase::Draining { since, drain } if !is_closing => Some(Some((*since, Arc::clone(drain)))),
+            Phase::Forced => Some(None),
+            _ => None,
+        });
+        let Some((since, drain)) = draining.await else {
+            return self.force();
+        };
+        // Boxed, since a timer is large and hardly ever wanted.
+        let turn = Box::pin(tokio::time::sleep_until(
+            since + drain.spread.mul_f64(share(self.id)),
+        ));
+        tokio::select! {
+            () = turn => Order::Close(drain),
+            () = Box::pin(self.reached(|phase| matches!(phase, Phase::Forced).then_some(()))) => self.force(),
+        }
     }
 
     /// Waits until the deadline of the shutdown has passed: the connection must be dropped now.
     pub(super) async fn forced(&self) {
         self.reached(|phase| matches!(phase, Phase::Forced).then_some(()))
             .await;
+        self.force();
+    }
+
+    fn force(&self) -> Order {
         self.lifecycle.forced.fetch_add(1, Ordering::Relaxed);
+        Order::Drop
     }
 
     async fn reached<T>(&self, at: impl Fn(&Phase) -> Option<T>) -> T {
@@ -327,17 +348,12 @@ mod tests {
             let mut tracked = lifecycle.track();
             tasks.push(tokio::spawn(async move {
                 tracked.upgraded();
-                let polite = async {
-                    let drain = tracked.turn_to_close().await;
+                if let Order::Close(drain) = tracked.order(false).await {
                     assert_eq!(drain.code, CloseCode::SERVICE_RESTART);
-                    // Every tenth client never answers.
-                    if number % 10 == 0 {
-                        std::future::pending::<()>().await;
-                    }
-                };
-                tokio::select! {
-                    () = polite => {}
-                    () = tracked.forced() => {}
+                }
+                // Every tenth client never answers.
+                if number % 10 == 0 {
+                    assert!(matches!(tracked.order(true).await, Order::Drop));
                 }
                 started.elapsed()
             }));

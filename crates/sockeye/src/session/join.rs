@@ -12,13 +12,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::stream::{Driver, TURNS, Turn};
 use crate::HandlerResult;
 
+/// A handler at work.
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Send>>;
+
 /// Runs a driver and a handler until both are done.
 ///
 /// A handler that fails or panics closes its connection with 1011 and harms no other.
 pub(crate) struct Joined<IO> {
     driver: Driver<IO>,
     driver_done: bool,
-    handler: Option<Pin<Box<dyn Future<Output = HandlerResult> + Send>>>,
+    handler: Option<HandlerFuture>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Joined<IO> {

@@ -23,7 +23,7 @@ use crate::metrics::SessionMetrics;
 use crate::websocket::{Agreement, WebSocket};
 use inbox::Inbox;
 pub(crate) use inbox::Incoming;
-pub(crate) use join::Joined;
+pub(crate) use join::{HandlerFuture, Joined};
 pub(crate) use stream::Driver;
 use tokio::io::{AsyncRead, AsyncWrite};
 

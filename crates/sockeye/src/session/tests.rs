@@ -50,12 +50,15 @@ fn pair() -> (WebSocket, WebSocket) {
 /// An echo handler joined with its driver.
 fn spawn_echo(opening: Opening, io: DuplexStream) -> tokio::task::JoinHandle<()> {
     let (mut ws, driver) = opening.start(io);
-    tokio::spawn(Joined::new(driver, async move {
-        while let Some(message) = ws.recv().await? {
-            ws.send(message).await?;
-        }
-        Ok(())
-    }))
+    tokio::spawn(Joined::new(
+        driver,
+        Box::pin(async move {
+            while let Some(message) = ws.recv().await? {
+                ws.send(message).await?;
+            }
+            Ok(())
+        }),
+    ))
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,10 +136,13 @@ async fn abort_drops_the_transport_without_a_close_frame() {
 async fn a_joined_handler_answers_and_ends_with_1000_when_it_returns() {
     let (a, b) = duplex(1024);
     let (ws, driver) = server(Config::server()).start(a);
-    let task = tokio::spawn(Joined::new(driver, async move {
-        ws.send("welcome").await?;
-        Ok(())
-    }));
+    let task = tokio::spawn(Joined::new(
+        driver,
+        Box::pin(async move {
+            ws.send("welcome").await?;
+            Ok(())
+        }),
+    ));
     let mut client = spawn(client(Config::client()), b);
     assert_eq!(client.recv().await.unwrap(), Some(Message::from("welcome")));
     assert_eq!(client.recv().await.unwrap(), None);
@@ -149,13 +155,16 @@ async fn a_handler_that_fails_or_panics_closes_its_connection_with_1011() {
     for panics in [false, true] {
         let (a, b) = duplex(1024);
         let (ws, driver) = server(Config::server()).start(a);
-        let task = tokio::spawn(Joined::new(driver, async move {
-            let _ws = ws;
-            if panics {
-                std::panic::resume_unwind(Box::new("on purpose"));
-            }
-            Err("on purpose".into())
-        }));
+        let task = tokio::spawn(Joined::new(
+            driver,
+            Box::pin(async move {
+                let _ws = ws;
+                if panics {
+                    std::panic::resume_unwind(Box::new("on purpose"));
+                }
+                Err("on purpose".into())
+            }),
+        ));
         let mut client = spawn(client(Config::client()), b);
         assert_eq!(client.recv().await.unwrap(), None);
         assert_eq!(client.close_info().unwrap().code, 1011, "panics: {panics}");
