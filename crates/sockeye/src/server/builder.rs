@@ -112,6 +112,9 @@ impl ServerBuilder {
     /// Gives every request that is not for a WebSocket, or for none of the routes, to this service; an axum `Router`
     /// is one. Default: 426 at the paths of routes, 404 elsewhere.
     ///
+    /// WebSockets that the service opens by itself are not the server's: they count neither in its limits nor in its
+    /// shutdown, which does not wait for them.
+    ///
     /// Its requests carry an `Arc<ConnectionInfo>` as an extension ([`ConnectionInfo`](super::ConnectionInfo)).
     #[must_use]
     pub fn fallback<S, B>(mut self, service: S) -> Self

@@ -396,6 +396,16 @@ mod tests {
     }
 
     #[test]
+    fn defaults_are_those_documented() {
+        let drain = Drain::default();
+        assert_eq!(drain.notice, Duration::ZERO);
+        assert_eq!(drain.spread, Duration::from_secs(5));
+        assert_eq!(drain.deadline, Duration::from_secs(30));
+        assert_eq!(drain.code.get(), 1001);
+        assert_eq!(drain.reason, "server is shutting down");
+    }
+
+    #[test]
     fn drains_that_cannot_work_are_errors() {
         Drain::default().check().unwrap();
         let spread = Drain {

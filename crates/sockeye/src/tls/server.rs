@@ -142,7 +142,7 @@ impl ServerTlsBuilder {
         self
     }
 
-    /// The application protocols offered (ALPN), best first. Default: `http/1.1`. A client that sends a list
+    /// The application protocols offered (ALPN), best first. Default: `http/1.1`, which is what the server speaks. A client that sends a list
     /// without any of them is refused (RFC 7301 §3.2); one that sends no list is welcome.
     #[must_use]
     pub fn alpn<P: Into<Vec<u8>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
