@@ -45,7 +45,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct ServeCommand {
     /// Read this TOML file; sockeye config print writes one to start from.
-    #[arg(long, value_name = "FILE", env = config::FILE_VARIABLE)]
+    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
     #[command(flatten)]
@@ -63,8 +63,8 @@ impl ServeCommand {
 pub(crate) enum ConfigCommand {
     /// Check a configuration file, the environment and the certificates they name.
     Check {
-        /// The TOML file to check.
-        #[arg(value_name = "FILE", env = config::FILE_VARIABLE)]
+        /// The TOML file to check. Default: the one that SOCKEYE_CONFIG names, if any.
+        #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
     /// Print every option as TOML, with its comment, default, environment name and effective value.
@@ -83,40 +83,47 @@ Examples:
   sockeye serve --help                      every option of the server";
 
 const SERVE_EXAMPLES: &str = "\
-Sizes are bytes or carry a unit: 64KiB, 1MiB. Durations carry one: 500ms, 10s, 5m, 1h. off removes a limit.
+Sizes are bytes or carry a unit: 64KiB, 1MiB. Durations carry one: 500ms, 10s,
+5m, 1h. off removes a limit.
 
 Signals:
   Ctrl-C, SIGTERM  drain and stop; a second one stops at once
-  SIGHUP           read the configuration and the certificates again; a bad one is logged and changes nothing
+  SIGHUP           read the configuration and the certificates again; a bad one
+                   is logged and changes nothing
 
-Exit status: 0 stopped as asked, 1 could not serve (a taken port, a bad certificate), 2 a wrong option.
+Exit status:
+  0  stopped as asked
+  1  could not serve (a taken port, a bad certificate), or stopped at once
+  2  a wrong option
 
 Examples:
   sockeye serve --host 0.0.0.0 --port 80 --origin https://example.org
-  sockeye serve --tls-cert chain.pem --tls-key key.pem --compression on --max-message-size 1MiB
+  sockeye serve --tls-cert chain.pem --tls-key key.pem --compression on
   SOCKEYE_LOG_FORMAT=json sockeye serve --config /etc/sockeye.toml
-  sockeye serve --port off --unix /run/sockeye.sock --trusted-proxy 127.0.0.1";
+  sockeye serve --port off --unix /run/sockeye.sock --trusted-proxy unix";
 
 const CONNECT_EXAMPLES: &str = "\
-On a terminal, each line typed is a message and lines that begin with / are commands: /help lists them.
-In a pipe, each line of standard input is a message, each message received is a line of standard output, and
-everything else is said on standard error. Binary messages are lines of hexadecimal; --raw passes bytes.
+On a terminal, each line typed is a message, and lines that begin with / are
+commands: /help lists them. In a pipe, each line of standard input is a
+message, each message received is a line of standard output, and everything
+else is said on standard error. Binary messages are lines of hexadecimal;
+with --raw they are bytes.
 
 Exit status, by how the connection closed:
   0        1000, 1001 or no code at all, or it was we who closed
   1        no connection: the name, the network, TLS or the handshake failed
-  2        a wrong option
+  2        a wrong option, or a line that cannot be sent
   3        an application code from 3000 to 3999
   4        an application code from 4000 to 4999
   5        any other code
-  102-115  1002 to 1015: 100 plus the last two digits; 106 is a connection that broke off
+  102-115  1002 to 1015; 106 is a connection that broke off
   130      interrupted by Ctrl-C
 
 Examples:
   sockeye connect ws://localhost:3000/echo
   echo hello | sockeye connect ws://localhost:3000/echo
-  sockeye connect wss://example.org/feed -H 'Authorization: Bearer TOKEN' --count 10 < /dev/null
-  printf '00ff\\n' | sockeye connect ws://localhost:3000/echo --binary
+  sockeye connect wss://example.org/feed -H 'Cookie: id=1' -n 10 < /dev/null
+  echo 00ff | sockeye connect ws://localhost:3000/echo --binary
   sockeye connect wss://localhost:3000/echo --insecure --subprotocol chat";
 
 const COMPLETIONS_EXAMPLES: &str = "\
@@ -145,16 +152,11 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
     if serves_by_default(arguments.get(1)) {
         arguments.insert(1.min(arguments.len()), "serve".into());
     }
-    // The environment is read by `config::resolve`, which can say which variable was wrong.
-    let mut flags_only = Cli::command();
-    for name in ["serve", "config"] {
-        flags_only = flags_only.mut_subcommand(name, without_environment);
-    }
-    let matches = match flags_only.try_get_matches_from(&arguments) {
+    // The environment is read by `config::resolve`, which can say which variable was wrong. Here it would only be
+    // in the way, except that help names the variables.
+    let matches = match Cli::command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
-        Err(error) if !error.use_stderr() => {
-            return Ok(Parsed::Print(with_environment_shown(&arguments, error)));
-        }
+        Err(error) if !error.use_stderr() => return Ok(Parsed::Print(help(&arguments, error))),
         Err(error) => return Err(Failure::usage(one_line(&error))),
     };
     let command = Cli::from_arg_matches(&matches)
@@ -181,17 +183,15 @@ fn serves_by_default(first: Option<&OsString>) -> bool {
     })
 }
 
-fn without_environment(command: clap::Command) -> clap::Command {
-    command
-        .mut_args(|arg| arg.env(None::<&str>))
-        .mut_subcommands(without_environment)
-}
-
-/// The same help again, with the names of the variables.
-fn with_environment_shown(arguments: &[OsString], plain: clap::Error) -> clap::Error {
-    Cli::command()
-        .try_get_matches_from(arguments)
-        .err()
+/// The help that was asked for, with the names of the variables.
+fn help(arguments: &[OsString], plain: clap::Error) -> clap::Error {
+    let command = Cli::command()
+        .mut_subcommand("serve", config::with_variables)
+        .mut_subcommand("config", |config| {
+            config.mut_subcommand("print", config::with_variables)
+        });
+    let again = command.try_get_matches_from(arguments).err();
+    again
         .filter(|error| error.kind() == plain.kind())
         .unwrap_or(plain)
 }

@@ -19,12 +19,12 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use crate::error::Failure;
 pub(crate) use options::ServeOptions;
 
-/// The variable that names a configuration file.
-pub(crate) const FILE_VARIABLE: &str = "SOCKEYE_CONFIG";
+/// The option that names a file, and so cannot stand in one.
+const FILE_OPTION: &str = "config";
 
 /// The configuration file that the environment names, unless the name is empty.
 pub(crate) fn file_in_environment() -> Option<PathBuf> {
-    std::env::var_os(FILE_VARIABLE)
+    std::env::var_os(variable(FILE_OPTION))
         .filter(|name| !name.is_empty())
         .map(PathBuf::from)
 }
@@ -80,23 +80,35 @@ pub(crate) fn resolve(flags: &[OsString], file: Option<&Path>) -> Result<Resolve
 
 /// Every option of `sockeye serve`, in the order of the table.
 fn table() -> Command {
-    ServeOptions::augment_args(
-        Command::new("sockeye")
-            .no_binary_name(true)
-            .disable_help_flag(true),
-    )
-    .arg(
-        Arg::new("config")
-            .long("config")
-            .value_name("FILE")
-            .value_parser(clap::value_parser!(PathBuf))
-            .hide(true),
-    )
+    let file = Arg::new(FILE_OPTION)
+        .long(FILE_OPTION)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf));
+    let command = Command::new("sockeye")
+        .no_binary_name(true)
+        .disable_help_flag(true);
+    with_variables(ServeOptions::augment_args(command).arg(file))
+}
+
+/// Gives each option its variable.
+pub(crate) fn with_variables(command: Command) -> Command {
+    command.mut_args(|arg| match arg.get_long() {
+        Some("help") | None => arg,
+        Some(name) => {
+            let variable = variable(name);
+            arg.env(variable)
+        }
+    })
+}
+
+/// The variable of the environment that an option has.
+fn variable(option: &str) -> String {
+    format!("SOCKEYE_{}", option.to_uppercase().replace('-', "_"))
 }
 
 /// The arguments of the table that may stand in a file and in the environment.
 fn options(command: &Command) -> impl Iterator<Item = &Arg> {
-    command.get_arguments().filter(|arg| arg.get_env().is_some())
+    command.get_arguments().filter(|arg| arg.get_id() != FILE_OPTION)
 }
 
 fn with_file(mut command: Command, path: &Path) -> Result<Command, Failure> {
@@ -160,7 +172,7 @@ pub(crate) fn unknown_variables() -> Vec<String> {
     std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| {
-            name.starts_with("SOCKEYE_") && name != FILE_VARIABLE && !known.contains(&name.as_str())
+            name.starts_with("SOCKEYE_") && *name != variable(FILE_OPTION) && !known.contains(&name.as_str())
         })
         .map(|name| format!("{name}{}", nearest(&name, known.iter().copied())))
         .collect()
