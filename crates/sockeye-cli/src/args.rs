@@ -152,8 +152,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
     if serves_by_default(arguments.get(1)) {
         arguments.insert(1.min(arguments.len()), "serve".into());
     }
-    // The environment is read by `config::resolve`, which can say which variable was wrong. Here it would only be
-    // in the way, except that help names the variables.
+    // The environment is read by `config::resolve`, which can say which variable was wrong. Here it is left out,
+    // except that help names the variables.
     let matches = match Cli::command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => return Ok(Parsed::Print(help(&arguments, error))),

@@ -257,7 +257,7 @@ pub(crate) struct ServeOptions {
     #[arg(help_heading = SERVICE, long, default_value = "0s", value_name = "DURATION")]
     pub(crate) drain_delay: Period,
 
-    /// Then close the connections with 1001, spread over this time, so that clients do not all return at once.
+    /// Then close the connections with 1001, spread over this time, lest all clients return at once.
     #[arg(help_heading = SERVICE, long, default_value = "5s", value_name = "DURATION")]
     pub(crate) drain_time: Period,
 

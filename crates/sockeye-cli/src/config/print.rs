@@ -14,8 +14,8 @@ const WIDTH: usize = 98;
 pub(crate) fn to_toml(resolved: &Resolved) -> String {
     let command = table();
     let mut text = String::from(
-        "# Configuration of sockeye serve. Each key is also a flag (--key) and a variable of the environment;\n\
-         # flags win over the environment, the environment wins over this file.\n",
+        "# Configuration of sockeye serve. Each key is also a flag (--key) and a variable of the\n\
+         # environment; flags win over the environment, the environment wins over this file.\n",
     );
     let mut heading = None;
     for arg in options(&command) {

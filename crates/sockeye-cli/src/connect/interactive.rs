@@ -62,7 +62,8 @@ pub(super) async fn run(
     let end = talk(&sender, &mut receiver, options, &mut typed, &mut screen).await;
     // The editor may still be waiting for a key.
     terminal.restore();
-    println!();
+    // Off with the marks that the editor has put around pasted text.
+    println!("\x1b[?2004l");
     Ok(end)
 }
 

@@ -28,7 +28,10 @@ pub(crate) struct ConnectOptions {
     pub(crate) url: String,
 
     /// Send this header with the request; repeat it for several.
-    #[arg(help_heading = HANDSHAKE, short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    #[arg(
+        help_heading = HANDSHAKE, short = 'H', long = "header", value_name = "NAME: VALUE",
+        value_parser = parse_header
+    )]
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 
     /// Offer this subprotocol; repeat it for several, the most wanted first.
@@ -41,8 +44,10 @@ pub(crate) struct ConnectOptions {
     pub(crate) origin: Option<HeaderValue>,
 
     /// Offer to compress messages (permessage-deflate).
-    #[arg(help_heading = HANDSHAKE, long, default_value = "off", default_missing_value = "on", num_args = 0..=1,
-        value_name = "on|off", hide_possible_values = true)]
+    #[arg(
+        help_heading = HANDSHAKE, long, default_value = "off", default_missing_value = "on", num_args = 0..=1,
+        value_name = "on|off", hide_possible_values = true
+    )]
     pub(crate) compression: Switch,
 
     /// Give up when the connection is not open after this time.
@@ -131,7 +136,12 @@ pub(crate) fn run(options: &ConnectOptions) -> Result<ExitCode, Failure> {
     let end = runtime.block_on(converse(options));
     // A thread may still wait for standard input, for ever.
     runtime.shutdown_background();
-    end.map(|end| report(&end, options.verbose))
+    end.map(|end| report(&end, options.verbose || on_terminal()))
+}
+
+/// Whether a person types and reads.
+fn on_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 async fn converse(options: &ConnectOptions) -> Result<End, Failure> {
@@ -151,8 +161,7 @@ async fn converse(options: &ConnectOptions) -> Result<End, Failure> {
         };
         eprintln!("connected: {subprotocol}, {extensions}");
     }
-    if std::io::stdin().is_terminal()
-        && std::io::stdout().is_terminal()
+    if on_terminal()
         && let Some(editor) = interactive::editor()
     {
         interactive::run(socket, options, editor).await
@@ -252,7 +261,7 @@ fn report(end: &End, verbose: bool) -> ExitCode {
             let code = error.close_code().map_or(1006, |code| code.get());
             (chain(error), status::of_code(Some(code)))
         }
-        End::ByUs => ("closed with 1000".to_owned(), 0),
+        End::ByUs => ("closed".to_owned(), 0),
         End::Interrupted => ("interrupted".to_owned(), status::INTERRUPTED),
         End::ReaderGone => ("nobody reads standard output any more".to_owned(), 0),
     };

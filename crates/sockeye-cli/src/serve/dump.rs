@@ -1,4 +1,4 @@
-//! A request as plain text, for whoever wants to see what arrived: the answer to every URL that is nothing else.
+//! A request as plain text, to see what arrived: the answer to every URL that is nothing else.
 
 use std::fmt::Write;
 use std::time::Duration;

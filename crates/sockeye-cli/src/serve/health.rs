@@ -38,7 +38,8 @@ const BYTES: &[f64] = &[
 /// How often the recorder sorts new samples into its buckets when nobody asks for them.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Starts to record metrics, for the rest of the process. Histograms, because those of several servers can be added.
+/// Starts to record metrics, for the rest of the process. Durations and sizes are histograms, because those of
+/// several servers can be added up.
 pub(super) fn record_metrics() -> Result<PrometheusHandle, Failure> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)

@@ -91,14 +91,13 @@ async fn serve(resolved: Resolved, source: Source, level: LevelHandle) -> Result
     let mut serving = std::pin::pin!(bound.serve());
     loop {
         tokio::select! {
-            report = &mut serving => {
-                tracing::info!(closed = report.closed, forced = report.forced, "stopped");
+            _ = &mut serving => {
                 return Ok(ExitCode::SUCCESS);
             }
             wish = signals.next() => match wish {
                 Wish::Reload => reloader.reload(),
                 Wish::Stop if *phase.borrow() == Phase::Serving => {
-                    tracing::info!(connections = handle.connections(), "draining; a second signal stops at once");
+                    tracing::info!(connections = handle.connections(), "draining; again to stop at once");
                     phase.send_replace(Phase::Draining);
                     handle.shutdown();
                 }

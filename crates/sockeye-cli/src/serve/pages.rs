@@ -1,4 +1,4 @@
-//! What the server answers to plain HTTP: the console, health, metrics, events, and a dump of everything else.
+//! What the server answers to plain HTTP: console, health, metrics, events, and a dump of everything else.
 
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ async fn respond(State(site): State<Arc<Site>>, request: Request) -> Response {
     dump::respond(&site.hostname, request).await
 }
 
-/// Where the console has the file that `path` asks for. Its page is at `.ws` of every folder and names its parts
-/// relative to that.
+/// Where the console has the file that `path` asks for. Its page is at `.ws` of every folder, and names its
+/// parts relative to that.
 fn console_path(path: &str) -> &str {
     match path.rfind("/console/") {
         Some(start) => &path[start..],

@@ -88,8 +88,8 @@ impl Terms {
     }
 }
 
-/// The subprotocol that we want most of those offered. Without a wish of ours it is the client's first: a browser
-/// fails a connection that agrees on none of the subprotocols it asked for.
+/// The subprotocol that we want most of those offered. Without a wish of ours it is the client's first: a
+/// browser fails a connection that agrees on none of the subprotocols it asked for.
 fn choose<'a>(wanted: &'a [String], mut offered: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     if wanted.is_empty() {
         return offered.next();

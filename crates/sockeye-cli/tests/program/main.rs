@@ -5,4 +5,6 @@ mod connect;
 mod lifecycle;
 mod serve;
 mod support;
+#[cfg(unix)]
+mod terminal;
 mod usage;

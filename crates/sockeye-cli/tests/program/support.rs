@@ -1,7 +1,7 @@
 //! Processes of the program, and what they say.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ pub(crate) fn complaint(command: &mut Command, status: i32) -> String {
 }
 
 /// Longest wait for something that should happen at once. A test that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `sockeye serve`.
 #[derive(Debug)]
@@ -208,6 +208,30 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The server's side of a WebSocket that the program opens, behind its handshake.
+pub(crate) fn accept_websocket(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().expect("the program connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+    let mut key = String::new();
+    for line in BufReader::new(stream.try_clone().expect("it is open")).lines() {
+        let line = line.expect("the request is text");
+        match line.split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("sec-websocket-key") => {
+                value.clone_into(&mut key)
+            }
+            _ if line.is_empty() => break,
+            _ => {}
+        }
+    }
+    let accept = sockeye_proto::handshake::accept_key(key.as_bytes());
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("the program reads");
+    stream
 }
 
 /// The lines of a stream, as they come.
