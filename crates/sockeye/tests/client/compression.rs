@@ -2,8 +2,9 @@
 
 use sockeye::proto::deflate::{Deflate, WindowBits};
 use sockeye::{Client, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::peer::{Terms, URL, accepted, echo, handshake, pipe};
+use super::peer::{Terms, URL, accepted, echo, handshake, pipe, read_request};
 
 /// Text that refers back near and far, longer than every window.
 fn text() -> String {
@@ -48,6 +49,30 @@ async fn messages_are_compressed_both_ways_with_every_window() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn only_a_message_that_gains_by_it_is_compressed() {
+    let (near, mut far) = pipe();
+    let client = Client::builder().compression(Deflate::default()).build().unwrap();
+    let opening = tokio::spawn(async move { client.handshake(near, URL).await.unwrap() });
+    let request = read_request(&mut far).await;
+    let extension = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
+    far.write_all(accepted(&request, extension).as_bytes())
+        .await
+        .unwrap();
+    let ws = opening.await.unwrap();
+    const RSV1: u8 = 0x40;
+    // First byte, length, then a masking key of four bytes and the payload.
+    ws.send("a".repeat(125)).await.unwrap();
+    let mut header = [0; 2];
+    far.read_exact(&mut header).await.unwrap();
+    assert_eq!(header, [0x81, 0x80 | 125]);
+    far.read_exact(&mut [0; 4 + 125]).await.unwrap();
+    ws.send("a".repeat(1000)).await.unwrap();
+    far.read_exact(&mut header).await.unwrap();
+    assert_eq!(header[0], 0x81 | RSV1);
+    assert!(header[1] & 0x7f < 30, "{header:?}");
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Opening handshakes that succeed, and answers that break RFC 6455 §4.1.
 
+use std::collections::HashSet;
+
 use sockeye::proto::handshake::HeadLimits;
 use sockeye::{Client, Message};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::peer::{Terms, URL, accepted, echo, field, handshake, pipe, read_request};
 
@@ -114,6 +116,25 @@ async fn a_response_may_come_byte_by_byte() {
     });
     let mut ws = Client::default().handshake(near, URL).await.unwrap();
     assert_eq!(ws.recv().await.unwrap(), Some(Message::from("hi")));
+}
+
+#[tokio::test]
+async fn each_frame_is_masked_with_a_key_of_its_own() {
+    let (near, mut far) = pipe();
+    let opening = tokio::spawn(async move { Client::default().handshake(near, URL).await.unwrap() });
+    let request = read_request(&mut far).await;
+    far.write_all(accepted(&request, "").as_bytes()).await.unwrap();
+    let ws = opening.await.unwrap();
+    let mut keys = HashSet::new();
+    for _ in 0..8 {
+        ws.send("same").await.unwrap();
+        let mut frame = [0; 10];
+        far.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[..2], [0x81, 0x80 | 4]);
+        keys.insert([frame[2], frame[3], frame[4], frame[5]]);
+    }
+    // Eight random keys of 32 bits: two equal ones in a run are less likely than one in a hundred million.
+    assert_eq!(keys.len(), 8);
 }
 
 #[tokio::test]

@@ -76,6 +76,13 @@ async fn an_untrusted_certificate_is_refused_with_the_cause() {
 }
 
 #[tokio::test]
+async fn the_systems_roots_do_not_trust_a_self_signed_certificate() {
+    let address = serve(&certificate(&["127.0.0.1"])).await;
+    let error = sockeye::connect(format!("wss://{address}/")).await.unwrap_err();
+    assert!(error.is_tls(), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
     let certificate = certificate(&["example.org"]);
     let address = serve(&certificate).await;
