@@ -133,30 +133,30 @@ fn with_file(mut command: Command, path: &Path) -> Result<Command, Failure> {
     Ok(command)
 }
 
+/// A variable that is empty counts as not set, which is how compose files leave one out.
 fn with_environment(mut command: Command) -> Result<Command, Failure> {
     let known: Vec<_> = options(&command).cloned().collect();
     for arg in known {
         let variable = arg.get_env().unwrap_or_default();
-        let Some(value) = std::env::var_os(variable) else {
-            continue;
-        };
+        let value = std::env::var_os(variable).unwrap_or_default();
         let variable = variable.to_string_lossy();
         let Some(value) = value.to_str() else {
             return Err(Failure::usage(format!("the variable {variable} is not UTF-8")));
         };
-        let values: Vec<String> = if takes_list(&arg) {
-            value
-                .split(',')
-                .filter(|value| !value.is_empty())
-                .map(str::to_owned)
-                .collect()
-        } else {
-            vec![value.to_owned()]
+        let values: Vec<_> = match value {
+            "" => Vec::new(),
+            list if takes_list(&arg) => list.split(',').map(str::to_owned).collect(),
+            value => vec![value.to_owned()],
         };
         check_value(&arg, &values)
             .map_err(|complaint| Failure::usage(format!("the variable {variable}: {complaint}")))?;
         command = command.mut_arg(arg.get_id().clone(), |arg| {
-            arg.env(None::<&str>).default_values(values)
+            let arg = arg.env(None::<&str>);
+            if values.is_empty() {
+                arg
+            } else {
+                arg.default_values(values)
+            }
         });
     }
     Ok(command)

@@ -211,6 +211,17 @@ fn a_bad_variable_is_named() {
 }
 
 #[test]
+fn an_empty_variable_is_not_set() {
+    let defaults = run(&["config", "print"]).stdout;
+    let mut command = sockeye(&["config", "print"]);
+    command
+        .env("SOCKEYE_PORT", "")
+        .env("SOCKEYE_ORIGIN", "")
+        .env("SOCKEYE_CONFIG", "");
+    assert_eq!(finish(&mut command).stdout, defaults);
+}
+
+#[test]
 fn check_reports_variables_that_no_option_has() {
     let ended = finish(sockeye(&["config", "check"]).env("SOCKEYE_PROT", "80"));
     assert_eq!(ended.status, 0);
