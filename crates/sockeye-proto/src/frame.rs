@@ -81,6 +81,8 @@ impl FrameHeader {
     /// The bytes so far cannot be the start of a valid frame: reserved bits or opcode, a control frame that is
     /// fragmented or longer than 125 bytes, a length that is not coded minimally or has its top bit set.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+        #[cfg(test)]
+        crate::work::count(bytes.len().min(MAX_HEADER_LEN));
         let Some(&first) = bytes.first() else {
             return Ok(None);
         };

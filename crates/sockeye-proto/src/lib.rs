@@ -4,6 +4,8 @@
 //! socket, no clock, no runtime and no randomness of its own, so one implementation serves every transport, every
 //! event loop, tests and simulations. The `sockeye` crate puts it on tokio.
 
+#![forbid(unsafe_code)]
+
 mod close;
 mod config;
 mod connection;
@@ -17,6 +19,8 @@ mod message;
 mod role;
 mod subprotocol;
 mod utf8;
+#[cfg(test)]
+mod work;
 
 pub use close::{CloseCode, CloseFrame, MAX_CLOSE_REASON, ReasonTooLong};
 pub use config::{Config, Delivery, Keepalive};

@@ -1,9 +1,10 @@
 //! Masking (RFC 6455 §5.3): XOR of a payload with a four-byte key.
 //!
-//! Plain safe loops over blocks: the compiler turns them into vector code on every target.
+//! Plain safe loops over words: the compiler turns them into vector code on every target. `benches/bytes.rs` shows
+//! that they come near `memcpy`, so that there is nothing for `unsafe` code to win.
 
-/// Bytes handled by one turn of the vectorised loop.
-const BLOCK: usize = 64;
+/// Bytes that are masked in registers on their way from one buffer to another: a multiple of the key.
+const COPY_BLOCK: usize = 128;
 
 /// A source of masking keys for a client.
 ///
@@ -44,33 +45,22 @@ impl Mask {
     /// assert_eq!(payload, [0x7f, 0x9f, 0x4d, 0x51, 0x58]);
     /// ```
     pub fn apply(&mut self, payload: &mut [u8]) {
-        let pattern = self.pattern();
-        let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
-        for block in blocks {
-            for (byte, key) in block.iter_mut().zip(pattern) {
-                *byte ^= key;
-            }
-        }
-        for (byte, key) in rest.iter_mut().zip(pattern) {
-            *byte ^= key;
-        }
+        self.mask(payload);
         self.skip(payload.len());
     }
 
     /// Appends the next bytes of the payload to `out`, masked: one pass instead of a copy and an XOR.
     pub fn apply_copy(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        let pattern = self.pattern();
         out.reserve(payload.len());
-        let (blocks, rest) = payload.as_chunks::<BLOCK>();
+        let (blocks, rest) = payload.as_chunks::<COPY_BLOCK>();
         for block in blocks {
             let mut masked = *block;
-            for (byte, key) in masked.iter_mut().zip(pattern) {
-                *byte ^= key;
-            }
+            self.mask(&mut masked);
             out.extend_from_slice(&masked);
         }
-        out.extend(rest.iter().zip(pattern).map(|(byte, key)| byte ^ key));
-        self.skip(payload.len());
+        let start = out.len();
+        out.extend_from_slice(rest);
+        self.apply(&mut out[start..]);
     }
 
     /// Passes over bytes of the payload without touching them.
@@ -78,8 +68,19 @@ impl Mask {
         self.key.rotate_left(bytes % 4);
     }
 
-    fn pattern(self) -> [u8; BLOCK] {
-        std::array::from_fn(|i| self.key[i % 4])
+    #[inline]
+    fn mask(&self, payload: &mut [u8]) {
+        #[cfg(test)]
+        crate::work::count(payload.len());
+        let [a, b, c, d] = self.key;
+        let key = [a, b, c, d, a, b, c, d];
+        let (words, rest) = payload.as_chunks_mut();
+        for word in words {
+            *word = (u64::from_ne_bytes(*word) ^ u64::from_ne_bytes(key)).to_ne_bytes();
+        }
+        for (byte, key) in rest.iter_mut().zip(key) {
+            *byte ^= key;
+        }
     }
 }
 
@@ -99,7 +100,7 @@ mod tests {
     fn masking_in_pieces_equals_masking_at_once() {
         let key = [0x11, 0x52, 0xA3, 0xF4];
         let payload: Vec<u8> = (0..1000u32).map(|i| (i * 7) as u8).collect();
-        for split in [0, 1, 2, 3, 4, 5, 63, 64, 65, 127, 500, 999, 1000] {
+        for split in [0, 1, 2, 3, 4, 5, 7, 8, 9, 127, 128, 129, 255, 256, 500, 999, 1000] {
             let mut in_place = payload.clone();
             let (head, tail) = in_place.split_at_mut(split);
             let mut mask = Mask::new(key);

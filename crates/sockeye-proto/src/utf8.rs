@@ -49,6 +49,8 @@ impl Utf8Validator {
 
 /// A whole text as `&str`.
 pub(crate) fn validate(text: &[u8]) -> Result<&str, InvalidUtf8> {
+    #[cfg(test)]
+    crate::work::count(text.len());
     // Below this length the standard library's loop is ahead of the vector code's set-up.
     const SHORT: usize = 64;
     if text.len() < SHORT {
@@ -60,6 +62,8 @@ pub(crate) fn validate(text: &[u8]) -> Result<&str, InvalidUtf8> {
 
 /// The text of at most four bytes, `None` if they are a valid but unfinished code point.
 fn check(bytes: &[u8]) -> Result<Option<&str>, InvalidUtf8> {
+    #[cfg(test)]
+    crate::work::count(bytes.len());
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.error_len().is_none() && error.valid_up_to() == 0 => Ok(None),
@@ -85,6 +89,7 @@ fn unfinished_tail(piece: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work;
 
     fn feed_all(pieces: &[&[u8]]) -> Result<String, InvalidUtf8> {
         let mut validator = Utf8Validator::default();
@@ -162,6 +167,23 @@ mod tests {
                     "{bytes:x?} split"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_cost_is_linear_however_small_the_pieces_are() {
+        let text = "aé鮭🐟".repeat(100_000);
+        for piece in [1, 2, 3, 7, 64, 1000] {
+            let mut validator = Utf8Validator::default();
+            let looked_at = work::measure(|| {
+                for piece in text.as_bytes().chunks(piece) {
+                    validator.feed(piece, |_| ()).unwrap();
+                }
+            });
+            assert!(
+                looked_at <= 5 * text.len() as u64,
+                "{looked_at} for pieces of {piece}"
+            );
         }
     }
 }

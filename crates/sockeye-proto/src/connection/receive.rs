@@ -544,3 +544,6 @@ impl PartialHeader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
