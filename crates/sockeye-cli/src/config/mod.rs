@@ -159,7 +159,8 @@ fn with_environment(mut command: Command) -> Result<Command, Failure> {
             }
         });
     }
-    Ok(command)
+    // That one was read already, to find the file.
+    Ok(command.mut_arg(FILE_OPTION, |arg| arg.env(None::<&str>)))
 }
 
 /// Variables that begin like ours and are none: most likely a misspelling, so worth a warning.
