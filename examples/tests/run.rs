@@ -132,6 +132,18 @@ fn proto_by_hand_sends_three_messages_there_and_back() {
 }
 
 #[tokio::test]
+async fn axum_handlers_share_their_state() {
+    let (_server, url) = Example::serve("axum");
+    let (mut one, mut other) = (connect(&url).await, connect(&url).await);
+    one.send("abc").await.unwrap();
+    assert_eq!(text(&mut one).await, "1: 3 bytes");
+    other.send("é").await.unwrap();
+    assert_eq!(text(&mut other).await, "2: 2 bytes");
+    let page = url.replace("ws://", "http://").replace("/count", "/");
+    assert!(get(&page).ends_with("\r\n2 messages\n"));
+}
+
+#[tokio::test]
 async fn chat_server_carries_lines_within_a_room() {
     let (_server, page) = Example::serve("chat_server");
     let url = |room: &str, name: &str| format!("{}rooms/{room}?name={name}", page.replace("http", "ws"));

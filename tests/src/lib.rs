@@ -1,1 +1,4 @@
-//! Sockeye.
+//! What the tests that cross crates have in common.
+
+#[cfg(doctest)]
+pub mod guide;

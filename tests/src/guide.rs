@@ -1,0 +1,20 @@
+//! The code in the guide and in the README, compiled and run as documentation tests.
+
+macro_rules! chapters {
+    ($($name:ident $path:literal),* $(,)?) => {$(
+        #[doc = include_str!(concat!("../../", $path))]
+        pub mod $name {}
+    )*};
+}
+
+chapters! {
+    client "docs/src/client.md",
+    compression "docs/src/compression.md",
+    getting_started "docs/src/getting-started.md",
+    glue "docs/src/glue.md",
+    introduction "docs/src/introduction.md",
+    limits "docs/src/limits.md",
+    server "docs/src/server.md",
+    tls "docs/src/tls.md",
+    websocket "docs/src/websocket.md",
+}
