@@ -1,0 +1,44 @@
+//! Lists in the guide that must be those of the code.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::page::{Page, root};
+
+/// Every `"sockeye_…"` literal in the sources of the crates: the names of the metrics.
+fn metrics_in(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            metrics_in(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            names.extend(
+                text.split('"')
+                    .filter(|literal| {
+                        literal.starts_with("sockeye_")
+                            && literal
+                                .bytes()
+                                .all(|byte| byte == b'_' || byte.is_ascii_lowercase())
+                    })
+                    .map(str::to_owned),
+            );
+        }
+    }
+}
+
+#[test]
+fn the_guide_lists_every_metric_and_no_other() {
+    let mut names = BTreeSet::new();
+    for package in ["sockeye", "sockeye-cli"] {
+        metrics_in(&root().join("crates").join(package).join("src"), &mut names);
+    }
+    names.remove("sockeye_proto");
+    let page = Page::read("docs/src/operating.md");
+    let listed = page.literals.iter().filter(|text| text.starts_with("sockeye_"));
+    let listed: BTreeSet<_> = listed
+        .map(|text| text.split('{').next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(listed, names);
+}
