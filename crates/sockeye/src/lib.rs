@@ -1,4 +1,104 @@
-//! The complete WebSocket system for Rust: server and client on tokio.
+//! WebSockets for tokio: a server and a client that share one [`WebSocket`] type, over the protocol core
+//! [`sockeye_proto`]. They are strict about RFC 6455 and RFC 7692, bounded in everything a peer can make grow, and
+//! cancel safe.
+//!
+//! A server:
+//!
+//! ```no_run
+//! use sockeye::{HandlerResult, Server, WebSocket};
+//!
+//! async fn echo(mut ws: WebSocket) -> HandlerResult {
+//!     while let Some(message) = ws.recv().await? {
+//!         ws.send(message).await?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> sockeye::Result<()> {
+//!     Server::builder().route("/echo", echo).bind("127.0.0.1:3000").serve().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A client that talks to it, here in the same program and on a port that the system chooses:
+//!
+//! ```
+//! # use sockeye::{HandlerResult, Server, WebSocket};
+//! # async fn echo(mut ws: WebSocket) -> HandlerResult {
+//! #     while let Some(message) = ws.recv().await? {
+//! #         ws.send(message).await?;
+//! #     }
+//! #     Ok(())
+//! # }
+//! use sockeye::CloseCode;
+//!
+//! #[tokio::main]
+//! async fn main() -> sockeye::Result<()> {
+//!     let server = Server::builder().route("/echo", echo).bind("127.0.0.1:0").listen().await?;
+//!     let address = server.addresses()[0].clone();
+//!     tokio::spawn(server.serve());
+//!
+//!     let mut ws = sockeye::connect(format!("ws://{address}/echo")).await?;
+//!     ws.send("hello").await?;
+//!     assert_eq!(ws.recv().await?, Some("hello".into()));
+//!     ws.close(CloseCode::NORMAL, "").await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | receiving, sending, closing, splitting in two | [`WebSocket`], [`Sender`], [`Receiver`], [`Message`] |
+//! | a server: listeners, routes, limits, shutdown | [`Server`], [`server::ServerBuilder`], [`server::Route`] |
+//! | accepting or rejecting a request | [`server::UpgradeRequest`], [`server::Accept`], [`server::Rejection`], [`OriginPolicy`] |
+//! | a client: headers, subprotocols, TLS, timeouts | [`connect()`], [`Client`] |
+//! | limits and timeouts of a connection | [`Config`], [`QueueLimits`] |
+//! | compression, off by default | [`proto::deflate::Deflate`] |
+//! | certificates | [`tls::ServerTls`], [`tls::ClientTls`] |
+//! | WebSockets in a program that serves HTTP already | [`axum`], [`hyper`] |
+//! | messages too large for memory | [`Delivery::Chunks`], [`WebSocket::recv_chunk`], [`Sender::send_fragment`] |
+//! | the protocol without I/O | [`proto`] |
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `client` | yes | [`connect()`] and [`Client`] |
+//! | `server` | yes | [`Server`] |
+//! | `tls` | yes | `wss://` for both, by rustls with aws-lc-rs |
+//! | `hyper` | no | [`hyper::upgrade`], for a bare hyper server |
+//! | `axum` | no | [`axum::WebSocketUpgrade`], an extractor |
+//!
+//! # Cancel safety
+//!
+//! Every async method of [`WebSocket`], [`Sender`] and [`Receiver`] may be a branch of `select!` or be put under a
+//! timeout. A dropped `recv` leaves its message for the next one, a dropped `send` has sent nothing, a dropped
+//! [`close`](WebSocket::close) goes on by itself. Dropping a `connect` gives the attempt up.
+//!
+//! # Back-pressure
+//!
+//! When the application does not take what arrives, reading stops and TCP holds the peer back; when the peer does not
+//! take what is sent, `send` waits, and a peer that takes nothing for a while is dropped. [`QueueLimits`] has the
+//! numbers.
+//!
+//! # Errors
+//!
+//! [`Error`] is one opaque type that answers questions: was it [closed](Error::is_closed), [lost](Error::is_connection_lost),
+//! a [limit](Error::is_limit)? Nothing panics on input, and a handler that panics closes its own connection only, with
+//! 1011.
+//!
+//! # Metrics and traces
+//!
+//! Connections, handshakes, messages, closes and reached limits are counted through the `metrics` facade; connections
+//! have `tracing` spans. The guide lists them.
+//!
+//! # What it does not do yet
+//!
+//! There is no publish/subscribe between connections, no client that reconnects, follows redirections or uses proxies,
+//! no WebSocket over HTTP/2 or HTTP/3, no driver on io_uring, and no Socket.IO.
 
 // What lies beneath client and server is compiled whole; with fewer features some of it has no caller.
 #![cfg_attr(
