@@ -2,6 +2,7 @@
 
 mod config;
 mod connect;
+mod guide;
 mod lifecycle;
 mod serve;
 mod support;
