@@ -431,6 +431,42 @@ fn failing_after_close_sends_no_second_close() {
 }
 
 #[test]
+fn what_came_before_the_peers_close_can_be_answered_until_ours_is_written() {
+    for mut peer in Peer::of_both() {
+        peer.blocked = true;
+        peer.send_all(&[Frame::text("question"), Frame::close(1000, "")]);
+        let mut out = Vec::new();
+        peer.connection.send(Message::Text("answer"), &mut out).unwrap();
+        peer.out = out;
+        peer.blocked = false;
+        peer.expect(Frame::text("answer"));
+        peer.expect(Frame::close(1000, ""));
+        assert_eq!(
+            peer.connection.send(Message::Text("too late"), &mut Vec::new()),
+            Err(SendError::Closed)
+        );
+    }
+}
+
+#[test]
+fn what_came_before_a_fault_can_be_answered_until_the_close_is_written() {
+    for mut peer in Peer::of_both() {
+        peer.blocked = true;
+        peer.send_all(&[Frame::text("question"), Frame::new(0x3, "")]);
+        let mut out = Vec::new();
+        peer.connection.send(Message::Text("answer"), &mut out).unwrap();
+        peer.out = out;
+        peer.blocked = false;
+        peer.expect(Frame::text("answer"));
+        peer.expect_failure(ProtocolError::ReservedOpcode);
+        assert_eq!(
+            peer.connection.send(Message::Text("too late"), &mut Vec::new()),
+            Err(SendError::Closed)
+        );
+    }
+}
+
+#[test]
 fn failing_replaces_the_answer_to_the_peers_close() {
     let mut peer = Peer::of_server();
     peer.blocked = true;

@@ -6,12 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sockeye_proto::deflate::{Deflate, Level, MemLevel, Parameters, WindowBits};
-use sockeye_proto::{
-    CloseCode, CloseFrame, Compress, Config, Delivery, Error, Limit, Message, ProtocolError, Role, State,
-};
+use sockeye_proto::{CloseCode, CloseFrame, Compress, Config, Delivery, Message, Role, State};
 
 use crate::support::end::Heard;
 use crate::support::frame::Frame;
+use crate::support::outcome::{Outcome, join_messages};
 use crate::support::pair::Pair;
 use crate::support::peer::Peer;
 use crate::support::{NO_TAKEOVER, TAKEOVER, deflate};
@@ -119,105 +118,6 @@ fn stream() -> impl Strategy<Value = Stream> {
     (frames, flips, tail).prop_map(|(frames, flips, tail)| Stream { frames, flips, tail })
 }
 
-/// What came of a byte stream.
-#[derive(Debug)]
-struct Outcome {
-    heard: Vec<Heard>,
-    error: Option<Error>,
-    out: Vec<u8>,
-    state: State,
-}
-
-fn run<'a>(
-    role: Role,
-    config: &Config,
-    parameters: Option<Parameters>,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Outcome {
-    let mut peer = Peer::of(role, config.clone(), parameters);
-    for piece in pieces {
-        peer.send_bytes(piece);
-    }
-    Outcome {
-        heard: join_chunks(peer.take_heard()),
-        error: peer.error,
-        out: std::mem::take(&mut peer.out),
-        state: peer.connection.state(),
-    }
-}
-
-/// Joins the chunks of each frame: how many there are follows from how the bytes arrived.
-fn join_chunks(heard: Vec<Heard>) -> Vec<Heard> {
-    let mut joined: Vec<Heard> = Vec::new();
-    for event in heard {
-        if let Some(Heard::Chunk {
-            payload: before,
-            ends_frame: ended @ false,
-            ends_message: message_ended,
-            ..
-        }) = joined.last_mut()
-            && let Heard::Chunk {
-                payload,
-                starts_message: false,
-                ends_frame,
-                ends_message,
-                ..
-            } = &event
-        {
-            before.extend_from_slice(payload);
-            *ended = *ends_frame;
-            *message_ended = *ends_message;
-        } else {
-            joined.push(event);
-        }
-    }
-    joined
-}
-
-/// Whether two outcomes are those of the same bytes.
-fn check_same(whole: &Outcome, cut: &Outcome) -> Result<(), TestCaseError> {
-    prop_assert_eq!(whole.state, cut.state);
-    let corrupt = Some(ProtocolError::DeflateInvalid.into());
-    let in_payload = |error: Option<Error>| {
-        let utf8 = ProtocolError::Utf8Invalid.into();
-        error == corrupt || error == Some(utf8) || matches!(error, Some(Error::Limit(Limit::MessageSize(_))))
-    };
-    if whole.error == corrupt || cut.error == corrupt {
-        // The library reports corrupt data before what it inflated up to there: of several faults in one message
-        // either may be told.
-        prop_assert!(
-            in_payload(whole.error) && in_payload(cut.error),
-            "{:?} {:?}",
-            whole.error,
-            cut.error
-        );
-    } else {
-        prop_assert_eq!(whole.error, cut.error);
-        prop_assert_eq!(&whole.out, &cut.out);
-    }
-    let (mut whole, mut cut) = (whole.heard.clone(), cut.heard.clone());
-    // How much of an unfinished frame was handed out before the end depends on how it arrived.
-    let unfinished = |heard: &mut Vec<Heard>| {
-        heard.pop_if(|event| {
-            matches!(
-                event,
-                Heard::Chunk {
-                    ends_frame: false,
-                    ..
-                }
-            )
-        })
-    };
-    let (whole_end, cut_end) = (unfinished(&mut whole), unfinished(&mut cut));
-    if let (Some(Heard::Chunk { payload: a, .. }), Some(Heard::Chunk { payload: b, .. })) =
-        (whole_end, cut_end)
-    {
-        prop_assert!(a.starts_with(&b) || b.starts_with(&a));
-    }
-    prop_assert_eq!(whole, cut);
-    Ok(())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -231,16 +131,16 @@ proptest! {
     ) {
         let key = (role == Role::Server).then_some([0x11, 0x80, 0xC3, 0xFF]);
         let bytes = stream.encode(key);
-        let whole = run(role, &config, parameters, [&bytes[..]]);
+        let whole = Outcome::of(role, &config, parameters, [&bytes[..]]);
 
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         ends.push(bytes.len());
         ends.sort_unstable();
         let mut start = 0;
         let pieces = ends.into_iter().map(|end| &bytes[std::mem::replace(&mut start, end)..end]);
-        check_same(&whole, &run(role, &config, parameters, pieces))?;
+        whole.assert_same(&Outcome::of(role, &config, parameters, pieces));
         if bytes.len() < 4000 {
-            check_same(&whole, &run(role, &config, parameters, bytes.chunks(1)))?;
+            whole.assert_same(&Outcome::of(role, &config, parameters, bytes.chunks(1)));
         }
     }
 
@@ -255,7 +155,7 @@ proptest! {
         let bytes = stream.encode(key);
         let [messages, chunks] = [Delivery::Messages, Delivery::Chunks].map(|delivery| {
             let config = Config { delivery, ..config.clone() };
-            run(role, &config, parameters, [&bytes[..]])
+            Outcome::of(role, &config, parameters, [&bytes[..]])
         });
         prop_assert_eq!(messages.error, chunks.error);
         prop_assert_eq!(messages.out, chunks.out);
@@ -277,33 +177,6 @@ proptest! {
         let _ = peer.connection.handle_eof();
         prop_assert_eq!(peer.connection.state(), State::Closed);
     }
-}
-
-/// Joins the chunks of each message, as the other delivery does.
-fn join_messages(heard: Vec<Heard>) -> Vec<Heard> {
-    let mut joined = Vec::new();
-    let mut current = Vec::new();
-    for event in heard {
-        match event {
-            Heard::Chunk {
-                kind,
-                payload,
-                ends_message,
-                ..
-            } => {
-                current.extend_from_slice(&payload);
-                if ends_message {
-                    let whole = std::mem::take(&mut current);
-                    joined.push(match kind {
-                        sockeye_proto::MessageKind::Text => Heard::Text(String::from_utf8(whole).unwrap()),
-                        sockeye_proto::MessageKind::Binary => Heard::Binary(whole),
-                    });
-                }
-            }
-            other => joined.push(other),
-        }
-    }
-    joined
 }
 
 /// What an application does at one end.

@@ -3,6 +3,7 @@
 
 pub(crate) mod end;
 pub(crate) mod frame;
+pub(crate) mod outcome;
 pub(crate) mod pair;
 pub(crate) mod peer;
 
