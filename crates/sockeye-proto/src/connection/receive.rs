@@ -416,12 +416,13 @@ impl Receiver {
             mut produced,
         } = inflated;
         let mut drained = produced < step.len();
+        message.check(&step[..produced], rules.config)?;
         if frame.remaining == 0 && frame.fin && drained {
             let end = finish(decompressor, &mut step[produced..])?;
+            message.check(&step[produced..produced + end.produced], rules.config)?;
             produced += end.produced;
             drained = end.done;
         }
-        message.check(&step[..produced], rules.config)?;
         let mut used = consumed;
         if frame.remaining == 0 && !drained {
             // The last byte counts as read once all it amounts to is handed out: as long as something is left to
