@@ -44,7 +44,7 @@ impl Default for Options {
     }
 }
 
-/// Builds every target and runs each on its corpus.
+/// Replays the corpora, then builds every target and runs each on its corpus.
 ///
 /// # Errors
 ///
@@ -54,6 +54,10 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     let metadata = Metadata::read(&manifest)?;
     let targets = metadata.targets();
     ensure!(!targets.is_empty(), "fuzz/ has no targets");
+    // First the corpora, and mutations of them, as plain tests: what fails here is quickly found and debugged.
+    let mut replay = cargo();
+    replay.args(["test", "--manifest-path"]).arg(&manifest);
+    run_quiet(&mut replay, BUILD_TIME)?;
     let host = host()?;
     // Naming the host as target keeps the flags away from build scripts and macros.
     let mut build = cargo();

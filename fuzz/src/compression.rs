@@ -1,0 +1,126 @@
+//! The decompressor on any bytes, and the compressor's output through the decompressor.
+
+use std::sync::Arc;
+
+use arbitrary::{Arbitrary, Unstructured};
+use sockeye_proto::Role;
+use sockeye_proto::deflate::{
+    Compressor, Decompressor, Deflate, DeflateError, Level, MemLevel, Parameters, Pool, WindowBits,
+};
+
+/// Inflated messages beyond this are cut off: a bomb is for the caller to stop.
+const MAX_INFLATED: usize = 1 << 18;
+
+#[derive(Arbitrary, Debug)]
+struct Setup {
+    takeover: bool,
+    window_bits: u8,
+    level: u8,
+    mem_level: u8,
+    piece: u8,
+    room: u16,
+    /// Compress the messages first, rather than take them for compressed.
+    compress: bool,
+    fragment: u16,
+}
+
+/// Input: a setup, then messages, each with its length in front.
+pub fn deflate(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok(setup) = Setup::arbitrary(&mut input) else {
+        return;
+    };
+    let bits = WindowBits::new(8 + setup.window_bits % 8).expect("from 8 to 15");
+    let parameters = Parameters {
+        server_no_context_takeover: !setup.takeover,
+        client_no_context_takeover: !setup.takeover,
+        server_max_window_bits: bits,
+        client_max_window_bits: bits,
+    };
+    let options = Deflate {
+        level: Level::new(setup.level % 10).expect("from 0 to 9"),
+        mem_level: MemLevel::new(1 + setup.mem_level % 9).expect("from 1 to 9"),
+        ..Deflate::default()
+    };
+    let pool = Arc::new(Pool::new(2));
+    let decompressor = || Decompressor::new(Role::Server, parameters, Arc::clone(&pool));
+    let mut compressor = Compressor::new(Role::Client, parameters, &options, Arc::clone(&pool));
+    let (mut whole, mut pieces) = (decompressor(), decompressor());
+    while !input.is_empty() {
+        let length = usize::from(input.arbitrary::<u16>().unwrap_or_default()).min(input.len());
+        let message = input.bytes(length).unwrap_or_default();
+        let mut payload = message.to_vec();
+        if setup.compress {
+            payload = compress(&mut compressor, message, usize::from(setup.fragment) + 1);
+        }
+        let inflated = inflate(&mut whole, &payload, payload.len().max(1), 64 * 1024);
+        let again = inflate(
+            &mut pieces,
+            &payload,
+            usize::from(setup.piece) + 1,
+            usize::from(setup.room) + 1,
+        );
+        assert_eq!(inflated, again, "pieces make a difference");
+        match inflated {
+            Ok(Some(inflated)) if setup.compress => assert_eq!(inflated, message),
+            Ok(Some(_)) => {}
+            other => {
+                assert!(!setup.compress, "{other:?}");
+                return;
+            }
+        }
+    }
+}
+
+fn compress(compressor: &mut Compressor, message: &[u8], fragment: usize) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let mut fragments = message.chunks(fragment).peekable();
+    while let Some(fragment) = fragments.next() {
+        let fin = fragments.peek().is_none();
+        compressor
+            .compress(fragment, fin, &mut payload)
+            .expect("compression does not fail");
+    }
+    if message.is_empty() {
+        compressor
+            .compress(message, true, &mut payload)
+            .expect("compression does not fail");
+    }
+    payload
+}
+
+/// A message, `None` if it is too long.
+fn inflate(
+    decompressor: &mut Decompressor,
+    payload: &[u8],
+    piece: usize,
+    room: usize,
+) -> Result<Option<Vec<u8>>, DeflateError> {
+    let mut message = Vec::new();
+    let mut output = vec![0; room];
+    for mut piece in payload.chunks(piece) {
+        while !piece.is_empty() {
+            let step = decompressor.inflate(piece, &mut output)?;
+            assert!(
+                step.consumed == piece.len() || step.produced == room,
+                "stopped early: {step:?}"
+            );
+            piece = &piece[step.consumed..];
+            message.extend_from_slice(&output[..step.produced]);
+            if message.len() > MAX_INFLATED {
+                return Ok(None);
+            }
+        }
+    }
+    loop {
+        let step = decompressor.finish(&mut output)?;
+        assert!(step.done || step.produced == room, "stopped early: {step:?}");
+        message.extend_from_slice(&output[..step.produced]);
+        if message.len() > MAX_INFLATED {
+            return Ok(None);
+        }
+        if step.done {
+            return Ok(Some(message));
+        }
+    }
+}
