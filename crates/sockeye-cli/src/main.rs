@@ -1,5 +1,7 @@
 //! The program `sockeye`: a WebSocket server with a console page, and a command-line client.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod config;
 mod connect;

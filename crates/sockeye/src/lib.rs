@@ -100,6 +100,7 @@
 //! There is no publish/subscribe between connections, no client that reconnects, follows redirections or uses proxies,
 //! no WebSocket over HTTP/2 or HTTP/3, no driver on io_uring, and no Socket.IO.
 
+#![forbid(unsafe_code)]
 // What lies beneath client and server is compiled whole; with fewer features some of it has no caller.
 #![cfg_attr(
     not(all(feature = "client", feature = "server", feature = "tls")),
