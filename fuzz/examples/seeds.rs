@@ -81,9 +81,11 @@ const SETUPS: [(&str, &[u8]); 3] = [
     ("chunks", &[1, 0, 1, 1, 0]),
 ];
 
+/// The first byte of a frame, and its payload.
+type Frame<'a> = (u8, &'a [u8]);
+
 fn frames() -> io::Result<()> {
-    // First bytes of frames and their payloads.
-    let streams: [(&str, &[(u8, &[u8])]); 6] = [
+    let streams: [(&str, &[Frame<'_>]); 6] = [
         ("text", &[(0x81, b"Hello"), (0x82, &[0xFF; 130])]),
         (
             "fragments",

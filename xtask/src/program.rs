@@ -25,6 +25,7 @@ pub(crate) fn cargo() -> Command {
 
 /// Builds a program of the workspace with the release profile; returns where it is.
 pub(crate) fn build(package: &str, program: &str) -> Result<PathBuf> {
+    eprintln!("building {program}, release profile");
     let mut command = cargo();
     command.args(["build", "--release", "--message-format=json-render-diagnostics"]);
     let messages = run_quiet(command.args(["--package", package, "--bin", program]), BUILD_TIME)?;

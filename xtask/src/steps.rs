@@ -140,23 +140,23 @@ pub(crate) fn ci(report: &mut Report, fail_fast: bool) {
 }
 
 fn format() -> Result<Outcome> {
-    run_cargo(&["fmt", "--all", "--check"]).map(|()| Outcome::Passed)
+    run_cargo(&["fmt", "--all", "--check"])?;
+    // The fuzz targets are a workspace of their own.
+    run_cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    Ok(Outcome::Passed)
 }
 
 fn clippy() -> Result<Outcome> {
-    run_cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        // It is no default target, see tests/Cargo.toml.
-        "--test",
-        "interop",
-        "--",
-        "-D",
-        "warnings",
-    ])
-    .map(|()| Outcome::Passed)
+    // The interop tests are no default target, see tests/Cargo.toml.
+    let workspace = ["--workspace", "--all-features", "--test", "interop"];
+    // libFuzzer comes as C++ and is built even to be looked at.
+    setup::ensure(&[Tool::CxxCompiler])?;
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
+    for packages in [workspace.as_slice(), &fuzz] {
+        let strict = ["--all-targets", "--", "-D", "warnings"];
+        run_cargo(&[&["clippy"], packages, &strict].concat())?;
+    }
+    Ok(Outcome::Passed)
 }
 
 fn documentation() -> Result<Outcome> {
