@@ -42,3 +42,31 @@ fn the_guide_lists_every_metric_and_no_other() {
         .collect();
     assert_eq!(listed, names);
 }
+
+/// Whether the source has a test of this name.
+fn has_test(source: &str, name: &str) -> bool {
+    let signature = format!("fn {name}(");
+    let before = source.match_indices(&signature).map(|(at, _)| &source[..at]);
+    // Attributes may follow the one that makes it a test; a test in `proptest!` looks the same.
+    before
+        .filter_map(|before| before.rsplit_once("\n\n").or(Some(("", before))))
+        .any(|(_, item)| item.contains("test]") || item.contains("test("))
+}
+
+#[test]
+fn every_test_that_the_list_of_traps_names_exists() {
+    let page = Page::read("docs/src/reference/traps.md");
+    let mut source = String::new();
+    let mut path = "";
+    let mut count = 0;
+    for literal in &page.literals {
+        if literal.ends_with(".rs") {
+            path = literal;
+            source = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        } else {
+            assert!(has_test(&source, literal), "{path} has no test {literal}");
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count}");
+}

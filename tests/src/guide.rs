@@ -19,5 +19,6 @@ chapters! {
     readme "README.md",
     server "docs/src/server.md",
     tls "docs/src/tls.md",
+    traps "docs/src/reference/traps.md",
     websocket "docs/src/websocket.md",
 }
