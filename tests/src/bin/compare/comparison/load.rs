@@ -164,7 +164,8 @@ impl Connection {
             let (now, later) = received.split_at(take);
             ensure!(
                 now == &traffic.replies[self.reply_at..self.reply_at + take],
-                "something else came back than was sent"
+                "something else came back than was sent: {}…",
+                now[..take.min(40)].escape_ascii()
             );
             let end = self.reply_at + take;
             messages += end / traffic.reply_len - self.reply_at / traffic.reply_len;

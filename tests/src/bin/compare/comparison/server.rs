@@ -13,13 +13,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use sockeye::WebSocket;
 use sockeye::server::Server;
+use sockeye::{Config, WebSocket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::Library;
+
+/// Sockeye's default is 64 KiB; the peers' are 64 MiB.
+const LARGEST_MESSAGE: u64 = 16 * 1024 * 1024;
 
 /// Serves on a free port, which it prints, until the process is killed.
 pub(super) fn serve(library: Library) -> Result<()> {
@@ -45,6 +48,10 @@ async fn sockeye() -> Result<()> {
                 ws.send(message).await?;
             }
             Ok(())
+        })
+        .limits(Config {
+            max_message_size: LARGEST_MESSAGE,
+            ..Config::server()
         })
         .bind("127.0.0.1:0")
         .listen()

@@ -35,10 +35,12 @@ impl Traffic {
     pub(super) fn new(kind: Kind, payload_len: usize, window: usize) -> Self {
         let (mut requests, mut replies) = (Vec::new(), Vec::new());
         for turn in 0..CYCLE + window {
-            let payload = payload(kind, payload_len, turn % CYCLE);
+            // The same frame each time round: a write may end in one turn and go on in the next.
+            let place = turn % CYCLE;
+            let payload = payload(kind, payload_len, place);
             frame(
                 kind,
-                Some([0x5A, 0xC3, 0x17, turn as u8]),
+                Some([0x5A, 0xC3, 0x17, place as u8]),
                 &payload,
                 &mut requests,
             );
