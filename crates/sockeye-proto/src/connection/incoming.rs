@@ -7,7 +7,7 @@ use crate::message::MessageKind;
 use crate::utf8::Utf8Validator;
 
 /// A buffer that grew beyond this, in bytes, is given back to the allocator rather than kept for the next message.
-const KEEP_CAPACITY: usize = 64 * 1024;
+pub(super) const KEEP_CAPACITY: usize = 64 * 1024;
 
 /// The data message in progress.
 #[derive(Debug)]

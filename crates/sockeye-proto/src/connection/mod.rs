@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::close::{CloseCode, CloseFrame};
 use crate::config::Config;
 use crate::deflate::{Compressor, Decompressor};
-use crate::error::{Error, ProtocolError, SendError, Timeout};
+use crate::error::{Error, ProtocolError, SendError};
 use crate::frame::Opcode;
 use crate::mask::MaskKeys;
 use crate::message::{Compress, Message, MessageKind};
@@ -107,12 +107,11 @@ pub enum State {
 pub enum Shutdown {
     /// Keep it open.
     NotYet,
-    /// Flush the output. Read on, and drop what is read, until the peer ends the transport or the deadline passes.
+    /// Read on, and drop what is read, until the peer ends the transport or the deadline passes.
     ///
     /// A client waits here: RFC 6455 §7.1.1 has the server close TCP first, so that TIME_WAIT stays with it.
     AwaitPeer,
-    /// Flush the output, what [`Connection::poll_output`] owes included, end the sending direction, then read on as
-    /// with [`AwaitPeer`](Self::AwaitPeer).
+    /// Flush the output, end the sending direction, then as [`AwaitPeer`](Self::AwaitPeer).
     ///
     /// Dropping a TCP socket with unread input resets it, and the peer may never see our Close frame.
     AfterFlush,
@@ -127,6 +126,10 @@ pub struct Received<'a> {
     pub consumed: usize,
     /// What they amounted to, `None` if more bytes are needed.
     pub event: Option<Event<'a>>,
+    /// Whether the event is a message that was gathered in the workspace and whose memory is too large to be kept
+    /// there: to have a message of your own, drop the event and take it with [`Workspace::take_text`] or
+    /// [`Workspace::take_binary`], which copies nothing.
+    pub takeable: bool,
 }
 
 /// Something that the peer sent, lent from the input or the workspace.
@@ -252,6 +255,7 @@ impl Connection {
             return Ok(Received {
                 consumed: input.len(),
                 event: None,
+                takeable: false,
             });
         }
         if !input.is_empty() {
@@ -270,6 +274,13 @@ impl Connection {
         if self.state == State::Open {
             self.timers.progress(self.receiver.is_midway(), now);
         }
+        let takeable = match &lent {
+            Some(Lent::Message {
+                kind,
+                place: Place::Workspace,
+            }) => workspace.is_large(*kind),
+            _ => false,
+        };
         let event = match lent {
             None => None,
             Some(Lent::Message {
@@ -318,15 +329,18 @@ impl Connection {
                 }
             }
         };
-        Ok(Received { consumed, event })
+        Ok(Received {
+            consumed,
+            event,
+            takeable,
+        })
     }
 
     /// Acts on the deadline of [`poll_timeout`](Self::poll_timeout). Harmless when called early.
     ///
     /// # Errors
     ///
-    /// A timeout ended the connection. At the end of its [lifetime](crate::Config::max_lifetime) the closing
-    /// handshake begins instead, and messages are handed out until the peer's Close.
+    /// A timeout ended the connection.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if self.lost {
             return Ok(());
@@ -460,8 +474,7 @@ impl Connection {
     /// closed already.
     pub fn fail(&mut self, frame: CloseFrame<'_>, now: Instant) {
         if self.state != State::Closed {
-            self.end(now);
-            self.owe_close(frame);
+            self.end(Some(frame), now);
         }
     }
 
@@ -483,8 +496,8 @@ impl Connection {
                 self.newest_ping = None;
             }
         } else if let Some(body) = self.owed_close.take() {
-            self.write_owed_pong(out);
             if self.received_close {
+                self.write_owed_pong(out);
                 self.state = State::Closed;
             }
             self.write_close(body.as_ref().map(|(code, reason)| (*code, &**reason)), out);
@@ -578,34 +591,25 @@ impl Connection {
     }
 
     fn failed(&mut self, error: Error, now: Instant) -> Error {
-        let Some(code) = error.close_code() else {
-            self.lose();
-            return error;
-        };
-        if let Error::Timeout(Timeout::Lifetime(_)) = error {
-            // Nobody did wrong: what the peer has under way is heard until its Close answers ours.
-            self.state = State::Closing;
-            self.timers.closing(now);
-        } else {
-            self.end(now);
-        }
         let reason = error.to_string();
-        self.owe_close(CloseFrame::truncated(code, &reason));
+        let frame = error
+            .close_code()
+            .map(|code| CloseFrame::truncated(code, &reason));
+        match frame {
+            None => self.lose(),
+            frame => self.end(frame, now),
+        }
         error
     }
 
-    /// Stops reading.
-    fn end(&mut self, now: Instant) {
+    /// Stops reading; a Close frame is owed unless one was sent.
+    fn end(&mut self, frame: Option<CloseFrame<'_>>, now: Instant) {
         self.state = State::Closed;
         self.receiver.discard();
         self.timers.closing(now);
         self.owed_pong = None;
-    }
-
-    /// Owes a Close frame, unless one was sent.
-    fn owe_close(&mut self, frame: CloseFrame<'_>) {
         if !self.sent_close {
-            self.owed_close = Some(Some((frame.code(), frame.reason().into())));
+            self.owed_close = Some(frame.map(|frame| (frame.code(), frame.reason().into())));
         }
     }
 

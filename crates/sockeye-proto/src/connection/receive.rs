@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::incoming::{Body, Incoming};
+use super::incoming::{Body, Incoming, KEEP_CAPACITY};
 use super::rate::ControlRate;
 use crate::config::{Config, Delivery};
 use crate::deflate::{Decompressor, Finished, Inflated};
@@ -41,6 +41,25 @@ impl Workspace {
             control: Vec::new(),
             inflated: Vec::new(),
         }
+    }
+
+    /// Takes the text message that the last event lent from here; see [`Received::takeable`](super::Received).
+    pub fn take_text(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
+    /// Takes the binary message that the last event lent from here; see [`Received::takeable`](super::Received).
+    pub fn take_binary(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.binary)
+    }
+
+    /// Whether the memory of the message that was lent from here will not be used for the next one.
+    pub(super) fn is_large(&self, kind: MessageKind) -> bool {
+        let capacity = match kind {
+            MessageKind::Text => self.text.capacity(),
+            MessageKind::Binary => self.binary.capacity(),
+        };
+        capacity > KEEP_CAPACITY
     }
 
     fn inflated(&mut self) -> &mut [u8] {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use allocation_counter::{AllocationInfo, measure};
 use sockeye_proto::deflate::Parameters;
-use sockeye_proto::{Compress, Config, Connection, Delivery, Event, Message, Role, Workspace};
+use sockeye_proto::{Compress, Config, Connection, Delivery, Event, Message, MessageKind, Role, Workspace};
 
 use crate::support::frame::{Frame, header};
 use crate::support::peer::{OWN_KEY, PEER_KEY};
@@ -143,6 +143,43 @@ fn messages_in_fragments_and_pieces_use_the_same_memory_again() {
             }
         });
         assert_eq!(cost.count_total, 0, "{role:?}");
+    }
+}
+
+#[test]
+fn a_large_gathered_message_is_taken_without_a_copy() {
+    let large = "x".repeat(200_000);
+    for (frame, takeable) in [
+        (Frame::text(&large), true),
+        (Frame::binary(large.as_bytes()), true),
+        (Frame::text("small"), false),
+        (Frame::binary("small"), false),
+    ] {
+        let config = Config {
+            max_message_size: 1 << 20,
+            ..Config::server()
+        };
+        let mut bench = Bench::new(Role::Server, config, None);
+        let mut input = frame.encode(Some(PEER_KEY));
+        let end = input.len() - 1;
+        let (first, last) = input.split_at_mut(end);
+        assert_eq!(bench.receive(first, usize::MAX), 0);
+        let received = bench
+            .connection
+            .receive(last, &mut bench.workspace, bench.now)
+            .unwrap();
+        assert_eq!(received.takeable, takeable);
+        let Some(Event::Message(message)) = received.event else {
+            panic!("{received:?}");
+        };
+        if takeable {
+            let (kind, lent) = (message.kind(), message.as_bytes().as_ptr());
+            let taken = match kind {
+                MessageKind::Text => bench.workspace.take_text().into_bytes(),
+                MessageKind::Binary => bench.workspace.take_binary(),
+            };
+            assert_eq!((taken.as_ptr(), taken.as_slice()), (lent, large.as_bytes()));
+        }
     }
 }
 
