@@ -158,6 +158,16 @@ impl Message {
     }
 }
 
+/// Copies the payload.
+impl From<sockeye_proto::Message<'_>> for Message {
+    fn from(message: sockeye_proto::Message<'_>) -> Self {
+        match message {
+            sockeye_proto::Message::Text(text) => Self::from(text),
+            sockeye_proto::Message::Binary(bytes) => Self::from(bytes),
+        }
+    }
+}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
         Self::text(text)

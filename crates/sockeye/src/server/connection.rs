@@ -248,19 +248,11 @@ impl Connection {
                 }
             }
         }
-        let (code, end, failure) = {
-            let session = open.session.lock();
-            (
-                session.end_code(),
-                session.close_info(),
-                session.failure().cloned(),
-            )
-        };
+        let end = open.session.lock().close_info();
         tracing::info!(
-            code,
+            code = end.code,
             reason = %end.reason,
             clean = end.clean,
-            failure = failure.map(tracing::field::display),
             lasted = ?open.opened_at.elapsed(),
             "websocket closed"
         );

@@ -4,11 +4,12 @@ use std::cell::Cell;
 
 use sockeye_proto::Workspace;
 
-/// How much is read at once, in bytes.
-const READ_SIZE: usize = 64 * 1024;
+/// How much is read at once, in bytes: a message of 64 KiB, which is what many programs send at a time, with its
+/// header lies whole in it, and need not be gathered.
+const READ_SIZE: usize = 128 * 1024;
 
 /// An output buffer that grew beyond this, in bytes, is not kept for the next connection.
-const KEEP_OUTPUT: usize = 64 * 1024;
+const KEEP_OUTPUT: usize = 256 * 1024;
 
 /// What is needed to read.
 pub(super) struct InputBuffers {

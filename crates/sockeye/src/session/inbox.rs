@@ -18,7 +18,10 @@ pub(crate) enum Incoming {
 
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    entries: VecDeque<Incoming>,
+    /// The oldest entry. Most inboxes hold one at a time, and allocate nothing for it.
+    first: Option<Incoming>,
+    /// What came after it; not empty only if there is a first.
+    rest: VecDeque<Incoming>,
     size: usize,
     /// The driver has stopped reading until there is room.
     paused: bool,
@@ -31,7 +34,7 @@ impl Inbox {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.first.is_none()
     }
 
     pub(super) fn pause(&mut self) {
@@ -47,17 +50,14 @@ impl Inbox {
         std::mem::take(&mut self.paused)
     }
 
-    pub(super) fn push_message(&mut self, message: sockeye_proto::Message<'_>) {
-        self.size += message.as_bytes().len() + OVERHEAD;
-        self.entries.push_back(Incoming::Message(match message {
-            sockeye_proto::Message::Text(text) => Message::text(text),
-            sockeye_proto::Message::Binary(bytes) => Message::from(bytes),
-        }));
+    pub(super) fn push_message(&mut self, message: Message) {
+        self.size += message.len() + OVERHEAD;
+        self.push(Incoming::Message(message));
     }
 
     pub(super) fn push_chunk(&mut self, chunk: &sockeye_proto::Chunk<'_>) {
         self.size += chunk.payload.len() + OVERHEAD;
-        self.entries.push_back(Incoming::Chunk(Chunk {
+        self.push(Incoming::Chunk(Chunk {
             kind: chunk.kind,
             payload: Bytes::copy_from_slice(chunk.payload),
             starts_message: chunk.starts_message,
@@ -67,21 +67,31 @@ impl Inbox {
     }
 
     pub(super) fn pop(&mut self) -> Option<Incoming> {
-        let entry = self.entries.pop_front()?;
+        let entry = self.first.take()?;
+        self.first = self.rest.pop_front();
         let payload = match &entry {
             Incoming::Message(message) => message.len(),
             Incoming::Chunk(chunk) => chunk.payload.len(),
         };
         self.size -= payload + OVERHEAD;
-        if self.entries.is_empty() {
+        if self.rest.is_empty() && self.rest.capacity() > 0 {
             // An idle connection owns no buffers.
-            self.entries = VecDeque::new();
+            self.rest = VecDeque::new();
         }
         Some(entry)
     }
 
     pub(super) fn clear(&mut self) {
-        self.entries = VecDeque::new();
+        self.first = None;
+        self.rest = VecDeque::new();
         self.size = 0;
+    }
+
+    fn push(&mut self, entry: Incoming) {
+        if self.first.is_none() {
+            self.first = Some(entry);
+        } else {
+            self.rest.push_back(entry);
+        }
     }
 }

@@ -4,12 +4,13 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use sockeye_proto::{CloseCode, CloseFrame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::stream::{Driver, TURNS, Turn};
+use super::Shared;
+use super::stream::Driver;
 use crate::HandlerResult;
 
 /// A handler at work.
@@ -35,66 +36,51 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Joined<IO> {
             handler: Some(Box::pin(handler)),
         }
     }
+}
 
-    fn poll_handler(&mut self, cx: &mut Context<'_>) {
-        let Some(handler) = &mut self.handler else { return };
-        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => return,
-            Ok(Poll::Ready(Ok(()))) => {}
-            Ok(Poll::Ready(Err(error))) => {
-                // The end of a connection that the handler passes on is everyday; anything else is its own.
-                if error.is::<crate::Error>() {
-                    tracing::debug!(%error, "handler ended with its connection");
-                } else {
-                    tracing::warn!(%error, "handler failed");
-                }
-                self.close_internal_error();
-            }
-            Err(panic) => {
-                let message = panic
-                    .downcast_ref::<&str>()
-                    .copied()
-                    .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-                tracing::error!(message, "handler panicked");
-                self.close_internal_error();
-            }
+/// Runs the handler until it is done.
+fn poll_handler(handler: &mut Option<HandlerFuture>, shared: &Shared, cx: &mut Context<'_>) {
+    let Some(running) = handler else { return };
+    let close = || shared.close(Some(CloseFrame::truncated(CloseCode::INTERNAL_ERROR, "")));
+    match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => return,
+        Ok(Poll::Ready(Ok(()))) => {}
+        Ok(Poll::Ready(Err(error))) => {
+            tracing::debug!(%error, "handler failed");
+            close();
         }
-        // Dropping it may drop the last handle, which closes the connection unless that has begun.
-        self.handler = None;
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!(message, "handler panicked");
+            close();
+        }
     }
-
-    fn close_internal_error(&self) {
-        self.driver
-            .shared()
-            .close(Some(CloseFrame::truncated(CloseCode::INTERNAL_ERROR, "")));
-    }
+    // Dropping it may drop the last handle, which closes the connection unless that has begun.
+    *handler = None;
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Joined<IO> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        for _ in 0..TURNS {
-            let mut turn = Turn::Idle;
-            if !this.driver_done {
-                turn = this.driver.turn(cx);
-                this.driver_done = turn == Turn::Ended;
-            }
-            this.poll_handler(cx);
-            if this.driver_done {
-                return if this.handler.is_none() {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                };
-            }
-            if turn == Turn::Idle && !this.driver.shared().lock().dirty {
-                return Poll::Pending;
-            }
+        let Self {
+            driver,
+            driver_done,
+            handler,
+        } = &mut *self;
+        if !*driver_done {
+            ready!(driver.poll_turns(cx, |shared, cx| poll_handler(handler, shared, cx)));
+            *driver_done = true;
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        poll_handler(handler, driver.shared(), cx);
+        if handler.is_none() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use sockeye_proto::{CloseFrame, Compress, Connection, Event, SendError, State, Workspace};
+use sockeye_proto::{CloseFrame, Compress, Connection, Event, MessageKind, SendError, State, Workspace};
 
 use crate::error::{Error, Kind};
 use crate::message::Utf8Bytes;
@@ -89,20 +89,10 @@ impl Opening {
 }
 
 /// A session, shared by its driver and its handles.
+#[derive(Debug)]
 pub(crate) struct Shared(Mutex<Session>);
 
-/// Short, and without payloads: handles are printed into logs.
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let session = self.lock();
-        f.debug_struct("Session")
-            .field("role", &session.connection.role())
-            .field("state", &session.connection.state())
-            .field("buffered_amount", &session.buffered_amount())
-            .finish_non_exhaustive()
-    }
-}
-
+#[derive(Debug)]
 pub(crate) struct Session {
     connection: Connection,
     limits: QueueLimits,
@@ -127,8 +117,6 @@ pub(crate) struct Session {
     /// Until when the Close frame that is owed waits for the application to answer what came before.
     last_words: Option<Instant>,
     failure: Option<Error>,
-    /// The reader was told of the failure.
-    failure_told: bool,
     /// The driver is done: nothing will be received or sent any more.
     ended: bool,
 }
@@ -156,7 +144,6 @@ impl Shared {
             peer_close: None,
             last_words: None,
             failure: None,
-            failure_told: false,
             ended: false,
         })))
     }
@@ -251,8 +238,7 @@ impl Session {
             return Poll::Ready(Some(Ok(incoming)));
         }
         if self.ended {
-            let told = std::mem::replace(&mut self.failure_told, true);
-            return Poll::Ready(self.failure.clone().filter(|_| !told).map(Err));
+            return Poll::Ready(self.failure.take().map(Err));
         }
         register(&mut self.reader, cx);
         if self.last_words.is_some() {
@@ -276,7 +262,7 @@ impl Session {
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo, Error>> {
         if self.ended {
             return Poll::Ready(match &self.failure {
-                Some(error) => Err(error.clone()),
+                Some(error) => Err(error.duplicate()),
                 None => Ok(self.close_info()),
             });
         }
@@ -296,17 +282,6 @@ impl Session {
             clean: self.connection.is_close_complete(),
             ..info
         }
-    }
-
-    /// The code under which the end is counted and logged: ours if the connection failed and the peer was told,
-    /// since its answer, if any, says nothing new; the peer's otherwise.
-    pub(crate) fn end_code(&self) -> u16 {
-        let ours = self.failure.as_ref().and_then(Error::close_code);
-        ours.map_or_else(|| self.close_info().code, u16::from)
-    }
-
-    pub(crate) fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref()
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -357,7 +332,7 @@ impl Session {
     }
 
     fn wake_writers(&mut self) {
-        for waker in self.writers.drain(..) {
+        for waker in std::mem::take(&mut self.writers) {
             waker.wake();
         }
     }
@@ -400,7 +375,12 @@ impl Session {
                         Some(Event::Message(message)) => {
                             self.metrics.received(message.kind(), message.as_bytes().len());
                             if self.receiver_alive {
-                                self.inbox.push_message(message);
+                                let kind = message.kind();
+                                self.inbox.push_message(match kind {
+                                    _ if !received.takeable => message.into(),
+                                    MessageKind::Text => workspace.take_text().into(),
+                                    MessageKind::Binary => workspace.take_binary().into(),
+                                });
                             }
                         }
                         Some(Event::Chunk(chunk)) => {
@@ -458,7 +438,10 @@ impl Session {
         self.queue = Vec::new();
         self.in_flight = 0;
         self.driver = None;
-        self.metrics.closed(self.end_code());
+        // Of a failed connection the peer was told our code; its own answer, if any, says nothing new.
+        let ours = self.failure.as_ref().and_then(Error::close_code);
+        self.metrics
+            .closed(ours.map_or_else(|| self.close_info().code, u16::from));
         self.wake_reader(None);
         self.wake_writers();
     }

@@ -13,11 +13,12 @@ use sockeye_proto::{CloseCode, CloseFrame, Shutdown, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::buffers::InputBuffers;
 use super::{Shared, buffers, io_error, now};
 use crate::error::{Error, Kind};
 
 /// Turns taken at once before the other tasks of the thread get theirs.
-pub(super) const TURNS: usize = 16;
+const TURNS: usize = 16;
 
 /// Moves the bytes of one session; as a future, it runs until the connection has ended.
 pub(crate) struct Driver<IO> {
@@ -35,14 +36,16 @@ pub(crate) struct Driver<IO> {
     timer: Option<Pin<Box<Sleep>>>,
     sending_ended: bool,
     eof: bool,
+    /// The application was behind when something was last received.
+    paused: bool,
 }
 
 /// What came of one turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Turn {
+enum Turn {
     /// The connection has ended.
     Ended,
-    /// Something was read: another turn may find more.
+    /// There may be more to read, or to write.
     Progress,
     /// Nothing to do until the driver is woken.
     Idle,
@@ -62,34 +65,65 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             timer: None,
             sending_ended: false,
             eof: false,
+            paused: false,
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// Writes what waits, reads once, acts on deadlines.
-    pub(super) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+    /// Takes turns until there is nothing to do; `Ready` when the connection has ended.
+    ///
+    /// `handle` is the application's part in a turn: it runs when something was read, so that the answer leaves in
+    /// the same turn, and once in any case, since it may be the application that was woken.
+    pub(super) fn poll_turns(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut handle: impl FnMut(&Shared, &mut Context<'_>),
+    ) -> Poll<()> {
         let now = now();
-        if self.begin_turn(cx, now).is_break() {
+        let mut woken = true;
+        for _ in 0..TURNS {
+            match self.turn(cx, now, woken, &mut handle) {
+                Turn::Ended => return Poll::Ready(()),
+                Turn::Progress => woken = false,
+                Turn::Idle => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads once, writes what waits, acts on deadlines.
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        woken: bool,
+        handle: impl FnOnce(&Shared, &mut Context<'_>),
+    ) -> Turn {
+        let read = self.poll_read(cx, now);
+        if woken || read.is_ready() {
+            handle(&self.shared, cx);
+        } else if !self.shared.lock().dirty {
+            return Turn::Idle;
+        }
+        if self.begin_output(cx, now).is_break() {
             return self.end();
         }
-        let read = match (self.poll_write(cx, now), self.poll_read(cx, now)) {
-            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => return self.lost(error),
-            (_, read) => read,
-        };
+        let written = self.poll_write(cx, now);
+        if let (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) = (read, written) {
+            return self.lost(error);
+        }
         if self.poll_deadline(cx, now).is_break() || self.poll_end(cx).is_break() {
             return self.end();
         }
-        if read.is_ready() || self.shared.lock().dirty {
-            Turn::Progress
-        } else {
-            Turn::Idle
-        }
+        Turn::Progress
     }
 
-    fn begin_turn(&mut self, cx: &mut Context<'_>, now: Instant) -> std::ops::ControlFlow<()> {
+    /// Takes note of what the application did; breaks if that ended the connection.
+    fn begin_output(&mut self, cx: &mut Context<'_>, now: Instant) -> std::ops::ControlFlow<()> {
         let mut session = self.shared.lock();
         let session = &mut *session;
         session.dirty = false;
@@ -124,13 +158,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             return Poll::Ready(Ok(()));
         }
         loop {
-            if self.written == self.writing.len() && !self.refill(now) {
-                return Poll::Ready(Ok(()));
-            }
-            if self.writing.is_empty() {
-                ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-                self.unflushed = false;
-                continue;
+            if self.written == self.writing.len() {
+                if self.unflushed {
+                    ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+                    self.unflushed = false;
+                }
+                if !self.refill(now) {
+                    return Poll::Ready(Ok(()));
+                }
             }
             let taken = ready!(Pin::new(&mut self.io).poll_write(cx, &self.writing[self.written..]))?;
             if taken == 0 {
@@ -139,69 +174,65 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.written += taken;
             self.stalled = None;
             self.unflushed = true;
-            self.shared.lock().in_flight = self.writing.len() - self.written;
+            if self.written < self.writing.len() {
+                self.shared.lock().in_flight = self.writing.len() - self.written;
+            }
         }
     }
 
-    /// Takes the next output from the session; gives whether there is something to write or to flush.
+    /// Takes the next output from the session, now that the last was handed over; gives whether there is any.
     fn refill(&mut self, now: Instant) -> bool {
-        if !self.writing.is_empty() {
-            buffers::return_output(mem::take(&mut self.writing));
-            self.written = 0;
-        }
+        buffers::return_output(mem::take(&mut self.writing));
+        self.written = 0;
         let mut session = self.shared.lock();
         let session = &mut *session;
         session.poll_output(now);
-        if session.queue.is_empty() {
-            if !self.unflushed {
-                session.connection.handle_flushed(now);
-                session.wake_writers();
-            }
-            return self.unflushed;
-        }
         mem::swap(&mut self.writing, &mut session.queue);
         session.in_flight = self.writing.len();
-        if session.in_flight < session.limits.send / 2 {
+        if self.writing.is_empty() {
+            session.connection.handle_flushed(now);
+        }
+        if self.writing.is_empty() || session.in_flight < session.limits.send / 2 {
             session.wake_writers();
         }
-        true
+        !self.writing.is_empty()
     }
 
     /// `Ready` if something was read, or the end of the stream was seen.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
-        if self.eof || self.is_paused() {
+        if self.eof || (self.paused && self.is_paused()) {
             return Poll::Pending;
         }
         let writable = self.stalled.is_none();
-        if !self.unread.is_empty() {
-            let mut unread = mem::take(&mut self.unread);
-            let used = buffers::with_input(|buffers| {
-                self.shared
-                    .lock()
-                    .receive(&mut unread, &mut buffers.workspace, writable, now)
-            });
-            unread.drain(..used);
-            self.unread = unread;
-            self.shared.lock().wake_reader(Some(cx.waker()));
-            return Poll::Ready(Ok(()));
-        }
-        buffers::with_input(|buffers| {
-            let mut input = ReadBuf::new(&mut buffers.bytes);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut input))?;
-            let input = input.filled_mut();
-            let mut session = self.shared.lock();
-            if input.is_empty() {
-                self.eof = true;
-                if let Err(error) = session.connection.handle_eof() {
-                    session.fail(error.into());
+        buffers::with_input(|InputBuffers { bytes, workspace }| {
+            if self.unread.is_empty() {
+                let mut input = ReadBuf::new(bytes);
+                ready!(Pin::new(&mut self.io).poll_read(cx, &mut input))?;
+                let input = input.filled_mut();
+                let mut session = self.shared.lock();
+                if input.is_empty() {
+                    self.eof = true;
+                    if let Err(error) = session.connection.handle_eof() {
+                        session.fail(error.into());
+                    }
+                    return Poll::Ready(Ok(()));
                 }
-                return Poll::Ready(Ok(()));
+                let used = session.receive(input, workspace, writable, now);
+                self.paused = session.inbox.is_paused();
+                session.wake_reader(Some(cx.waker()));
+                if used < input.len() {
+                    self.unread = input[used..].to_vec();
+                }
+            } else {
+                let mut session = self.shared.lock();
+                let used = session.receive(&mut self.unread, workspace, writable, now);
+                self.paused = session.inbox.is_paused();
+                session.wake_reader(Some(cx.waker()));
+                self.unread.drain(..used);
+                if self.unread.is_empty() {
+                    self.unread = Vec::new();
+                }
             }
-            let used = session.receive(input, &mut buffers.workspace, writable, now);
-            if used < input.len() {
-                self.unread = input[used..].to_vec();
-            }
-            session.wake_reader(Some(cx.waker()));
             Poll::Ready(Ok(()))
         })
     }
@@ -224,17 +255,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     session.fail(Error::new(Kind::WriteStalled(write_timeout)));
                     return std::ops::ControlFlow::Break(());
                 }
-                if session.connection.poll_timeout().is_some_and(|at| at <= now) {
+                let mut timeout = session.connection.poll_timeout();
+                if timeout.is_some_and(|at| at <= now) {
                     if let Err(error) = session.connection.handle_timeout(now) {
                         session.fail(error.into());
                     }
                     session.dirty = true;
+                    timeout = session.connection.poll_timeout();
                 }
                 let last_words = session.last_words.filter(|&until| until > now);
-                [stall, last_words, session.connection.poll_timeout()]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                [stall, last_words, timeout].into_iter().flatten().min()
             };
             let Some(next) = next else {
                 return std::ops::ControlFlow::Continue(());
@@ -301,15 +331,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..TURNS {
-            match self.turn(cx) {
-                Turn::Ended => return Poll::Ready(()),
-                Turn::Progress => {}
-                Turn::Idle => return Poll::Pending,
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        self.poll_turns(cx, |_, _| {})
     }
 }
 

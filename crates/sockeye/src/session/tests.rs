@@ -81,6 +81,35 @@ async fn messages_arrive_whole_and_in_order_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_larger_than_any_buffer_arrive_whole() {
+    let config = Config {
+        max_message_size: 1 << 21,
+        ..Config::server()
+    };
+    let (a, b) = duplex(64 * 1024);
+    let mut server = spawn(server(config), a);
+    let client = spawn(client(Config::client()), b);
+    let text: String = (0..100_000).map(|i| format!("{i} 鮭 ")).collect();
+    let sending = tokio::spawn({
+        let text = text.clone();
+        async move {
+            for _ in 0..3 {
+                client.send(text.as_str()).await.unwrap();
+                client.send("small").await.unwrap();
+                client.send(text.as_bytes()).await.unwrap();
+            }
+            client
+        }
+    });
+    for _ in 0..3 {
+        assert_eq!(server.recv().await.unwrap(), Some(Message::from(text.as_str())));
+        assert_eq!(server.recv().await.unwrap(), Some(Message::from("small")));
+        assert_eq!(server.recv().await.unwrap(), Some(Message::from(text.as_bytes())));
+    }
+    sending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn close_waits_for_the_answer_and_reports_it() {
     let (mut server, mut client) = pair();
     client.send("last words").await.unwrap();
