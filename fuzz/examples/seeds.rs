@@ -85,7 +85,7 @@ const SETUPS: [(&str, &[u8]); 3] = [
 type Frame<'a> = (u8, &'a [u8]);
 
 fn frames() -> io::Result<()> {
-    let streams: [(&str, &[Frame<'_>]); 6] = [
+    let streams: [(&str, &[Frame<'_>]); 7] = [
         ("text", &[(0x81, b"Hello"), (0x82, &[0xFF; 130])]),
         (
             "fragments",
@@ -99,6 +99,8 @@ fn frames() -> io::Result<()> {
         ),
         ("close", &[(0x82, b""), (0x88, b"\x03\xE8bye"), (0x81, b"after")]),
         ("invalid", &[(0x81, b"ok \xFF")]),
+        // Neither UTF-8 nor whole.
+        ("truncated", &[(0xC1, b"\xf2\xdb\x1c\x7a\xa4\xb5\x7b")]),
         (
             "compressed",
             &[

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye_proto::{CloseCode, SendError};
@@ -13,7 +14,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// One opaque type: ask it with the `is_*` methods, print it, or look at its
 /// [`source`](std::error::Error::source). New kinds may appear without breaking callers.
-pub struct Error(Box<Inner>);
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -64,11 +66,11 @@ pub struct Refusal {
 
 impl Error {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self(Box::new(Inner { kind, source: None }))
+        Self(Arc::new(Inner { kind, source: None }))
     }
 
     pub(crate) fn with_source(kind: Kind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self(Box::new(Inner {
+        Self(Arc::new(Inner {
             kind,
             source: Some(source.into()),
         }))
@@ -168,11 +170,6 @@ impl Error {
     #[must_use]
     pub fn close_code(&self) -> Option<CloseCode> {
         self.protocol().and_then(|error| error.close_code())
-    }
-
-    /// The same failure, for another handle of the connection. The source stays with the first.
-    pub(crate) fn duplicate(&self) -> Self {
-        Self::new(self.0.kind.clone())
     }
 }
 

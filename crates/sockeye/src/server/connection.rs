@@ -248,11 +248,19 @@ impl Connection {
                 }
             }
         }
-        let end = open.session.lock().close_info();
+        let (code, end, failure) = {
+            let session = open.session.lock();
+            (
+                session.end_code(),
+                session.close_info(),
+                session.failure().cloned(),
+            )
+        };
         tracing::info!(
-            code = end.code,
+            code,
             reason = %end.reason,
             clean = end.clean,
+            failure = failure.map(tracing::field::display),
             lasted = ?open.opened_at.elapsed(),
             "websocket closed"
         );

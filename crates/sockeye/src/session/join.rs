@@ -46,7 +46,12 @@ fn poll_handler(handler: &mut Option<HandlerFuture>, shared: &Shared, cx: &mut C
         Ok(Poll::Pending) => return,
         Ok(Poll::Ready(Ok(()))) => {}
         Ok(Poll::Ready(Err(error))) => {
-            tracing::debug!(%error, "handler failed");
+            // The end of a connection that the handler passes on is everyday; anything else is its own.
+            if error.is::<crate::Error>() {
+                tracing::debug!(%error, "handler ended with its connection");
+            } else {
+                tracing::warn!(%error, "handler failed");
+            }
             close();
         }
         Err(panic) => {

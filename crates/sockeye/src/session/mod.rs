@@ -89,10 +89,20 @@ impl Opening {
 }
 
 /// A session, shared by its driver and its handles.
-#[derive(Debug)]
 pub(crate) struct Shared(Mutex<Session>);
 
-#[derive(Debug)]
+/// Short, and without payloads: handles are printed into logs.
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let session = self.lock();
+        f.debug_struct("Session")
+            .field("role", &session.connection.role())
+            .field("state", &session.connection.state())
+            .field("buffered_amount", &session.buffered_amount())
+            .finish_non_exhaustive()
+    }
+}
+
 pub(crate) struct Session {
     connection: Connection,
     limits: QueueLimits,
@@ -117,6 +127,8 @@ pub(crate) struct Session {
     /// Until when the Close frame that is owed waits for the application to answer what came before.
     last_words: Option<Instant>,
     failure: Option<Error>,
+    /// The reader was told of the failure.
+    failure_told: bool,
     /// The driver is done: nothing will be received or sent any more.
     ended: bool,
 }
@@ -144,6 +156,7 @@ impl Shared {
             peer_close: None,
             last_words: None,
             failure: None,
+            failure_told: false,
             ended: false,
         })))
     }
@@ -238,7 +251,8 @@ impl Session {
             return Poll::Ready(Some(Ok(incoming)));
         }
         if self.ended {
-            return Poll::Ready(self.failure.take().map(Err));
+            let told = std::mem::replace(&mut self.failure_told, true);
+            return Poll::Ready(self.failure.clone().filter(|_| !told).map(Err));
         }
         register(&mut self.reader, cx);
         if self.last_words.is_some() {
@@ -262,7 +276,7 @@ impl Session {
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo, Error>> {
         if self.ended {
             return Poll::Ready(match &self.failure {
-                Some(error) => Err(error.duplicate()),
+                Some(error) => Err(error.clone()),
                 None => Ok(self.close_info()),
             });
         }
@@ -282,6 +296,17 @@ impl Session {
             clean: self.connection.is_close_complete(),
             ..info
         }
+    }
+
+    /// The code under which the end is counted and logged: ours if the connection failed and the peer was told,
+    /// since its answer, if any, says nothing new; the peer's otherwise.
+    pub(crate) fn end_code(&self) -> u16 {
+        let ours = self.failure.as_ref().and_then(Error::close_code);
+        ours.map_or_else(|| self.close_info().code, u16::from)
+    }
+
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -438,10 +463,7 @@ impl Session {
         self.queue = Vec::new();
         self.in_flight = 0;
         self.driver = None;
-        // Of a failed connection the peer was told our code; its own answer, if any, says nothing new.
-        let ours = self.failure.as_ref().and_then(Error::close_code);
-        self.metrics
-            .closed(ours.map_or_else(|| self.close_info().code, u16::from));
+        self.metrics.closed(self.end_code());
         self.wake_reader(None);
         self.wake_writers();
     }
