@@ -121,8 +121,8 @@ pub(super) struct Receiver {
 enum Phase {
     Header,
     Payload(Frame),
-    /// Streaming a compressed frame that was inflated to its last byte, of which more is to be handed out. `held`
-    /// is 1 if that byte still counts as unread.
+    /// Streaming a compressed frame of which all that came was inflated, and more is to be handed out. `held` is 1
+    /// if the last byte of it still counts as unread.
     Draining {
         frame: Frame,
         held: usize,
@@ -202,11 +202,7 @@ impl Receiver {
                     at += used;
                     // `stream` may have moved on to draining.
                     if let Phase::Payload(_) = self.phase {
-                        self.phase = if frame.remaining == 0 {
-                            Phase::Header
-                        } else {
-                            Phase::Payload(frame)
-                        };
+                        self.phase = frame.rest();
                     }
                     if lent.is_some() {
                         break lent;
@@ -215,7 +211,7 @@ impl Receiver {
                 Phase::Draining { held, .. } if at + held > input.len() => break None,
                 Phase::Draining { frame, held } => {
                     let lent = self.drain(&frame, workspace, rules)?;
-                    if let Phase::Header = self.phase {
+                    if !matches!(self.phase, Phase::Draining { .. }) {
                         at += held;
                     }
                     if lent.is_some() {
@@ -443,7 +439,7 @@ impl Receiver {
             drained = end.done;
         }
         let mut used = consumed;
-        if frame.remaining == 0 && !drained {
+        if consumed == payload.len() && !drained {
             // The last byte counts as read once all it amounts to is handed out: as long as something is left to
             // hand out, something is left of the input.
             let held = consumed.min(1);
@@ -458,7 +454,7 @@ impl Receiver {
         Ok((used, Some(chunk)))
     }
 
-    /// Lends the next piece of what a frame of a compressed message still holds after its last byte.
+    /// Lends the next piece of what a compressed message still holds after the bytes that came.
     fn drain(
         &mut self,
         frame: &Frame,
@@ -470,7 +466,7 @@ impl Receiver {
             return Ok(None);
         };
         let step = workspace.inflated();
-        let (produced, drained) = if frame.fin {
+        let (produced, drained) = if frame.fin && frame.remaining == 0 {
             let end = finish(decompressor, step)?;
             (end.produced, end.done)
         } else {
@@ -479,9 +475,13 @@ impl Receiver {
         };
         message.check(&step[..produced], rules.config)?;
         if drained {
-            self.phase = Phase::Header;
+            self.phase = frame.rest();
         }
-        let chunk = message.chunk(ChunkPlace::Inflated(produced), drained, frame.fin)?;
+        if produced == 0 && frame.remaining > 0 {
+            return Ok(None);
+        }
+        let ends_frame = frame.remaining == 0 && drained;
+        let chunk = message.chunk(ChunkPlace::Inflated(produced), ends_frame, frame.fin)?;
         Ok(Some(chunk))
     }
 }
@@ -522,6 +522,15 @@ impl Frame {
             mask.apply(payload);
         }
         self.remaining -= payload.len() as u64;
+    }
+
+    /// What comes next: the rest of the payload, or the next frame.
+    fn rest(self) -> Phase {
+        if self.remaining == 0 {
+            Phase::Header
+        } else {
+            Phase::Payload(self)
+        }
     }
 
     /// The frame after its next `bytes` bytes.

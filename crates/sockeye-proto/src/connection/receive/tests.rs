@@ -133,6 +133,34 @@ fn a_step_of_any_size_hands_out_every_frame_to_its_end() {
 }
 
 #[test]
+fn once_the_input_is_used_up_nothing_is_left_to_hand_out() {
+    let message = [&[b'a'; 900][..], b"some text", &[b'b'; 500]].concat();
+    let payload = compress(&mut compressor(), &message, true);
+    let frame = frame(Opcode::Text, true, true, &payload);
+    let header = frame.len() - payload.len();
+    for step in [1, 2, 7, 100, 258, 900, 1000, 5000] {
+        let mut reader = Reader::new(streaming());
+        reader.workspace.inflated = vec![0; step];
+        let mut reference = Decompressor::new(Role::Server, PARAMETERS, Arc::new(Pool::default()));
+        let mut output = vec![0; 5000];
+        for (at, byte) in frame.iter().enumerate() {
+            let (inflated, _) = reader.read_inflated(&mut [*byte]);
+            let expected = if at < header {
+                0
+            } else {
+                let byte = &payload[at - header..=at - header];
+                let mut produced = reference.inflate(byte, &mut output).unwrap().produced;
+                if at + 1 == frame.len() {
+                    produced += reference.finish(&mut output).unwrap().produced;
+                }
+                produced
+            };
+            assert_eq!(inflated.len(), expected, "step {step}, byte {at}");
+        }
+    }
+}
+
+#[test]
 fn streaming_a_large_read_masks_each_byte_a_bounded_number_of_times() {
     // First a few bytes that take 512 steps to inflate, with a megabyte behind them in the same read.
     let noise = (0..1_u32 << 20).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 24) as u8);
