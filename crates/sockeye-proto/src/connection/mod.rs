@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::close::{CloseCode, CloseFrame};
 use crate::config::Config;
 use crate::deflate::{Compressor, Decompressor};
-use crate::error::{Error, ProtocolError, SendError};
+use crate::error::{Error, ProtocolError, SendError, Timeout};
 use crate::frame::Opcode;
 use crate::mask::MaskKeys;
 use crate::message::{Compress, Message, MessageKind};
@@ -107,11 +107,12 @@ pub enum State {
 pub enum Shutdown {
     /// Keep it open.
     NotYet,
-    /// Read on, and drop what is read, until the peer ends the transport or the deadline passes.
+    /// Flush the output. Read on, and drop what is read, until the peer ends the transport or the deadline passes.
     ///
     /// A client waits here: RFC 6455 §7.1.1 has the server close TCP first, so that TIME_WAIT stays with it.
     AwaitPeer,
-    /// Flush the output, end the sending direction, then as [`AwaitPeer`](Self::AwaitPeer).
+    /// Flush the output, what [`Connection::poll_output`] owes included, end the sending direction, then read on as
+    /// with [`AwaitPeer`](Self::AwaitPeer).
     ///
     /// Dropping a TCP socket with unread input resets it, and the peer may never see our Close frame.
     AfterFlush,
@@ -340,7 +341,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// A timeout ended the connection.
+    /// A timeout ended the connection. At the end of its [lifetime](crate::Config::max_lifetime) the closing
+    /// handshake begins instead, and messages are handed out until the peer's Close.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if self.lost {
             return Ok(());
@@ -474,7 +476,8 @@ impl Connection {
     /// closed already.
     pub fn fail(&mut self, frame: CloseFrame<'_>, now: Instant) {
         if self.state != State::Closed {
-            self.end(Some(frame), now);
+            self.end(now);
+            self.owe_close(frame);
         }
     }
 
@@ -496,8 +499,8 @@ impl Connection {
                 self.newest_ping = None;
             }
         } else if let Some(body) = self.owed_close.take() {
+            self.write_owed_pong(out);
             if self.received_close {
-                self.write_owed_pong(out);
                 self.state = State::Closed;
             }
             self.write_close(body.as_ref().map(|(code, reason)| (*code, &**reason)), out);
@@ -591,25 +594,34 @@ impl Connection {
     }
 
     fn failed(&mut self, error: Error, now: Instant) -> Error {
-        let reason = error.to_string();
-        let frame = error
-            .close_code()
-            .map(|code| CloseFrame::truncated(code, &reason));
-        match frame {
-            None => self.lose(),
-            frame => self.end(frame, now),
+        let Some(code) = error.close_code() else {
+            self.lose();
+            return error;
+        };
+        if let Error::Timeout(Timeout::Lifetime(_)) = error {
+            // Nobody did wrong: what the peer has under way is heard until its Close answers ours.
+            self.state = State::Closing;
+            self.timers.closing(now);
+        } else {
+            self.end(now);
         }
+        let reason = error.to_string();
+        self.owe_close(CloseFrame::truncated(code, &reason));
         error
     }
 
-    /// Stops reading; a Close frame is owed unless one was sent.
-    fn end(&mut self, frame: Option<CloseFrame<'_>>, now: Instant) {
+    /// Stops reading.
+    fn end(&mut self, now: Instant) {
         self.state = State::Closed;
         self.receiver.discard();
         self.timers.closing(now);
         self.owed_pong = None;
+    }
+
+    /// Owes a Close frame, unless one was sent.
+    fn owe_close(&mut self, frame: CloseFrame<'_>) {
         if !self.sent_close {
-            self.owed_close = Some(frame.map(|frame| (frame.code(), frame.reason().into())));
+            self.owed_close = Some(Some((frame.code(), frame.reason().into())));
         }
     }
 

@@ -345,7 +345,7 @@ fn a_pause_does_not_stop_the_clock_of_closing_nor_of_age() {
     let mut peer = Peer::of_server_with(config.clone());
     peer.connection.handle_paused();
     assert_eq!(peer.wait_for_deadline(), Some(INTERVAL));
-    peer.expect_failure(Timeout::Lifetime(INTERVAL));
+    assert_eq!(peer.error, Some(Timeout::Lifetime(INTERVAL).into()));
 
     let mut peer = Peer::of_server_with(config);
     peer.connection.handle_paused();

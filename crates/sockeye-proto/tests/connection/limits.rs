@@ -306,8 +306,35 @@ fn an_old_connection_closes_with_1001() {
     }
     assert_eq!(peer.error, None);
     peer.wait(SECOND);
-    let reason = "connection open for 60s, please reconnect";
-    expect_reason(&mut peer, Timeout::Lifetime(60 * SECOND), 1001, reason);
+    let error = Error::from(Timeout::Lifetime(60 * SECOND));
+    assert_eq!(peer.error, Some(error));
+    assert_eq!(error.close_code().unwrap().get(), 1001);
+    peer.expect(Frame::close(1001, "connection open for 60s, please reconnect"));
+
+    // Nobody did wrong, so it closes as on request: what is under way still arrives.
+    peer.take_heard();
+    peer.send_all(&[Frame::text("under way"), Frame::close(1001, "")]);
+    peer.expect_heard(&[
+        Heard::Text("under way".to_owned()),
+        Heard::Close(1001, String::new()),
+    ]);
+    peer.expect_nothing();
+    assert!(peer.connection.is_close_complete());
+}
+
+#[test]
+fn an_old_connection_that_is_closed_before_it_could_say_so_answers_the_peer() {
+    let mut peer = Peer::of_server_with(Config {
+        max_lifetime: Some(60 * SECOND),
+        ..Config::server()
+    });
+    peer.blocked = true;
+    peer.wait(60 * SECOND);
+    peer.send(Frame::close(3000, "bye"));
+    peer.blocked = false;
+    peer.expect(Frame::close(3000, "bye"));
+    peer.expect_nothing();
+    assert_eq!(peer.connection.state(), State::Closed);
 }
 
 #[test]
