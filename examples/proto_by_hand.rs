@@ -172,8 +172,8 @@ impl Peer {
             self.connection.handle_flushed(Instant::now());
             match self.connection.shutdown() {
                 Shutdown::NotYet | Shutdown::AwaitPeer => {}
-                Shutdown::AfterFlush => self.stream.shutdown(Half::Write)?,
-                Shutdown::Now => break,
+                Shutdown::Linger => self.stream.shutdown(Half::Write)?,
+                Shutdown::AfterFlush | Shutdown::Now => break,
             }
 
             // Wait for more, at most until the next deadline.

@@ -114,7 +114,13 @@ pub enum Shutdown {
     /// Flush the output, what [`Connection::poll_output`] owes included, end the sending direction, then read on as
     /// with [`AwaitPeer`](Self::AwaitPeer).
     ///
-    /// Dropping a TCP socket with unread input resets it, and the peer may never see our Close frame.
+    /// The connection failed and the peer may not know yet: dropping a TCP socket with unread input resets it, and
+    /// the peer may never see our Close frame.
+    Linger,
+    /// Flush the output, end the sending direction and drop the transport: both Close frames were exchanged, so that
+    /// nothing is unread.
+    ///
+    /// RFC 6455 §7.1.1: a server "SHOULD close the connection immediately"; waiting is for the client.
     AfterFlush,
     /// Drop it now.
     Now,
@@ -537,11 +543,10 @@ impl Connection {
         if self.state != State::Closed {
             return Shutdown::NotYet;
         }
-        let graceful_client = self.sender.is_client() && self.is_close_complete();
-        if graceful_client {
-            Shutdown::AwaitPeer
-        } else {
-            Shutdown::AfterFlush
+        match (self.is_close_complete(), self.sender.is_client()) {
+            (false, _) => Shutdown::Linger,
+            (true, true) => Shutdown::AwaitPeer,
+            (true, false) => Shutdown::AfterFlush,
         }
     }
 

@@ -260,7 +260,7 @@ fn a_close_of_ours_after_the_peers_does_not_change_the_answer() {
 }
 
 #[test]
-fn a_server_ends_tcp_first() {
+fn a_server_drops_tcp_once_both_close_frames_were_exchanged() {
     let mut peer = Peer::of_server();
     assert_eq!(peer.connection.shutdown(), Shutdown::NotYet);
     close(&mut peer, 1000, "");
@@ -292,11 +292,11 @@ fn a_client_waits_for_the_server_to_end_tcp() {
 }
 
 #[test]
-fn a_client_that_failed_does_not_wait_for_the_server() {
+fn a_client_that_failed_ends_its_direction_first() {
     let mut peer = Peer::of_client();
     peer.send(Frame::new(0x3, ""));
     peer.expect_failure(ProtocolError::ReservedOpcode);
-    assert_eq!(peer.connection.shutdown(), Shutdown::AfterFlush);
+    assert_eq!(peer.connection.shutdown(), Shutdown::Linger);
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn a_failed_connection_is_dropped_at_the_deadline_too() {
     let mut peer = Peer::of_server();
     peer.send(Frame::new(0x3, ""));
     peer.expect_failure(ProtocolError::ReservedOpcode);
-    assert_eq!(peer.connection.shutdown(), Shutdown::AfterFlush);
+    assert_eq!(peer.connection.shutdown(), Shutdown::Linger);
     peer.wait(timeout);
     assert_eq!(peer.connection.shutdown(), Shutdown::Now);
     assert_eq!(
@@ -406,7 +406,7 @@ fn failing_on_purpose_closes_with_the_given_code_and_reads_no_more() {
         peer.expect(Frame::close(1008, "not allowed"));
         peer.expect_nothing();
         assert_eq!(peer.connection.state(), State::Closed);
-        assert_eq!(peer.connection.shutdown(), Shutdown::AfterFlush);
+        assert_eq!(peer.connection.shutdown(), Shutdown::Linger);
         let mut out = Vec::new();
         assert_eq!(
             peer.connection.send(Message::Text("a"), &mut out),
@@ -423,7 +423,7 @@ fn failing_after_close_sends_no_second_close() {
     peer.connection.fail(frame(1008, "").unwrap(), now);
     peer.expect(Frame::close(1000, ""));
     peer.expect_nothing();
-    assert_eq!(peer.connection.shutdown(), Shutdown::AfterFlush);
+    assert_eq!(peer.connection.shutdown(), Shutdown::Linger);
 
     peer.connection.close(frame(1001, ""), now, &mut Vec::new());
     peer.connection.fail(frame(1001, "").unwrap(), now);
@@ -486,7 +486,7 @@ fn a_malformed_frame_while_closing_ends_the_wait() {
     peer.send(Frame::new(0x3, ""));
     assert_eq!(peer.error, Some(ProtocolError::ReservedOpcode.into()));
     peer.expect_nothing();
-    assert_eq!(peer.connection.shutdown(), Shutdown::AfterFlush);
+    assert_eq!(peer.connection.shutdown(), Shutdown::Linger);
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn a_ping_that_is_not_answered_closes_with_1011() {
         1011
     );
     peer.expect_failure(Timeout::Keepalive(TIMEOUT));
-    assert_eq!(peer.connection.shutdown(), Shutdown::AfterFlush);
+    assert_eq!(peer.connection.shutdown(), Shutdown::Linger);
 }
 
 #[test]

@@ -293,19 +293,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             (session.connection.shutdown(), drained)
         };
         match shutdown {
-            Shutdown::NotYet => return std::ops::ControlFlow::Continue(()),
-            Shutdown::Now => return std::ops::ControlFlow::Break(()),
-            Shutdown::AwaitPeer => {}
-            Shutdown::AfterFlush => {
-                if drained && !self.sending_ended && Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
-                    self.sending_ended = true;
+            Shutdown::NotYet | Shutdown::AwaitPeer => std::ops::ControlFlow::Continue(()),
+            Shutdown::Now => std::ops::ControlFlow::Break(()),
+            Shutdown::AfterFlush | Shutdown::Linger if !drained => std::ops::ControlFlow::Continue(()),
+            Shutdown::AfterFlush | Shutdown::Linger => {
+                self.sending_ended =
+                    self.sending_ended || Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
+                if self.sending_ended && shutdown == Shutdown::AfterFlush {
+                    std::ops::ControlFlow::Break(())
+                } else {
+                    std::ops::ControlFlow::Continue(())
                 }
             }
-        }
-        if self.eof && drained {
-            std::ops::ControlFlow::Break(())
-        } else {
-            std::ops::ControlFlow::Continue(())
         }
     }
 
