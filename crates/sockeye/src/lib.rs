@@ -116,6 +116,7 @@ mod error;
 pub mod hyper;
 mod message;
 mod metrics;
+mod opening;
 #[cfg(any(feature = "server", feature = "hyper"))]
 mod origin;
 #[cfg(feature = "server")]

@@ -8,8 +8,8 @@ use sockeye_proto::{Config, Connection, Role, Subprotocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::metrics::SessionMetrics;
-
-use crate::session::{Driver, Opening};
+use crate::opening::Opening;
+use crate::session::Driver;
 use crate::websocket::Agreement;
 use crate::{QueueLimits, WebSocket};
 

@@ -15,7 +15,7 @@ use super::Settings;
 use super::phase::Phase;
 use super::refusal;
 use crate::error::{Error, Kind, Result};
-use crate::session::Opening;
+use crate::opening::Opening;
 use crate::websocket::{Agreement, WebSocket};
 
 /// How much is read at once until the handshake is done, in bytes. A response seldom needs more.

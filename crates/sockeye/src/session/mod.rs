@@ -20,12 +20,10 @@ use sockeye_proto::{CloseFrame, Compress, Connection, Event, MessageKind, SendEr
 use crate::error::{Error, Kind};
 use crate::message::Utf8Bytes;
 use crate::metrics::SessionMetrics;
-use crate::websocket::{Agreement, WebSocket};
 use inbox::Inbox;
 pub(crate) use inbox::Incoming;
 pub(crate) use join::{HandlerFuture, Joined};
 pub(crate) use stream::Driver;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How much a session holds for an application, or a peer, that is behind.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,29 +61,6 @@ pub struct CloseInfo {
     pub reason: Utf8Bytes,
     /// Whether Close frames went both ways.
     pub clean: bool,
-}
-
-/// What a connection starts with, once its opening handshake is done.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    pub(crate) connection: Connection,
-    pub(crate) agreement: Agreement,
-    pub(crate) limits: QueueLimits,
-    pub(crate) metrics: Arc<SessionMetrics>,
-    /// What the peer sent behind the opening handshake.
-    pub(crate) leftover: Vec<u8>,
-}
-
-impl Opening {
-    /// Starts the session: the handle for the application, and the driver that somebody has to run.
-    pub(crate) fn start<IO: AsyncRead + AsyncWrite + Unpin>(self, io: IO) -> (WebSocket, Driver<IO>) {
-        self.metrics.opened();
-        let shared = Shared::new(self.connection, self.limits, self.metrics);
-        (
-            WebSocket::new(shared.clone(), self.agreement),
-            Driver::new(io, shared, self.leftover),
-        )
-    }
 }
 
 /// A session, shared by its driver and its handles.
@@ -139,6 +114,7 @@ impl Shared {
         limits: QueueLimits,
         metrics: Arc<SessionMetrics>,
     ) -> Arc<Self> {
+        metrics.opened();
         Arc::new(Self(Mutex::new(Session {
             connection,
             limits,

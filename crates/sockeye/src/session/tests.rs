@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::message::Message;
+use crate::opening::Opening;
+use crate::websocket::{Agreement, WebSocket};
 
 fn opening(connection: Connection) -> Opening {
     Opening {
