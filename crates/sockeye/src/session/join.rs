@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use sockeye_proto::{CloseCode, CloseFrame};
@@ -20,20 +21,18 @@ pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult> + Sen
 ///
 /// A handler that fails or panics closes its connection with 1011 and harms no other.
 pub(crate) struct Joined<IO> {
-    driver: Driver<IO>,
-    driver_done: bool,
+    shared: Arc<Shared>,
+    /// Dropped, and the transport with it, as soon as the connection has ended.
+    driver: Option<Driver<IO>>,
     handler: Option<HandlerFuture>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Joined<IO> {
-    pub(crate) fn new(
-        driver: Driver<IO>,
-        handler: impl Future<Output = HandlerResult> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn new(driver: Driver<IO>, handler: HandlerFuture) -> Self {
         Self {
-            driver,
-            driver_done: false,
-            handler: Some(Box::pin(handler)),
+            shared: driver.shared().clone(),
+            driver: Some(driver),
+            handler: Some(handler),
         }
     }
 }
@@ -72,15 +71,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Joined<IO> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self {
+            shared,
             driver,
-            driver_done,
             handler,
         } = &mut *self;
-        if !*driver_done {
-            ready!(driver.poll_turns(cx, |shared, cx| poll_handler(handler, shared, cx)));
-            *driver_done = true;
+        if let Some(running) = driver {
+            ready!(running.poll_turns(cx, |cx| poll_handler(handler, shared, cx)));
+            *driver = None;
         }
-        poll_handler(handler, driver.shared(), cx);
+        poll_handler(handler, shared, cx);
         if handler.is_none() {
             Poll::Ready(())
         } else {

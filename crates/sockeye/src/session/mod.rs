@@ -24,6 +24,7 @@ use inbox::Inbox;
 pub(crate) use inbox::Incoming;
 pub(crate) use join::{HandlerFuture, Joined};
 pub(crate) use stream::Driver;
+use tokio::sync::Notify;
 
 /// How much a session holds for an application, or a peer, that is behind.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,7 +65,11 @@ pub struct CloseInfo {
 }
 
 /// A session, shared by its driver and its handles.
-pub(crate) struct Shared(Mutex<Session>);
+pub(crate) struct Shared {
+    session: Mutex<Session>,
+    /// Tells that the session has ended.
+    ended: Notify,
+}
 
 /// Short, and without payloads: handles are printed into logs.
 impl std::fmt::Debug for Shared {
@@ -89,10 +94,14 @@ pub(crate) struct Session {
     in_flight: usize,
     /// The task that waits for a message.
     reader: Option<Waker>,
+    /// The one that waits is the handler itself, which is polled after each turn of the driver anyway.
+    reader_is_handler: bool,
     /// Tasks that wait for room in the queue, for it to be empty, or for the end.
     writers: Vec<Waker>,
     /// The task of the driver.
     driver: Option<Waker>,
+    /// The driver, or the handler in its task, is running, and looks at `dirty` when it is done.
+    attended: bool,
     /// Something changed that the driver has to act on.
     dirty: bool,
     receiver_alive: bool,
@@ -102,7 +111,7 @@ pub(crate) struct Session {
     /// Until when the Close frame that is owed waits for the application to answer what came before.
     last_words: Option<Instant>,
     failure: Option<Error>,
-    /// The reader was told of the failure.
+    /// The receiving half was told of the failure.
     failure_told: bool,
     /// The driver is done: nothing will be received or sent any more.
     ended: bool,
@@ -115,7 +124,7 @@ impl Shared {
         metrics: Arc<SessionMetrics>,
     ) -> Arc<Self> {
         metrics.opened();
-        Arc::new(Self(Mutex::new(Session {
+        let session = Session {
             connection,
             limits,
             metrics,
@@ -123,8 +132,10 @@ impl Shared {
             queue: Vec::new(),
             in_flight: 0,
             reader: None,
+            reader_is_handler: false,
             writers: Vec::new(),
             driver: None,
+            attended: false,
             dirty: false,
             receiver_alive: true,
             senders: 1,
@@ -134,25 +145,47 @@ impl Shared {
             failure: None,
             failure_told: false,
             ended: false,
-        })))
+        };
+        Arc::new(Self {
+            session: Mutex::new(session),
+            ended: Notify::new(),
+        })
     }
 
     /// The session. A panic elsewhere cannot leave it half changed in a way that matters: every change is made by
     /// this module, which does not call into application code while it holds the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Session> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts the closing handshake from outside of the application's handler.
     pub(crate) fn close(&self, frame: Option<CloseFrame<'_>>) {
-        self.lock().close(frame, None);
+        self.lock().close(frame);
     }
 
     /// Makes the driver drop the transport without another word.
     pub(crate) fn abort(&self) {
         let mut session = self.lock();
         session.aborted = true;
-        session.wake_driver(None);
+        session.wake_driver();
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) async fn ended(&self) -> Result<CloseInfo, Error> {
+        loop {
+            // Before the look at the session, or an end right after it would be missed.
+            let ended = self.ended.notified();
+            if let Some(outcome) = self.lock().outcome() {
+                return outcome;
+            }
+            ended.await;
+        }
+    }
+
+    /// Nothing will be received or sent any more.
+    fn end(&self) {
+        self.lock().end();
+        self.ended.notify_waiters();
     }
 }
 
@@ -166,7 +199,7 @@ impl Session {
         command: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Poll<Result<(), Error>> {
         std::task::ready!(self.poll_room(cx))?;
-        Poll::Ready(self.command(Some(cx.waker()), command))
+        Poll::Ready(self.command(command))
     }
 
     /// Waits for room in the queue.
@@ -181,7 +214,6 @@ impl Session {
     /// Runs `command` whether or not there is room.
     pub(crate) fn command(
         &mut self,
-        caller: Option<&Waker>,
         command: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Result<(), Error> {
         if self.ended {
@@ -191,7 +223,7 @@ impl Session {
             self.queue = buffers::take_output();
         }
         command(&mut self.connection, &mut self.queue)?;
-        self.wake_driver(caller);
+        self.wake_driver();
         Ok(())
     }
 
@@ -203,26 +235,25 @@ impl Session {
         &mut self,
         message: sockeye_proto::Message<'_>,
         compress: Compress,
-        caller: Option<&Waker>,
     ) -> Result<(), Error> {
-        self.command(caller, |connection, queue| {
-            connection.send_with(message, compress, queue)
-        })?;
+        self.command(|connection, queue| connection.send_with(message, compress, queue))?;
         self.metrics.sent(message.kind(), message.as_bytes().len());
         Ok(())
     }
 
-    pub(crate) fn close(&mut self, frame: Option<CloseFrame<'_>>, caller: Option<&Waker>) {
-        self.connection.close(frame, now(), &mut self.queue);
-        self.wake_driver(caller);
+    pub(crate) fn close(&mut self, frame: Option<CloseFrame<'_>>) {
+        if self.is_open() {
+            self.connection.close(frame, now(), &mut self.queue);
+            self.wake_driver();
+        }
     }
 
     /// Takes the next message or chunk; `None` after the last one.
     pub(crate) fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, Error>>> {
         if let Some(incoming) = self.inbox.pop() {
             self.reader = None;
-            if self.inbox.size() < self.limits.receive / 2 {
-                self.resume(Some(cx.waker()));
+            if self.inbox.is_empty() || self.inbox.size() < self.limits.receive / 2 {
+                self.resume();
             }
             return Poll::Ready(Some(Ok(incoming)));
         }
@@ -231,8 +262,11 @@ impl Session {
             return Poll::Ready(self.failure.clone().filter(|_| !told).map(Err));
         }
         register(&mut self.reader, cx);
+        // In the driver's task, and while that is at work: this is called by the handler that is joined with it.
+        let is_drivers = |task: &Waker| task.will_wake(cx.waker());
+        self.reader_is_handler = self.attended && self.driver.as_ref().is_some_and(is_drivers);
         if self.last_words.is_some() {
-            self.wake_driver(Some(cx.waker()));
+            self.wake_driver();
         }
         Poll::Pending
     }
@@ -248,16 +282,21 @@ impl Session {
         Poll::Pending
     }
 
-    /// Waits for the end of the connection, dropping messages that nobody will take.
-    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo, Error>> {
-        if self.ended {
-            return Poll::Ready(match &self.failure {
-                Some(error) => Err(error.clone()),
-                None => Ok(self.close_info()),
-            });
+    /// Waits for the end of the connection. Unlike [`Shared::ended`] it leaves a waker behind when it is given up.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo, Error>> {
+        if let Some(outcome) = self.outcome() {
+            return Poll::Ready(outcome);
         }
         self.wait_to_write(cx);
         Poll::Pending
+    }
+
+    /// How the connection ended; `None` before that.
+    fn outcome(&self) -> Option<Result<CloseInfo, Error>> {
+        self.ended.then(|| match &self.failure {
+            Some(error) => Err(error.clone()),
+            None => Ok(self.close_info()),
+        })
     }
 
     /// How the connection ended; 1006 as long as no Close frame came.
@@ -300,7 +339,7 @@ impl Session {
     pub(crate) fn sender_dropped(&mut self) {
         self.senders -= 1;
         if self.is_abandoned() {
-            self.wake_driver(None);
+            self.wake_driver();
         }
     }
 
@@ -308,17 +347,17 @@ impl Session {
         self.receiver_alive = false;
         // Nobody will take what is there: reading must go on, or the peer's Close is never seen.
         self.inbox.clear();
-        self.resume(None);
+        self.resume();
         if self.is_abandoned() {
-            self.wake_driver(None);
+            self.wake_driver();
         }
     }
 
     /// Lets the driver read again, if it had stopped because the application was behind.
-    fn resume(&mut self, caller: Option<&Waker>) {
+    fn resume(&mut self) {
         if self.inbox.take_paused() {
             self.connection.handle_resumed(now());
-            self.wake_driver(caller);
+            self.wake_driver();
         }
     }
 
@@ -338,18 +377,36 @@ impl Session {
         }
     }
 
-    /// Has the driver look at the session. A caller in the driver's own task need not wake it: [`join`] looks at
-    /// `dirty` before it lets go.
-    fn wake_driver(&mut self, caller: Option<&Waker>) {
+    /// Has the driver look at the session.
+    fn wake_driver(&mut self) {
         self.dirty = true;
-        if let Some(driver) = &self.driver
-            && !caller.is_some_and(|caller| caller.will_wake(driver))
+        if !self.attended
+            && let Some(driver) = &self.driver
         {
             driver.wake_by_ref();
         }
     }
 
     // For the drivers
+
+    /// Notes that the driver is at work, in this task, until it [rests](Self::rest) or [yields](Self::yield_now).
+    fn attend(&mut self, cx: &Context<'_>) {
+        self.dirty = false;
+        self.attended = true;
+        register(&mut self.driver, cx);
+    }
+
+    /// Lets the driver rest until it is woken, unless there is something left to act on; gives whether it may.
+    fn rest(&mut self) -> bool {
+        self.attended = self.dirty;
+        !self.dirty
+    }
+
+    /// Lets other tasks have their turn, and wakes the driver to go on after them.
+    fn yield_now(&mut self) {
+        self.attended = false;
+        self.wake_driver();
+    }
 
     /// Reads `input` until it is used up or the inbox is full; gives how much was read.
     ///
@@ -364,7 +421,9 @@ impl Session {
     ) -> usize {
         let mut at = 0;
         while at < input.len() {
-            if self.inbox.size() >= self.limits.receive && self.receiver_alive {
+            let is_behind = self.inbox.size() >= self.limits.receive && self.receiver_alive;
+            // What comes after the end is dropped, so that nobody is behind with it.
+            if is_behind && self.connection.state() != State::Closed {
                 self.inbox.pause();
                 self.connection.handle_paused();
                 break;
@@ -405,7 +464,7 @@ impl Session {
                     at = input.len();
                 }
             }
-            if self.connection.state() != State::Open && !self.inbox.is_empty() {
+            if self.owes_close() && !self.inbox.is_empty() {
                 self.last_words.get_or_insert(now + LAST_WORDS);
             }
             if writable {
@@ -420,8 +479,14 @@ impl Session {
         // Nothing is left in the inbox and the application asks for more: it has answered what it will.
         let answered = !self.receiver_alive || (self.inbox.is_empty() && self.reader.is_some());
         if self.last_words.is_none_or(|until| answered || until <= now) {
+            self.last_words = None;
             self.connection.poll_output(&mut self.queue);
         }
+    }
+
+    /// Whether the peer closed, or broke a rule, and was not sent our Close frame yet.
+    fn owes_close(&self) -> bool {
+        self.connection.state() != State::Open && self.connection.has_output()
     }
 
     fn fail(&mut self, error: Error) {
@@ -440,14 +505,19 @@ impl Session {
         self.in_flight = 0;
         self.driver = None;
         self.metrics.closed(self.end_code());
-        self.wake_reader(None);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
         self.wake_writers();
     }
 
-    fn wake_reader(&mut self, caller: Option<&Waker>) {
-        // In the task of the reader itself a wake would only make the task run once more for nothing.
-        let elsewhere = |reader: &mut Waker| !caller.is_some_and(|caller| caller.will_wake(reader));
-        if let Some(reader) = self.reader.take_if(elsewhere) {
+    /// Tells who waits for a message that there is one. A handler is polled after this turn anyway: waking its task
+    /// would only make that run once more for nothing.
+    fn wake_reader(&mut self) {
+        if !self.inbox.is_empty()
+            && !self.reader_is_handler
+            && let Some(reader) = self.reader.take()
+        {
             reader.wake();
         }
     }

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::mem;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -31,11 +32,12 @@ pub(crate) struct Driver<IO> {
     written: usize,
     /// The transport may hold output back until it is flushed.
     unflushed: bool,
+    /// Output was flushed, and the session not told.
+    flushed: bool,
     /// Since when the transport has taken nothing of what waits.
     stalled: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     sending_ended: bool,
-    eof: bool,
     /// The application was behind when something was last received.
     paused: bool,
 }
@@ -61,15 +63,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             writing: Vec::new(),
             written: 0,
             unflushed: false,
+            flushed: false,
             stalled: None,
             timer: None,
             sending_ended: false,
-            eof: false,
             paused: false,
         }
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -80,9 +82,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     pub(super) fn poll_turns(
         &mut self,
         cx: &mut Context<'_>,
-        mut handle: impl FnMut(&Shared, &mut Context<'_>),
+        mut handle: impl FnMut(&mut Context<'_>),
     ) -> Poll<()> {
         let now = now();
+        self.shared.lock().attend(cx);
         let mut woken = true;
         for _ in 0..TURNS {
             match self.turn(cx, now, woken, &mut handle) {
@@ -91,7 +94,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Turn::Idle => return Poll::Pending,
             }
         }
-        cx.waker().wake_by_ref();
+        self.shared.lock().yield_now();
         Poll::Pending
     }
 
@@ -101,15 +104,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         cx: &mut Context<'_>,
         now: Instant,
         woken: bool,
-        handle: impl FnOnce(&Shared, &mut Context<'_>),
+        handle: impl FnOnce(&mut Context<'_>),
     ) -> Turn {
         let read = self.poll_read(cx, now);
         if woken || read.is_ready() {
-            handle(&self.shared, cx);
-        } else if !self.shared.lock().dirty {
+            handle(cx);
+        } else if self.shared.lock().rest() {
             return Turn::Idle;
         }
-        if self.begin_output(cx, now).is_break() {
+        if self.begin_output(now).is_break() {
             return self.end();
         }
         let written = self.poll_write(cx, now);
@@ -123,20 +126,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     /// Takes note of what the application did; breaks if that ended the connection.
-    fn begin_output(&mut self, cx: &mut Context<'_>, now: Instant) -> std::ops::ControlFlow<()> {
+    fn begin_output(&mut self, now: Instant) -> ControlFlow<()> {
         let mut session = self.shared.lock();
         let session = &mut *session;
         session.dirty = false;
-        super::register(&mut session.driver, cx);
         if session.aborted {
             session.fail(Error::new(Kind::Aborted));
-            return std::ops::ControlFlow::Break(());
+            return ControlFlow::Break(());
         }
         if session.is_abandoned() {
             let normal = CloseFrame::truncated(CloseCode::NORMAL, "");
             session.connection.close(Some(normal), now, &mut session.queue);
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
@@ -161,7 +163,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             if self.written == self.writing.len() {
                 if self.unflushed {
                     ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-                    self.unflushed = false;
+                    (self.unflushed, self.flushed) = (false, true);
                 }
                 if !self.refill(now) {
                     return Poll::Ready(Ok(()));
@@ -189,18 +191,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         session.poll_output(now);
         mem::swap(&mut self.writing, &mut session.queue);
         session.in_flight = self.writing.len();
-        if self.writing.is_empty() {
-            session.connection.handle_flushed(now);
-        }
-        if self.writing.is_empty() || session.in_flight < session.limits.send / 2 {
-            session.wake_writers();
+        if mem::take(&mut self.flushed) {
+            if self.writing.is_empty() {
+                session.connection.handle_flushed(now);
+            }
+            if self.writing.is_empty() || session.in_flight < session.limits.send / 2 {
+                session.wake_writers();
+            }
         }
         !self.writing.is_empty()
     }
 
     /// `Ready` if something was read, or the end of the stream was seen.
     fn poll_read(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<std::io::Result<()>> {
-        if self.eof || (self.paused && self.is_paused()) {
+        if self.paused && self.is_paused() {
             return Poll::Pending;
         }
         let writable = self.stalled.is_none();
@@ -211,7 +215,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 let input = input.filled_mut();
                 let mut session = self.shared.lock();
                 if input.is_empty() {
-                    self.eof = true;
                     if let Err(error) = session.connection.handle_eof() {
                         session.fail(error.into());
                     }
@@ -219,7 +222,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 }
                 let used = session.receive(input, workspace, writable, now);
                 self.paused = session.inbox.is_paused();
-                session.wake_reader(Some(cx.waker()));
+                session.wake_reader();
                 if used < input.len() {
                     self.unread = input[used..].to_vec();
                 }
@@ -227,7 +230,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 let mut session = self.shared.lock();
                 let used = session.receive(&mut self.unread, workspace, writable, now);
                 self.paused = session.inbox.is_paused();
-                session.wake_reader(Some(cx.waker()));
+                session.wake_reader();
                 self.unread.drain(..used);
                 if self.unread.is_empty() {
                     self.unread = Vec::new();
@@ -244,48 +247,52 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     /// Acts on the deadlines that have passed and waits for the next; breaks if that ended the connection.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>, now: Instant) -> std::ops::ControlFlow<()> {
-        loop {
-            let next = {
-                let mut session = self.shared.lock();
-                let write_timeout = session.limits.write_timeout;
-                let stall = self.stalled.and_then(|since| since.checked_add(write_timeout));
-                if stall.is_some_and(|at| at <= now) {
-                    session.metrics.write_stalled();
-                    session.fail(Error::new(Kind::WriteStalled(write_timeout)));
-                    return std::ops::ControlFlow::Break(());
-                }
-                let mut timeout = session.connection.poll_timeout();
-                if timeout.is_some_and(|at| at <= now) {
-                    if let Err(error) = session.connection.handle_timeout(now) {
-                        session.fail(error.into());
-                    }
-                    session.dirty = true;
-                    timeout = session.connection.poll_timeout();
-                }
-                let last_words = session.last_words.filter(|&until| until > now);
-                [stall, last_words, timeout].into_iter().flatten().min()
-            };
-            let Some(next) = next else {
-                return std::ops::ControlFlow::Continue(());
-            };
-            let next = tokio::time::Instant::from_std(next);
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
-            // Traffic moves deadlines back: a timer that is early costs one look when it fires, and no traffic
-            // ever touches it.
-            if timer.deadline() > next || (timer.is_elapsed() && timer.deadline() < next) {
-                timer.as_mut().reset(next);
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, now: Instant) -> ControlFlow<()> {
+        let next = {
+            let mut session = self.shared.lock();
+            let write_timeout = session.limits.write_timeout;
+            let stall = self.stalled.and_then(|since| since.checked_add(write_timeout));
+            if stall.is_some_and(|at| at <= now) {
+                session.metrics.write_stalled();
+                session.fail(Error::new(Kind::WriteStalled(write_timeout)));
+                return ControlFlow::Break(());
             }
-            if timer.as_mut().poll(cx).is_pending() || next.into_std() <= now {
-                return std::ops::ControlFlow::Continue(());
+            let mut timeout = session.connection.poll_timeout();
+            if timeout.is_some_and(|at| at <= now) {
+                if let Err(error) = session.connection.handle_timeout(now) {
+                    session.fail(error.into());
+                }
+                session.dirty = true;
+                timeout = session.connection.poll_timeout();
             }
+            let last_words = session.last_words.filter(|&until| until > now);
+            [stall, last_words, timeout].into_iter().flatten().min()
+        };
+        let Some(next) = next else {
+            return ControlFlow::Continue(());
+        };
+        let next = tokio::time::Instant::from_std(next);
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+        // Traffic moves deadlines back: a timer that is early costs one look when it fires, and no traffic ever
+        // touches it.
+        if timer.deadline() > next {
+            timer.as_mut().reset(next);
         }
+        if timer.as_mut().poll(cx).is_ready() && timer.deadline() < next {
+            timer.as_mut().reset(next);
+            let _ = timer.as_mut().poll(cx);
+        }
+        if timer.is_elapsed() {
+            // It has passed since the driver was polled, and is acted on when it is polled again.
+            cx.waker().wake_by_ref();
+        }
+        ControlFlow::Continue(())
     }
 
     /// Ends the transport when the connection is done with it; breaks when it may be dropped.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> std::ops::ControlFlow<()> {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let (shutdown, drained) = {
             let session = self.shared.lock();
             let drained =
@@ -293,16 +300,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             (session.connection.shutdown(), drained)
         };
         match shutdown {
-            Shutdown::NotYet | Shutdown::AwaitPeer => std::ops::ControlFlow::Continue(()),
-            Shutdown::Now => std::ops::ControlFlow::Break(()),
-            Shutdown::AfterFlush | Shutdown::Linger if !drained => std::ops::ControlFlow::Continue(()),
+            Shutdown::NotYet | Shutdown::AwaitPeer => ControlFlow::Continue(()),
+            Shutdown::Now => ControlFlow::Break(()),
+            Shutdown::AfterFlush | Shutdown::Linger if !drained => ControlFlow::Continue(()),
             Shutdown::AfterFlush | Shutdown::Linger => {
                 self.sending_ended =
                     self.sending_ended || Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
                 if self.sending_ended && shutdown == Shutdown::AfterFlush {
-                    std::ops::ControlFlow::Break(())
+                    ControlFlow::Break(())
                 } else {
-                    std::ops::ControlFlow::Continue(())
+                    ControlFlow::Continue(())
                 }
             }
         }
@@ -321,7 +328,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn end(&mut self) -> Turn {
-        self.shared.lock().end();
+        self.shared.end();
         Turn::Ended
     }
 }
@@ -330,7 +337,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_turns(cx, |_, _| {})
+        self.poll_turns(cx, |_| {})
     }
 }
 
@@ -340,7 +347,8 @@ impl<IO> Drop for Driver<IO> {
         let mut session = self.shared.lock();
         if !session.ended {
             session.fail(Error::new(Kind::Aborted));
-            session.end();
+            drop(session);
+            self.shared.end();
         }
     }
 }
@@ -348,5 +356,56 @@ impl<IO> Drop for Driver<IO> {
 impl<IO> std::fmt::Debug for Driver<IO> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Driver").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use sockeye_proto::{Config, Connection};
+
+    use super::*;
+    use crate::metrics::SessionMetrics;
+    use crate::session::QueueLimits;
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_passes_while_the_driver_is_polled_wakes_it_again() {
+        let lifetime = Duration::from_secs(60);
+        let opened = now();
+        let config = Config {
+            max_lifetime: Some(lifetime),
+            keepalive: None,
+            ..Config::server()
+        };
+        let connection = Connection::server(Arc::new(config), None, opened);
+        let metrics = Arc::new(SessionMetrics::new());
+        let shared = Shared::new(connection, QueueLimits::default(), metrics);
+        let (io, _peer) = tokio::io::duplex(64);
+        let mut driver = Driver::new(io, shared, Vec::new());
+        let woken = Arc::new(Flag::default());
+        let waker = woken.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        assert!(driver.poll_turns(&mut cx, |_| {}).is_pending());
+        tokio::time::advance(lifetime).await;
+        assert!(woken.0.swap(false, Ordering::Relaxed));
+        // The timer has fired, but the driver has looked at the clock before that.
+        let looked = opened + lifetime - Duration::from_millis(1);
+        assert!(driver.poll_deadline(&mut cx, looked).is_continue());
+        assert!(woken.0.swap(false, Ordering::Relaxed));
+        assert!(driver.poll_turns(&mut cx, |_| {}).is_pending());
+        assert_eq!(driver.shared.lock().connection.state(), State::Closed);
+        assert!(!woken.0.load(Ordering::Relaxed));
     }
 }

@@ -11,6 +11,9 @@ use crate::message::Message;
 use crate::opening::Opening;
 use crate::websocket::{Agreement, WebSocket};
 
+mod ending;
+mod wakeups;
+
 fn opening(connection: Connection) -> Opening {
     Opening {
         connection,

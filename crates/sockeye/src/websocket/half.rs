@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use sockeye_proto::{CloseCode, Compress};
 
-use super::{Agreement, close_frame, ended};
+use super::{Agreement, close_frame};
 use crate::error::{Error, Kind, Result};
 use crate::message::{AsMessage, Chunk, Message};
 use crate::session::{CloseInfo, Incoming, Shared};
@@ -52,7 +52,7 @@ impl Sender {
         poll_fn(|cx| {
             let mut session = self.shared.lock();
             ready!(session.poll_room(cx))?;
-            Poll::Ready(session.send(message.as_message(), compress, Some(cx.waker())))
+            Poll::Ready(session.send(message.as_message(), compress))
         })
         .await
     }
@@ -67,9 +67,7 @@ impl Sender {
         if !session.has_room() {
             return Ok(false);
         }
-        session
-            .send(message.as_message(), Compress::Auto, None)
-            .map(|()| true)
+        session.send(message.as_message(), Compress::Auto).map(|()| true)
     }
 
     /// Sends one fragment of a message; `fin` marks the last one. Fragments of one message are all text or all
@@ -163,7 +161,7 @@ impl Sender {
     ///
     /// Cancel safe.
     pub async fn closed(&self) -> Result<CloseInfo> {
-        ended(&self.shared).await
+        self.shared.ended().await
     }
 
     /// Drops the connection at once, without a Close frame: the peer sees 1006. What waits to be sent is lost.
@@ -214,15 +212,13 @@ impl Sender {
         self.shared.lock().poll_flushed(cx)
     }
 
-    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo>> {
-        self.shared.lock().poll_closed(cx)
+    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo>> {
+        self.shared.lock().poll_ended(cx)
     }
 
     /// Queues a message for which [`poll_room`](Self::poll_room) made room.
     pub(super) fn queue(&self, message: &Message) -> Result<()> {
-        self.shared
-            .lock()
-            .send(message.as_message(), Compress::Auto, None)
+        self.shared.lock().send(message.as_message(), Compress::Auto)
     }
 }
 

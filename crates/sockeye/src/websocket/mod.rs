@@ -3,7 +3,6 @@
 mod half;
 mod stream_sink;
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use sockeye_proto::{CloseCode, CloseFrame, MAX_CLOSE_REASON};
@@ -203,9 +202,4 @@ fn close_frame(code: CloseCode, reason: &str) -> Result<CloseFrame<'_>> {
         debug_assert!(error.length > MAX_CLOSE_REASON);
         Error::config(error.to_string())
     })
-}
-
-/// Resolves when the session has ended.
-async fn ended(shared: &Shared) -> Result<CloseInfo> {
-    poll_fn(|cx| shared.lock().poll_closed(cx)).await
 }

@@ -36,7 +36,7 @@ impl Sink<Message> for Sender {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.start_close(sockeye_proto::CloseCode::NORMAL, "")?;
-        self.poll_closed(cx).map_ok(|_| ())
+        self.poll_ended(cx).map_ok(|_| ())
     }
 }
 
