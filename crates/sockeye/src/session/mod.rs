@@ -372,8 +372,8 @@ impl Session {
     }
 
     fn wake_writers(&mut self) {
-        for waker in std::mem::take(&mut self.writers) {
-            waker.wake();
+        if !self.writers.is_empty() {
+            std::mem::take(&mut self.writers).into_iter().for_each(Waker::wake);
         }
     }
 
