@@ -405,7 +405,7 @@ mod tests {
         assert!(driver.poll_deadline(&mut cx, looked).is_continue());
         assert!(woken.0.swap(false, Ordering::Relaxed));
         assert!(driver.poll_turns(&mut cx, |_| {}).is_pending());
-        assert_eq!(driver.shared.lock().connection.state(), State::Closed);
+        assert_eq!(driver.shared.lock().connection.state(), State::Closing);
         assert!(!woken.0.load(Ordering::Relaxed));
     }
 }
