@@ -94,7 +94,7 @@ pub(crate) struct Session {
     in_flight: usize,
     /// The task that waits for a message.
     reader: Option<Waker>,
-    /// The one that waits is the handler itself, which is polled after each turn of the driver anyway.
+    /// The one that waits is the handler itself, which is polled whenever the driver has read something.
     reader_is_handler: bool,
     /// Tasks that wait for room in the queue, for it to be empty, or for the end.
     writers: Vec<Waker>,
@@ -257,8 +257,12 @@ impl Session {
             }
             return Poll::Ready(Some(Ok(incoming)));
         }
-        if self.ended {
+        // Nothing comes after a failure, though the peer may have to be told of it first.
+        if self.ended || self.failure.is_some() {
             let told = std::mem::replace(&mut self.failure_told, true);
+            if self.last_words.is_some() {
+                self.wake_driver();
+            }
             return Poll::Ready(self.failure.clone().filter(|_| !told).map(Err));
         }
         register(&mut self.reader, cx);
@@ -373,7 +377,9 @@ impl Session {
 
     fn wake_writers(&mut self) {
         if !self.writers.is_empty() {
-            std::mem::take(&mut self.writers).into_iter().for_each(Waker::wake);
+            std::mem::take(&mut self.writers)
+                .into_iter()
+                .for_each(Waker::wake);
         }
     }
 
@@ -477,7 +483,8 @@ impl Session {
     /// Queues the control frames that are owed; a Close frame not before the application has had its last words.
     fn poll_output(&mut self, now: Instant) {
         // Nothing is left in the inbox and the application asks for more: it has answered what it will.
-        let answered = !self.receiver_alive || (self.inbox.is_empty() && self.reader.is_some());
+        let asks = self.reader.is_some() || self.failure_told;
+        let answered = !self.receiver_alive || (self.inbox.is_empty() && asks);
         if self.last_words.is_none_or(|until| answered || until <= now) {
             self.last_words = None;
             self.connection.poll_output(&mut self.queue);
@@ -494,6 +501,9 @@ impl Session {
             self.metrics.failed(&error);
         }
         self.failure.get_or_insert(error);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 
     fn end(&mut self) {
@@ -511,8 +521,8 @@ impl Session {
         self.wake_writers();
     }
 
-    /// Tells who waits for a message that there is one. A handler is polled after this turn anyway: waking its task
-    /// would only make that run once more for nothing.
+    /// Tells who waits for a message that there is one. A handler is polled in this turn anyway: waking its task would
+    /// only make that run once more for nothing.
     fn wake_reader(&mut self) {
         if !self.inbox.is_empty()
             && !self.reader_is_handler

@@ -293,7 +293,11 @@ async fn a_peer_that_does_not_answer_pings_is_dropped() {
     let started = tokio::time::Instant::now();
     let error = ws.recv().await.unwrap_err();
     assert!(error.is_timeout(), "{error}");
-    // Ping after 25 s, no Pong for 10 s, then the Close frame gets the close timeout.
+    // Ping after 25 s, no Pong for 10 s.
+    assert_eq!(started.elapsed().as_secs(), 25 + 10);
+    assert_eq!(ws.recv().await.unwrap(), None);
+    // The Close frame gets the close timeout.
+    assert!(ws.sender().closed().await.unwrap_err().is_timeout());
     assert_eq!(started.elapsed().as_secs(), 25 + 10 + 10);
     let mut seen = Vec::new();
     b.read_to_end(&mut seen).await.unwrap();

@@ -115,3 +115,36 @@ async fn every_handle_is_told_of_a_failure_and_the_receiver_once() {
     assert_eq!(ws.recv().await.unwrap(), None);
     assert!(sender.closed().await.unwrap_err().is_connection_lost());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_before_the_peer_has_ended_the_transport() {
+    let (a, mut b) = duplex(4096);
+    let (mut ws, driver) = server(Config::server()).start(a);
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(Joined::new(
+        driver,
+        Box::pin(async move {
+            assert_eq!(ws.recv().await?, Some(Message::from(vec![7])));
+            ws.send("answer").await?;
+            let failure = ws.recv().await;
+            assert_eq!(ws.recv().await?, None);
+            let _ = tell.send(failure);
+            Ok(())
+        }),
+    ));
+    let started = tokio::time::Instant::now();
+    b.write_all(&[0x82, 0x81, 0, 0, 0, 0, 7, 0xA1, 0x80, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    assert!(told.await.unwrap().unwrap_err().is_protocol());
+    let mut answer = [0; 8 + 4];
+    b.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[..8], *b"\x81\x06answer");
+    assert_eq!(
+        (answer[8], u16::from_be_bytes([answer[10], answer[11]])),
+        (0x88, 1002)
+    );
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    drop(b);
+    task.await.unwrap();
+}

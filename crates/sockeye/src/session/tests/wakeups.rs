@@ -147,23 +147,25 @@ async fn a_sink_rests_that_waits_for_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_driver_rests_whose_application_is_behind_when_the_connection_ends() {
     let (a, mut b) = duplex(64 * 1024);
-    let config = Config {
-        max_lifetime: Some(Duration::from_secs(60)),
-        ..Config::server()
-    };
     let opening = Opening {
         limits: QueueLimits {
-            receive: 100,
+            receive: 50,
             ..QueueLimits::default()
         },
-        ..server(config)
+        ..server(Config::server())
     };
     let (mut ws, driver) = opening.start(a);
     let polls = spawn_counted(driver);
-    b.write_all(&HELLO.repeat(100)).await.unwrap();
+    // One message fills the queue.
+    b.write_all(&HELLO).await.unwrap();
     assert_rests(&polls, "behind").await;
-    tokio::time::advance(Duration::from_secs(60)).await;
-    assert_rests(&polls, "after its lifetime").await;
+    // The peer answers no Ping, and sends on when the connection has failed for that.
+    tokio::time::advance(Duration::from_secs(25)).await;
+    assert_rests(&polls, "after the ping").await;
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_rests(&polls, "after the failure").await;
+    b.write_all(&HELLO.repeat(100)).await.unwrap();
+    assert_rests(&polls, "after more that nobody takes").await;
     assert_eq!(ws.recv().await.unwrap(), Some(Message::from(vec![7])));
 }
 
