@@ -7,10 +7,12 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 
-/// Most bytes of a body that are shown. The rest is not read.
+/// Most bytes of a body that are shown. The rest is read and dropped: a client that is cut off while it sends may never
+/// see the answer.
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// Time for the body to arrive.
@@ -18,6 +20,10 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Answers with the request itself.
 pub(super) async fn respond(hostname: &str, request: Request) -> Response {
+    // RFC 9110 §9.3.6: any 2xx would tell the client that it has a tunnel now.
+    if request.method() == Method::CONNECT {
+        return (StatusCode::NOT_IMPLEMENTED, "this is no proxy\n").into_response();
+    }
     let (parts, body) = request.into_parts();
     let mut text = format!("Request served by {hostname}\n\n");
     text.push_str(&head(&parts));
@@ -58,6 +64,7 @@ pub(super) fn head(parts: &Parts) -> String {
 async fn read(mut body: Body) -> (Vec<u8>, Option<String>) {
     let mut bytes = Vec::new();
     let everything = async {
+        let mut cut = None;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 return Some("the body broke off".to_owned());
@@ -66,12 +73,12 @@ async fn read(mut body: Body) -> (Vec<u8>, Option<String>) {
             let room = LARGEST_BODY - bytes.len();
             bytes.extend_from_slice(&data[..data.len().min(room)]);
             if data.len() > room {
-                return Some(format!(
+                cut = Some(format!(
                     "only the first {LARGEST_BODY} bytes of the body are shown"
                 ));
             }
         }
-        None
+        cut
     };
     let ending = tokio::time::timeout(BODY_TIME, everything)
         .await
@@ -117,6 +124,19 @@ mod tests {
         let text = dump(Request::new(Body::from(long))).await;
         assert_eq!(text.matches('z').count(), LARGEST_BODY);
         assert!(text.contains("[only the first 65536 bytes of the body are shown]"));
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_is_refused() {
+        let request = Request::builder()
+            .method("CONNECT")
+            .uri("example.org:80")
+            .body(Body::empty())
+            .unwrap();
+        assert_eq!(
+            respond("here", request).await.status(),
+            StatusCode::NOT_IMPLEMENTED
+        );
     }
 
     #[tokio::test(start_paused = true)]

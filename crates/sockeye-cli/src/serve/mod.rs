@@ -97,8 +97,9 @@ async fn serve(resolved: Resolved, source: Source, level: LevelHandle) -> Result
             wish = signals.next() => match wish {
                 Wish::Reload => reloader.reload(),
                 Wish::Stop if *phase.borrow() == Phase::Serving => {
-                    tracing::info!(connections = handle.connections(), "draining; again to stop at once");
+                    // First, so that who reads the log finds it true.
                     phase.send_replace(Phase::Draining);
+                    tracing::info!(connections = handle.connections(), "draining; again to stop at once");
                     handle.shutdown();
                 }
                 Wish::Stop => {

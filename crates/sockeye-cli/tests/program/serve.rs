@@ -1,6 +1,6 @@
 //! The server: its banner, its endpoints, its ports.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 
 use crate::support::{Server, complaint, sockeye};
@@ -148,4 +148,33 @@ fn the_next_free_port_is_taken_when_none_was_asked_for() {
     };
     assert!(port(&first) >= 3000 && port(&second) > port(&first));
     assert_eq!(second.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_reason_cannot_forge_a_line_of_the_log() {
+    let server = Server::start(&[]);
+    let mut stream = server.open(
+        "GET /echo\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    );
+    // 3001 "a\nFORGED\x1b", masked with zeros.
+    stream
+        .write_all(b"\x88\x8b\0\0\0\0\x0b\xb9a\nFORGED\x1b")
+        .unwrap();
+    let _ = stream.read_to_end(&mut Vec::new());
+    let line = server.logged("websocket closed");
+    assert!(line.contains(r#"reason="a\nFORGED\u{1b}""#), "{line}");
+}
+
+#[test]
+fn a_client_that_sends_more_than_is_shown_gets_its_answer() {
+    let server = Server::start(&[]);
+    let body = "z".repeat(4 << 20);
+    let answer = server.request(&format!("POST /\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .body
+            .contains("only the first 65536 bytes of the body are shown")
+    );
 }

@@ -97,7 +97,7 @@ impl Settings {
             let end = session.lock().close_info();
             tracing::debug!(
                 code = end.code,
-                reason = %end.reason,
+                reason = end.reason.as_str(),
                 clean = end.clean,
                 lasted = ?opened_at.elapsed(),
                 "websocket closed"

@@ -258,7 +258,8 @@ impl Connection {
         };
         tracing::info!(
             code,
-            reason = %end.reason,
+            // Escaped: it is the peer's text, and a line feed in it must not begin a line of the log.
+            reason = end.reason.as_str(),
             clean = end.clean,
             failure = failure.map(tracing::field::display),
             lasted = ?open.opened_at.elapsed(),
