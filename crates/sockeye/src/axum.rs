@@ -95,8 +95,9 @@ impl WebSocketUpgrade {
 
     /// Accepts, and runs this handler in a task of its own once the response was sent.
     ///
-    /// When the handler returns `Ok`, the WebSocket is closed with 1000 unless that happened already; when it returns
-    /// an error or panics, with 1011. The response is 403 if the page may not connect.
+    /// When the handler has returned `Ok` and no handle is kept elsewhere, the WebSocket is closed with 1000 unless
+    /// that happened already; when it returns an error or panics, with 1011 at once. The response is 403 if the page
+    /// may not connect.
     #[must_use = "the response has to be returned"]
     pub fn on_upgrade<F, Fut>(self, handler: F) -> Response
     where

@@ -248,8 +248,8 @@ type Io = TokioIo<hyper::upgrade::Upgraded>;
 impl Upgrading {
     /// Runs this handler, and its connection with it in the same task, until both are done.
     ///
-    /// When the handler returns `Ok`, the WebSocket is closed with 1000 unless that happened already; when it returns
-    /// an error or panics, with 1011.
+    /// When the handler has returned `Ok` and no handle is kept elsewhere, the WebSocket is closed with 1000 unless
+    /// that happened already; when it returns an error or panics, with 1011 at once.
     ///
     /// # Errors
     /// [`Error::is_connection_lost`](crate::Error::is_connection_lost): the response could not be sent.

@@ -21,8 +21,8 @@ type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Rejection>> +
 /// What serves a WebSocket: an async function of the [`WebSocket`], or of the [`WebSocket`] and the
 /// [`UpgradeRequest`] that asked for it.
 ///
-/// When it returns `Ok`, the WebSocket is closed with 1000 unless that happened already; when it returns an error or
-/// panics, with 1011, and no other connection is harmed.
+/// When it has returned `Ok` and no handle is kept elsewhere, the WebSocket is closed with 1000 unless that happened
+/// already. When it returns an error or panics, the WebSocket is closed with 1011 at once, and no other is harmed.
 pub trait Handler<Arguments>: Send + Sync + 'static {
     /// Serves one WebSocket.
     fn serve(
