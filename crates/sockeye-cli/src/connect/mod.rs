@@ -214,6 +214,9 @@ fn tls(options: &ConnectOptions) -> Result<ClientTls, Failure> {
     tls.build().map_err(|error| Failure::new(format!("TLS: {error}")))
 }
 
+/// Most characters of the body of a refusal that are shown.
+const REFUSAL_SHOWN: usize = 200;
+
 /// Why there is no connection.
 fn explain(error: &sockeye::Error) -> Failure {
     if error.is_config() {
@@ -222,9 +225,10 @@ fn explain(error: &sockeye::Error) -> Failure {
     // Servers that refuse often say why in the body.
     let said = error.refusal().and_then(|refusal| {
         let body = String::from_utf8_lossy(&refusal.body);
-        body.lines()
-            .find(|line| !line.trim().is_empty())
-            .map(|line| payload::for_terminal(line.trim()))
+        let line = body.lines().map(str::trim).find(|line| !line.is_empty())?;
+        let beginning: String = line.chars().take(REFUSAL_SHOWN).collect();
+        let more = if beginning.len() < line.len() { " …" } else { "" };
+        Some(payload::one_line(&beginning) + more)
     });
     let said = said.map_or_else(String::new, |said| format!(": {said}"));
     Failure::new(format!("{}{said}", chain(error)))
@@ -250,7 +254,7 @@ fn report(end: &End, verbose: bool) -> ExitCode {
             let reason = if info.reason.as_str().is_empty() {
                 String::new()
             } else {
-                format!(": {}", payload::for_terminal(info.reason.as_str()))
+                format!(": {}", payload::one_line(info.reason.as_str()))
             };
             (
                 format!("the server closed with {}{reason}", info.code),

@@ -46,6 +46,11 @@ pub(super) fn for_terminal(text: &str) -> String {
     safe
 }
 
+/// Text that can do nothing to a terminal, in one line.
+pub(super) fn one_line(text: &str) -> String {
+    for_terminal(text).replace('\n', "\\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +76,6 @@ mod tests {
     fn a_terminal_gets_no_control_characters() {
         assert_eq!(for_terminal("a\tb\nc"), "a\tb\nc");
         assert_eq!(for_terminal("\u{1b}[2J\u{7}\u{9b}"), "\\u{1b}[2J\\u{7}\\u{9b}");
+        assert_eq!(one_line("a\tb\nc\u{1b}"), "a\tb\\nc\\u{1b}");
     }
 }

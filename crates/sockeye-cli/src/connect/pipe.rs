@@ -1,7 +1,7 @@
 //! The client as a filter: a line of standard input is a message, a message is a line of standard output.
 
 use std::future::pending;
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 
 use sockeye::{CloseCode, Message, Sender, WebSocket};
 use tokio::sync::mpsc;
@@ -92,6 +92,8 @@ async fn finished(input: &mut Option<JoinHandle<Result<(), Failure>>>) -> Result
 fn print(message: &Message, raw: bool) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     let written = match message {
+        // Only the input is a pipe.
+        Message::Text(text) if out.is_terminal() => writeln!(out, "{}", payload::for_terminal(text.as_str())),
         Message::Text(text) => writeln!(out, "{}", text.as_str()),
         Message::Binary(bytes) if raw => out.write_all(bytes),
         Message::Binary(bytes) => writeln!(out, "{}", payload::to_hex(bytes)),
@@ -103,7 +105,7 @@ fn print(message: &Message, raw: bool) -> Result<bool, Failure> {
     }
 }
 
-/// Sends every line of standard input. Ends early when the connection does.
+/// Sends every line of standard input, and waits until all is on its way. Ends early when the connection does.
 async fn send_lines(sender: Sender, binary: bool, raw: bool) -> Result<(), Failure> {
     let mut lines = read_lines();
     let mut number = 0_u64;
@@ -114,9 +116,11 @@ async fn send_lines(sender: Sender, binary: bool, raw: bool) -> Result<(), Failu
             .map_err(|complaint| Failure::usage(format!("line {number}{complaint}")))?;
         if sender.send(message).await.is_err() {
             // Receiving tells why.
-            break;
+            return Ok(());
         }
     }
+    // A server that takes nothing is one that has not received it: receiving tells of that too.
+    let _ = sender.flush().await;
     Ok(())
 }
 

@@ -17,17 +17,60 @@ struct Terminal {
     keyboard: File,
     /// The program's side, kept to look at its modes.
     modes: File,
-    screen: Receiver<Vec<u8>>,
+    screen: Screen,
+}
+
+/// The person's side and the program's side of a terminal.
+fn pseudoterminal() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let program = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    (File::from(master), program)
+}
+
+/// What a terminal shows.
+struct Screen {
+    output: Receiver<Vec<u8>>,
     seen: String,
+}
+
+impl Screen {
+    fn of(mut terminal: File) -> Self {
+        let (sender, output) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = terminal.read(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            output,
+            seen: String::new(),
+        }
+    }
+
+    /// Waits until this is on the screen, behind what was waited for before.
+    fn shows(&mut self, words: &str) {
+        loop {
+            if let Some(at) = self.seen.find(words) {
+                self.seen.drain(..at + words.len());
+                return;
+            }
+            let Ok(more) = self.output.recv_timeout(PATIENCE) else {
+                panic!("{words:?} is not in {:?}", self.seen)
+            };
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+    }
 }
 
 impl Terminal {
     fn connect(url: &str) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let program = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let (keyboard, program) = pseudoterminal();
         let child = sockeye(&["connect", url])
             .env("TERM", "xterm")
             .stdin(Stdio::from(program.try_clone().unwrap()))
@@ -35,23 +78,12 @@ impl Terminal {
             .stderr(Stdio::from(program.try_clone().unwrap()))
             .spawn()
             .unwrap();
-        let keyboard = File::from(master);
-        let mut output = keyboard.try_clone().unwrap();
-        let (sender, screen) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut buffer) {
-                if sender.send(buffer[..length].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
+        let screen = Screen::of(keyboard.try_clone().unwrap());
         let mut terminal = Self {
             child,
             keyboard,
             modes: program,
             screen,
-            seen: String::new(),
         };
         // What is typed before the prompt is lost.
         terminal.shows("/help lists the commands");
@@ -63,23 +95,18 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until this is on the screen, behind what was waited for before.
     fn shows(&mut self, words: &str) {
-        loop {
-            if let Some(at) = self.seen.find(words) {
-                self.seen.drain(..at + words.len());
-                return;
-            }
-            let Ok(more) = self.screen.recv_timeout(PATIENCE) else {
-                panic!("{words:?} is not in {:?}", self.seen)
-            };
-            self.seen.push_str(&String::from_utf8_lossy(&more));
-        }
+        self.screen.shows(words);
     }
 
     /// Waits for the end; the terminal is as it was before.
     fn ends(mut self, status: i32) {
-        assert_eq!(self.child.wait().unwrap().code(), Some(status), "{}", self.seen);
+        assert_eq!(
+            self.child.wait().unwrap().code(),
+            Some(status),
+            "{}",
+            self.screen.seen
+        );
         let modes = tcgetattr(&self.modes).unwrap().local_modes;
         assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO));
     }
@@ -129,6 +156,32 @@ fn what_a_peer_sends_cannot_control_the_terminal() {
     let (mut terminal, mut server) = scripted();
     server.write_all(b"\x81\x06a\x1b[31m").unwrap();
     terminal.shows("< a\\u{1b}[31m\r\n");
+}
+
+#[test]
+fn nor_can_it_when_only_the_input_is_a_pipe() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let mut stream = accept_websocket(&listener);
+        stream
+            .write_all(b"\x81\x06a\x1b[31m\x88\x07\x0b\xb9b\x1b\nc!")
+            .unwrap();
+        // Until the client has gone.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let (keyboard, program) = pseudoterminal();
+    let mut child = sockeye(&["connect", &url, "--wait", "off"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(program.try_clone().unwrap()))
+        .stderr(Stdio::from(program))
+        .spawn()
+        .unwrap();
+    let mut screen = Screen::of(keyboard);
+    screen.shows("a\\u{1b}[31m\r\n");
+    screen.shows("sockeye: the server closed with 3001: b\\u{1b}\\nc!\r\n");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    server.join().unwrap();
 }
 
 /// The payload of one short masked text frame.
