@@ -12,6 +12,7 @@ use crate::opening::Opening;
 use crate::websocket::{Agreement, WebSocket};
 
 mod ending;
+mod slow;
 mod wakeups;
 
 fn opening(connection: Connection) -> Opening {

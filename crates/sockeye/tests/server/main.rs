@@ -2,6 +2,7 @@
 
 #[cfg(feature = "axum")]
 mod axum_glue;
+mod frames;
 mod handshake;
 mod hooks;
 mod hostile;
@@ -10,6 +11,7 @@ mod hyper_glue;
 mod limits;
 mod peer;
 mod shutdown;
+mod slow;
 mod sockets;
 #[cfg(feature = "tls")]
 mod tls;
