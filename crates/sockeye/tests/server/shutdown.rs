@@ -6,7 +6,7 @@ use sockeye::server::{Drain, Server};
 use sockeye::{CloseCode, WebSocket};
 use tokio::net::TcpStream;
 
-use crate::peer::{Peer, echo, eventually, soon, start};
+use crate::peer::{Peer, echo, eventually, handshake, soon, start};
 
 fn swift() -> Drain {
     Drain {
@@ -140,4 +140,47 @@ async fn dropping_the_server_drops_its_connections() {
     peer.until_end().await;
     eventually(|| handle.connections() == 0).await;
     TcpStream::connect(address).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_under_way_is_finished_and_then_closed() {
+    let (entered, mut entries) = tokio::sync::mpsc::unbounded_channel();
+    let route = sockeye::server::Route::new(echo).on_upgrade(move |_| {
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let _ = entered.send(go);
+        async move {
+            let _ = gone.await;
+            Ok(sockeye::server::Accept::new())
+        }
+    });
+    let builder = Server::builder().route_with("/", route).drain(swift());
+    let (address, server) = start(builder).await;
+    let mut peer = Peer::connect(address).await;
+    peer.write(handshake("/", &[]).as_bytes()).await;
+    let go = soon(entries.recv()).await.unwrap();
+    server.shutdown();
+    // The listener is closed: the drain has begun.
+    eventually(|| std::net::TcpStream::connect(address).is_err()).await;
+    go.send(()).unwrap();
+    assert_eq!(peer.response().await.status, 101);
+    assert_eq!(peer.receive_close().await.0, 1001);
+    peer.finish(1001).await;
+    let report = soon(server.report()).await;
+    assert_eq!((report.closed, report.forced), (1, 0));
+}
+
+#[tokio::test]
+async fn who_answers_the_close_and_keeps_tcp_open_is_closed_and_not_forced() {
+    let (address, server) = start(Server::builder().route("/", echo).drain(swift())).await;
+    let mut peers = Vec::new();
+    for _ in 0..5 {
+        peers.push(Peer::open(address, "/", &[]).await);
+    }
+    server.shutdown();
+    for peer in &mut peers {
+        peer.receive_close().await;
+        peer.send_close(1001).await;
+    }
+    let report = soon(server.report()).await;
+    assert_eq!((report.connections, report.closed, report.forced), (5, 5, 0));
 }
