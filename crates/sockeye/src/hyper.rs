@@ -36,7 +36,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -299,12 +299,7 @@ impl fmt::Debug for Upgrading {
 
 fn mistake(what: &dyn fmt::Display) -> Rejection {
     tracing::error!(mistake = %what, "a WebSocket cannot be accepted on these terms");
-    let text = "The server made a mistake; its log says which.";
-    // 500 is a valid status of a rejection; if it were not, 404 would still be a refusal.
-    Rejection::new(StatusCode::INTERNAL_SERVER_ERROR).map_or_else(
-        |_| Rejection::not_found(text),
-        |rejection| rejection.with_text(text),
-    )
+    Rejection::internal_error("The server made a mistake; its log says which.")
 }
 
 /// There is no server to belong to, so that metrics and compression pool are the process's.

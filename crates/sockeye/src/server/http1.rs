@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use sockeye_proto::handshake::Field;
@@ -157,7 +157,10 @@ impl Exchange {
             Ok(Err(Turned(rejection, outcome))) => (outcome, rejection),
             Err(_) => {
                 tracing::warn!("the upgrade hook took longer than the handshake may");
-                (Outcome::Timeout, unavailable("The handshake took too long."))
+                (
+                    Outcome::Timeout,
+                    Rejection::unavailable("The handshake took too long."),
+                )
             }
         };
         tracing::debug!(?outcome, status = response.status().as_u16(), "handshake refused");
@@ -224,7 +227,7 @@ impl Exchange {
         self.shared.admission.admit_address(ip).map_err(|refusal| {
             self.shared.metrics.refused(refusal);
             let text = "There are too many connections from your address.";
-            Turned::down(unavailable(text), Outcome::Limit)
+            Turned::down(Rejection::unavailable(text), Outcome::Limit)
         })
     }
 
@@ -268,23 +271,8 @@ fn turn_down(no_match: NoMatch) -> Turned {
     }
 }
 
-fn unavailable(text: &'static str) -> Rejection {
-    with_status(StatusCode::SERVICE_UNAVAILABLE, text)
-}
-
 fn internal_error() -> Rejection {
-    with_status(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "The server made a mistake; its log says which.",
-    )
-}
-
-fn with_status(status: StatusCode, text: &'static str) -> Rejection {
-    // Neither 500 nor 503 is an invalid status; if it were, 404 would still be a refusal.
-    Rejection::new(status).map_or_else(
-        |_| Rejection::not_found(text),
-        |rejection| rejection.with_text(text),
-    )
+    Rejection::internal_error("The server made a mistake; its log says which.")
 }
 
 /// The service that hyper calls.

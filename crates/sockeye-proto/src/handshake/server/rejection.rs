@@ -59,6 +59,16 @@ impl Rejection {
         Self::bare(StatusCode::NOT_FOUND).with_text(reason)
     }
 
+    /// 500 Internal Server Error, for a mistake on this side. `reason` becomes the body.
+    pub fn internal_error(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::bare(StatusCode::INTERNAL_SERVER_ERROR).with_text(reason)
+    }
+
+    /// 503 Service Unavailable, for a server that has no room now. `reason` becomes the body.
+    pub fn unavailable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::bare(StatusCode::SERVICE_UNAVAILABLE).with_text(reason)
+    }
+
     /// Sets a plain text body; a line end is added.
     #[must_use]
     pub fn with_text(self, text: impl Into<Cow<'static, str>>) -> Self {
@@ -261,6 +271,21 @@ mod tests {
         let response = rejection.into_response();
         assert_eq!(response.headers()["connection"], "close");
         assert_eq!(response.body().as_ref(), b"{}");
+    }
+
+    #[test]
+    fn common_rejections_have_their_status() {
+        for (rejection, status) in [
+            (Rejection::forbidden("why"), 403),
+            (Rejection::not_found("why"), 404),
+            (Rejection::internal_error("why"), 500),
+            (Rejection::unavailable("why"), 503),
+        ] {
+            assert_eq!(
+                (rejection.status().as_u16(), rejection.body()),
+                (status, &b"why\n"[..])
+            );
+        }
     }
 
     #[test]
