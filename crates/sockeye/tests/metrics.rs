@@ -72,6 +72,14 @@ async fn everything_worth_knowing_is_counted() {
     drop(crowd);
     eventually(|| server.connections() == 0).await;
 
+    // Reset, where the others ended in order.
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.set_zero_linger().unwrap();
+    let mut reset = Peer::new(stream);
+    assert_eq!(reset.request("/", &[]).await.status, 101);
+    drop(reset);
+    eventually(|| server.connections() == 0).await;
+
     let contains = |text: &str, line: &str| {
         assert!(
             text.lines().any(|found| found == line),
@@ -84,14 +92,14 @@ async fn everything_worth_knowing_is_counted() {
     for line in [
         "sockeye_connections_open 0",
         "sockeye_server_connections_open 0",
-        "sockeye_server_connections_total 11",
-        "sockeye_server_handshakes_total{outcome=\"accepted\"} 6",
+        "sockeye_server_connections_total 12",
+        "sockeye_server_handshakes_total{outcome=\"accepted\"} 7",
         "sockeye_server_handshakes_total{outcome=\"rejected\"} 1",
         "sockeye_server_handshakes_total{outcome=\"not_found\"} 1",
         "sockeye_server_handshakes_total{outcome=\"origin\"} 1",
         "sockeye_server_handshakes_total{outcome=\"invalid\"} 1",
         "sockeye_server_handshakes_total{outcome=\"timeout\"} 1",
-        "sockeye_server_handshake_seconds_count 6",
+        "sockeye_server_handshake_seconds_count 7",
         "sockeye_server_refused_total{limit=\"max_connections\"} 1",
         "sockeye_messages_total{direction=\"in\",kind=\"text\"} 1",
         "sockeye_messages_total{direction=\"in\",kind=\"binary\"} 1",
@@ -100,6 +108,7 @@ async fn everything_worth_knowing_is_counted() {
         "sockeye_closes_total{code=\"3xxx\"} 1",
         "sockeye_closes_total{code=\"1007\"} 1",
         "sockeye_failures_total{cause=\"utf8\"} 1",
+        "sockeye_failures_total{cause=\"connection_lost\"} 4",
         "sockeye_failures_total{cause=\"write_stalled\"} 1",
         "sockeye_send_queue_bytes_count 1",
         "# TYPE sockeye_send_queue_bytes summary",

@@ -499,6 +499,8 @@ impl Session {
     fn fail(&mut self, error: Error) {
         if let Some(error) = error.protocol() {
             self.metrics.failed(&error);
+        } else if error.is_connection_lost() {
+            self.metrics.failed(&sockeye_proto::Error::ConnectionLost);
         }
         self.failure.get_or_insert(error);
         if let Some(reader) = self.reader.take() {
