@@ -115,6 +115,9 @@ impl ServerBuilder {
     /// WebSockets that the service opens by itself are not the server's: they count neither in its limits nor in its
     /// shutdown, which does not wait for them.
     ///
+    /// How long its requests take is its own business, with one limit: a client that takes no byte of a response for
+    /// 60 s is dropped.
+    ///
     /// Its requests carry an `Arc<ConnectionInfo>` as an extension ([`ConnectionInfo`](super::ConnectionInfo)).
     #[must_use]
     pub fn fallback<S, B>(mut self, service: S) -> Self

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +18,7 @@ use super::metrics::Outcome;
 use super::request::ConnectionInfo;
 use super::shutdown::{Order, Tracked};
 use super::transport::{Socket, Transport};
+use super::write_limit::WriteLimit;
 use crate::session::{Joined, Shared as Session};
 
 /// A connection in the counts of its server; they go back when it is dropped.
@@ -113,8 +115,8 @@ impl Connection {
             }
         };
         // It is the type that was given to hyper below.
-        let parts = upgraded.downcast::<TokioIo<Transport>>().ok()?;
-        Some(self.open(pending, parts.io.into_inner(), &parts.read_buf))
+        let parts = upgraded.downcast::<TokioIo<WriteLimit<Transport>>>().ok()?;
+        Some(self.open(pending, parts.io.into_inner().into_inner(), &parts.read_buf))
     }
 
     fn open(&self, pending: Pending, transport: Transport, leftover: &[u8]) -> Open {
@@ -188,6 +190,8 @@ impl Connection {
     async fn http(&self, transport: Transport, exchange: &Arc<Exchange>) -> bool {
         /// The least that hyper takes for the size of its buffer; the limit on the head is exact all the same.
         const LEAST_BUFFER: usize = 8192;
+        /// How long a client may take nothing of a response.
+        const WRITE_LIMIT: Duration = Duration::from_secs(60);
 
         let limits = &self.shared.handshake;
         let http = http1::Builder::new()
@@ -196,7 +200,10 @@ impl Connection {
             .max_headers(limits.max_headers)
             .max_header_size(limits.max_head_size)
             .max_buf_size(limits.max_head_size.max(LEAST_BUFFER))
-            .serve_connection(TokioIo::new(transport), HttpService(Arc::clone(exchange)))
+            .serve_connection(
+                TokioIo::new(WriteLimit::new(transport, WRITE_LIMIT)),
+                HttpService(Arc::clone(exchange)),
+            )
             .with_upgrades();
         let mut http = pin!(http);
         let mut overdue = pin!(exchange.overdue());

@@ -24,6 +24,7 @@ mod route;
 mod router;
 mod shutdown;
 mod transport;
+mod write_limit;
 
 pub use accept::Accept;
 pub use address::Address;
