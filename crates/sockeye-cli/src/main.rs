@@ -1,7 +1,10 @@
 //! The program `sockeye`: a WebSocket server with a console page, and a command-line client.
 
 #![forbid(unsafe_code)]
-#![allow(rustdoc::bare_urls, reason = "the documentation of an option is its text in --help")]
+#![allow(
+    rustdoc::bare_urls,
+    reason = "the documentation of an option is its text in --help"
+)]
 
 mod args;
 mod config;
