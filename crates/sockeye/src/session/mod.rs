@@ -92,6 +92,9 @@ pub(crate) struct Session {
     queue: Vec<u8>,
     /// How many bytes the driver has taken and not written yet.
     in_flight: usize,
+    /// How many bytes the driver has taken since the beginning, and up to which of them the transport has them all.
+    taken: u64,
+    flushed: u64,
     /// The task that waits for a message.
     reader: Option<Waker>,
     /// The one that waits is the handler itself, which is polled whenever the driver has read something.
@@ -131,6 +134,8 @@ impl Shared {
             inbox: Inbox::default(),
             queue: Vec::new(),
             in_flight: 0,
+            taken: 0,
+            flushed: 0,
             reader: None,
             reader_is_handler: false,
             writers: Vec::new(),
@@ -275,8 +280,14 @@ impl Session {
         Poll::Pending
     }
 
-    pub(crate) fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.buffered_amount() == 0 {
+    /// How many bytes were queued since the beginning.
+    pub(crate) fn queued(&self) -> u64 {
+        self.taken + self.queue.len() as u64
+    }
+
+    /// Waits until the transport has as many bytes.
+    pub(crate) fn poll_flushed(&mut self, bytes: u64, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.flushed >= bytes {
             return Poll::Ready(Ok(()));
         }
         if self.ended {
@@ -513,6 +524,8 @@ impl Session {
             return;
         }
         self.ended = true;
+        // What is lost was queued all the same.
+        self.taken = self.queued();
         self.queue = Vec::new();
         self.in_flight = 0;
         self.driver = None;

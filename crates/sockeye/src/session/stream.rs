@@ -188,16 +188,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         self.written = 0;
         let mut session = self.shared.lock();
         let session = &mut *session;
+        let flushed = mem::take(&mut self.flushed);
+        if flushed {
+            session.flushed = session.taken;
+        }
         session.poll_output(now);
         mem::swap(&mut self.writing, &mut session.queue);
         session.in_flight = self.writing.len();
-        if mem::take(&mut self.flushed) {
+        session.taken += self.writing.len() as u64;
+        if flushed {
             if self.writing.is_empty() {
                 session.connection.handle_flushed(now);
             }
-            if self.writing.is_empty() || session.in_flight < session.limits.send / 2 {
-                session.wake_writers();
-            }
+            session.wake_writers();
         }
         !self.writing.is_empty()
     }

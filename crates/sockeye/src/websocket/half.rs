@@ -135,7 +135,8 @@ impl Sender {
     ///
     /// Cancel safe.
     pub async fn flush(&self) -> Result<()> {
-        poll_fn(|cx| self.shared.lock().poll_flushed(cx)).await
+        let queued = self.shared.lock().queued();
+        poll_fn(|cx| self.shared.lock().poll_flushed(queued, cx)).await
     }
 
     /// Begins to close the connection: a Close frame goes out behind everything sent before. Does nothing if the
@@ -209,7 +210,9 @@ impl Sender {
     }
 
     pub(super) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.shared.lock().poll_flushed(cx)
+        let mut session = self.shared.lock();
+        let queued = session.queued();
+        session.poll_flushed(queued, cx)
     }
 
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Result<CloseInfo>> {

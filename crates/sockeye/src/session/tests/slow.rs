@@ -46,3 +46,43 @@ async fn what_an_application_pours_out_is_read_by_a_peer_that_pours_too() {
     };
     tokio::join!(pour(server), pour(client));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_what_was_sent_before_it_and_no_longer() {
+    let (a, mut b) = duplex(1000);
+    let ws = spawn(server(Config::server()), a);
+    let sender = ws.sender();
+    let pouring = tokio::spawn(async move {
+        for _ in 0..50_000 {
+            sender.send(vec![0; 1000]).await.unwrap();
+        }
+    });
+    let reading = tokio::spawn(async move {
+        let mut buffer = [0; 1000];
+        while b.read(&mut buffer).await.unwrap() > 0 {}
+    });
+    while ws.buffered_amount() < 500_000 {
+        tokio::task::yield_now().await;
+    }
+    ws.flush().await.unwrap();
+    // Others go on: the queue has not been empty since.
+    assert!(!pouring.is_finished());
+    pouring.await.unwrap();
+    ws.flush().await.unwrap();
+    assert_eq!(ws.buffered_amount(), 0);
+    drop(ws);
+    reading.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_fails_when_something_of_it_is_lost() {
+    let (a, b) = duplex(1000);
+    let ws = spawn(server(Config::server()), a);
+    ws.send(vec![0; 100_000]).await.unwrap();
+    let sender = ws.sender();
+    let flushing = tokio::spawn(async move { sender.flush().await });
+    tokio::task::yield_now().await;
+    drop(b);
+    assert!(flushing.await.unwrap().unwrap_err().is_closed());
+    assert!(ws.flush().await.unwrap_err().is_closed());
+}
