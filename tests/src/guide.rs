@@ -14,6 +14,7 @@ chapters! {
     glue "docs/src/glue.md",
     introduction "docs/src/introduction.md",
     limits "docs/src/limits.md",
+    measurements "docs/src/reference/measurements.md",
     operating "docs/src/operating.md",
     program "docs/src/program.md",
     readme "README.md",
