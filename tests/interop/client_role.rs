@@ -59,6 +59,37 @@ async fn messages_that_come_in_fragments_are_whole() {
     }
 }
 
+/// Sends one message in many fragments and expects it back whole.
+async fn send_fragments(library: Library, server_options: &[&str], offer: Option<Deflate>) {
+    let text = "红鲑鱼 swims both ways. ".repeat(200);
+    let pieces = text.split_inclusive(' ').collect::<Vec<_>>();
+    let (_server, url) = Peer::server(library, server_options).await;
+    let mut ws = connect(&url, |client| client.compression(offer)).await;
+    let sender = ws.sender();
+    for (i, piece) in pieces.iter().enumerate() {
+        let last = i + 1 == pieces.len();
+        sender
+            .send_fragment(piece, last)
+            .await
+            .expect("the connection is open");
+    }
+    let echo = ws.recv().await.expect("the connection works").expect("an echo");
+    assert_eq!(echo.as_text(), Some(text.as_str()), "{library:?}");
+    ws.close(CloseCode::NORMAL, "")
+        .await
+        .expect("the connection closes");
+}
+
+#[tokio::test]
+async fn messages_sent_in_fragments_arrive_whole() {
+    for library in Library::SERVERS {
+        send_fragments(library, &[], None).await;
+    }
+    for library in Library::WITH_WINDOW_BITS {
+        send_fragments(library, &["--compression"], Some(deflate(15, false))).await;
+    }
+}
+
 #[tokio::test]
 async fn the_servers_choice_of_subprotocol_is_seen() {
     for library in Library::SERVERS {
