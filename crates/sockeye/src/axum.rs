@@ -132,10 +132,16 @@ impl<S: Send + Sync> FromRequestParts<S> for WebSocketUpgrade {
             version,
             uri,
             headers,
+            extensions,
             ..
         } = parts;
         Ok(Self(Upgrade::from_parts(
-            method, *version, uri, headers, on_upgrade,
+            method,
+            *version,
+            uri,
+            headers,
+            on_upgrade,
+            extensions.get().cloned(),
         )?))
     }
 }

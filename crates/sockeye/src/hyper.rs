@@ -27,7 +27,7 @@
 //! Serve the connection with hyper's `with_upgrades`, and give it a timer and a `header_read_timeout`: without a
 //! timer hyper lets a client take all the time in the world to send its request. Limits on connections, deadlines of
 //! the handshake as a whole and graceful shutdown are the business of whoever accepts; [`Server`](crate::Server) has
-//! them.
+//! them, for what is upgraded in its fallback too.
 
 use std::fmt;
 use std::future::Future;
@@ -48,7 +48,7 @@ use sockeye_proto::{Config, Subprotocol};
 
 use crate::error::Kind;
 use crate::session::{Driver, Joined};
-use crate::upgrade::{Accepted, Context, Settings, choose_subprotocol};
+use crate::upgrade::{Accepted, Adoption, Context, Settings, choose_subprotocol};
 use crate::{Error, HandlerResult, Origin, OriginPolicy, QueueLimits, Result, WebSocket};
 
 /// Accepts a request for a WebSocket on default terms: pages of the same host only, no subprotocol, no compression.
@@ -76,6 +76,7 @@ pub struct Upgrade {
     handshake: server::Upgrade,
     request_headers: HeaderMap,
     on_upgrade: OnUpgrade,
+    adoption: Option<Adoption>,
     origins: OriginPolicy,
     subprotocols: Vec<String>,
     settings: Settings,
@@ -96,6 +97,7 @@ impl Upgrade {
             request.uri(),
             request.headers(),
             on_upgrade,
+            request.extensions().get().cloned(),
         )
     }
 
@@ -105,6 +107,7 @@ impl Upgrade {
         uri: &Uri,
         headers: &HeaderMap,
         on_upgrade: OnUpgrade,
+        adoption: Option<Adoption>,
     ) -> std::result::Result<Self, Refusal> {
         Ok(Self {
             handshake: server::Upgrade::check(method, version, uri, headers)?,
@@ -114,6 +117,7 @@ impl Upgrade {
                 .map(|origin| (http::header::ORIGIN, origin.clone()))
                 .collect(),
             on_upgrade,
+            adoption,
             origins: OriginPolicy::same_origin(),
             subprotocols: Vec::new(),
             settings: Settings::default(),
@@ -210,6 +214,7 @@ impl Upgrade {
             response,
             Upgrading {
                 on_upgrade: self.on_upgrade,
+                adoption: self.adoption,
                 accepted: Some(accepted),
             },
         ))
@@ -240,6 +245,8 @@ impl Upgrade {
 /// As a future it gives the [`WebSocket`], with its driver in a task of its own. [`run`](Self::run) is cheaper.
 pub struct Upgrading {
     on_upgrade: OnUpgrade,
+    /// The server in whose fallback this happens, if there is one.
+    adoption: Option<Adoption>,
     accepted: Option<Accepted>,
 }
 
@@ -273,11 +280,11 @@ impl Upgrading {
             return Poll::Ready(Err(Error::new(Kind::Aborted)));
         };
         // What the client sent behind its request, hyper hands out first.
-        Poll::Ready(
-            upgraded
-                .map(|upgraded| accepted.open(TokioIo::new(upgraded), &[]))
-                .map_err(lost),
-        )
+        let open = upgraded.map(|upgraded| accepted.open(TokioIo::new(upgraded), &[]));
+        if let (Some(adoption), Ok((websocket, _))) = (&self.adoption, &open) {
+            adoption.adopt(websocket.shared());
+        }
+        Poll::Ready(open.map_err(lost))
     }
 }
 

@@ -6,10 +6,11 @@ use sockeye_proto::deflate::{Compressor, Decompressor, Deflate, Pool};
 use sockeye_proto::handshake::server::Acceptance;
 use sockeye_proto::{Config, Connection, Role, Subprotocol};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::SetOnce;
 
 use crate::metrics::SessionMetrics;
 use crate::opening::Opening;
-use crate::session::Driver;
+use crate::session::{Driver, Shared as Session};
 use crate::websocket::Agreement;
 use crate::{QueueLimits, WebSocket};
 
@@ -111,6 +112,26 @@ impl Context {
             metrics: Arc::new(SessionMetrics::new()),
             pool: Arc::default(),
         }
+    }
+}
+
+/// Where a [`Server`](crate::Server) learns of the session that its fallback made of a connection. It travels with
+/// each request as an extension.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Adoption(Arc<SetOnce<Arc<Session>>>);
+
+impl Adoption {
+    /// Tells the server of the session.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn adopt(&self, session: Arc<Session>) {
+        // A connection is upgraded once, so there is none yet.
+        let _ = self.0.set(session);
+    }
+
+    /// Waits for a session, for ever if there is never one.
+    #[cfg(feature = "server")]
+    pub(crate) async fn adopted(&self) -> Arc<Session> {
+        Arc::clone(self.0.wait().await)
     }
 }
 

@@ -112,8 +112,9 @@ impl ServerBuilder {
     /// Gives every request that is not for a WebSocket, or for none of the routes, to this service; an axum `Router`
     /// is one. Default: 426 at the paths of routes, 404 elsewhere.
     ///
-    /// WebSockets that the service opens by itself are not the server's: they count neither in its limits nor in its
-    /// shutdown, which does not wait for them.
+    /// Connections that the service upgrades by itself stay in the server's limits and counts, and are dropped at the
+    /// deadline of its shutdown. WebSockets made with `sockeye::axum` or `sockeye::hyper` are closed before, like those
+    /// of routes.
     ///
     /// How long its requests take is its own business, with one limit: a client that takes no byte of a response for
     /// 60 s is dropped.

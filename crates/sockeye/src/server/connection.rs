@@ -14,12 +14,14 @@ use super::Address;
 use super::admission::{AddressPermit, Permit, Refusal};
 use super::builder::Shared;
 use super::http1::{BUSY, Exchange, HttpService, Pending};
+use super::leash::{Leash, Leashed};
 use super::metrics::Outcome;
 use super::request::ConnectionInfo;
-use super::shutdown::{Order, Tracked};
+use super::shutdown::{Drain, Order, Tracked};
 use super::transport::{Socket, Transport};
 use super::write_limit::WriteLimit;
 use crate::session::{Joined, Shared as Session};
+use crate::upgrade::Adoption;
 
 /// A connection in the counts of its server; they go back when it is dropped.
 #[derive(Debug)]
@@ -40,6 +42,15 @@ struct Open {
     session: Arc<Session>,
     opened_at: Instant,
     _permit: Option<AddressPermit>,
+}
+
+/// What has become of a connection when hyper is done with it.
+#[derive(Debug)]
+enum Upgraded {
+    /// A WebSocket of one of the server's routes.
+    Route(Open),
+    /// Whatever the fallback has made of it, or nothing: then it is gone.
+    Fallback(Leash, Adoption),
 }
 
 /// Serves a connection that was just accepted in a task of its own, if the limits let it in.
@@ -83,29 +94,37 @@ impl Connection {
     async fn run(mut self, socket: Socket) {
         tracing::debug!("connection accepted");
         // Boxed, so that an open WebSocket does not carry the memory of its handshake around.
-        if let Some(mut open) = Box::pin(self.handshake(socket)).await {
-            self.websocket(&mut open).await;
+        match Box::pin(self.handshake(socket)).await {
+            Some(Upgraded::Route(mut open)) => self.websocket(&mut open).await,
+            Some(Upgraded::Fallback(leash, adoption)) => {
+                // Boxed for the same reason.
+                Box::pin(self.upgraded_by_fallback(leash, adoption)).await;
+            }
+            None => {}
         }
         tracing::debug!("connection closed");
     }
 
-    /// Everything before the first frame. Gives nothing if the connection ended without becoming a WebSocket.
-    async fn handshake(&self, socket: Socket) -> Option<Open> {
+    /// Everything before the first frame. Gives nothing if the handshake failed.
+    async fn handshake(&self, socket: Socket) -> Option<Upgraded> {
         tokio::select! {
-            open = self.establish(socket) => open,
+            upgraded = self.establish(socket) => upgraded,
             () = self.tracked.forced() => None,
         }
     }
 
-    async fn establish(&self, socket: Socket) -> Option<Open> {
+    async fn establish(&self, socket: Socket) -> Option<Upgraded> {
         let deadline = self.accepted_at + self.shared.handshake.timeout;
         let (transport, info) = self.secure(socket, deadline).await?;
         let exchange = Exchange::new(Arc::clone(&self.shared), Arc::new(info), deadline);
+        let (leash, transport) = Leash::new(transport);
         if !self.http(transport, &exchange).await {
             return None;
         }
+        let Some(mut pending) = exchange.take_pending() else {
+            return Some(Upgraded::Fallback(leash, exchange.adoption()));
+        };
         // hyper has kept its side when its connection is done, so that this does not wait.
-        let mut pending = exchange.take_pending()?;
         let upgraded = match (&mut pending.on_upgrade).await {
             Ok(upgraded) => upgraded,
             Err(error) => {
@@ -115,8 +134,11 @@ impl Connection {
             }
         };
         // It is the type that was given to hyper below.
-        let parts = upgraded.downcast::<TokioIo<WriteLimit<Transport>>>().ok()?;
-        Some(self.open(pending, parts.io.into_inner().into_inner(), &parts.read_buf))
+        let parts = upgraded
+            .downcast::<TokioIo<WriteLimit<Leashed<Transport>>>>()
+            .ok()?;
+        let transport = parts.io.into_inner().into_inner().into_inner();
+        Some(Upgraded::Route(self.open(pending, transport, &parts.read_buf)))
     }
 
     fn open(&self, pending: Pending, transport: Transport, leftover: &[u8]) -> Open {
@@ -187,7 +209,7 @@ impl Connection {
     }
 
     /// Serves HTTP until the connection ends or becomes something else. Gives whether it came to that in time.
-    async fn http(&self, transport: Transport, exchange: &Arc<Exchange>) -> bool {
+    async fn http(&self, transport: Leashed<Transport>, exchange: &Arc<Exchange>) -> bool {
         /// The least that hyper takes for the size of its buffer; the limit on the head is exact all the same.
         const LEAST_BUFFER: usize = 8192;
         /// How long a client may take nothing of a response.
@@ -230,6 +252,30 @@ impl Connection {
                     is_draining = true;
                     http.as_mut().graceful_shutdown();
                 }
+            }
+        }
+    }
+
+    /// Waits until whoever upgraded the connection in the fallback has let go of it, which is at once if nobody did.
+    /// A WebSocket of this crate is closed when the server drains; anything else has until the deadline.
+    async fn upgraded_by_fallback(&mut self, mut leash: Leash, adoption: Adoption) {
+        let mut session: Option<Arc<Session>> = None;
+        let mut closing: Option<Arc<Drain>> = None;
+        loop {
+            tokio::select! {
+                () = leash.released() => return,
+                adopted = adoption.adopted(), if session.is_none() => {
+                    self.tracked.upgraded();
+                    session = Some(adopted);
+                }
+                order = self.tracked.order(closing.is_some()) => match order {
+                    Order::Close(drain) => closing = Some(drain),
+                    // The leash is dropped, and cuts the transport off.
+                    Order::Drop => return,
+                },
+            }
+            if let (Some(session), Some(drain)) = (&session, &closing) {
+                session.close(Some(CloseFrame::truncated(drain.code, &drain.reason)));
             }
         }
     }

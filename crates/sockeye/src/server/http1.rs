@@ -26,7 +26,7 @@ use super::metrics::Outcome;
 use super::request::{ConnectionInfo, UpgradeRequest};
 use super::route::ErasedHandler;
 use super::router::{Match, NoMatch};
-use crate::upgrade::{Accepted, choose_subprotocol};
+use crate::upgrade::{Accepted, Adoption, choose_subprotocol};
 
 /// The HTTP side of one connection.
 pub(super) struct Exchange {
@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     deadline_moved: Notify,
     had_request: AtomicBool,
     pending: Mutex<Option<Pending>>,
+    /// The session that the fallback may make of the connection.
+    adoption: Adoption,
 }
 
 /// A WebSocket whose 101 response is on its way.
@@ -68,6 +70,7 @@ impl Exchange {
             deadline_moved: Notify::new(),
             had_request: AtomicBool::new(false),
             pending: Mutex::default(),
+            adoption: Adoption::default(),
         })
     }
 
@@ -93,6 +96,11 @@ impl Exchange {
         !self.had_request.load(Ordering::Relaxed)
     }
 
+    /// Where the server learns of the session that the fallback makes of the connection.
+    pub(super) fn adoption(&self) -> Adoption {
+        self.adoption.clone()
+    }
+
     /// The WebSocket that the connection has become.
     pub(super) fn take_pending(&self) -> Option<Pending> {
         lock(&self.pending).take()
@@ -115,6 +123,7 @@ impl Exchange {
         // hyper's own deadline.
         self.set_deadline(None);
         request.extensions_mut().insert(Arc::clone(&self.info));
+        request.extensions_mut().insert(self.adoption.clone());
         fallback.oneshot(request).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the fallback service failed");
             body::rejection(internal_error())

@@ -16,6 +16,7 @@ mod cookie;
 mod forwarded;
 mod handle;
 mod http1;
+mod leash;
 mod limits;
 mod listener;
 mod metrics;

@@ -7,9 +7,10 @@ use axum::response::Response;
 use axum::routing::any;
 use sockeye::axum::WebSocketUpgrade;
 use sockeye::proto::deflate::Deflate;
+use sockeye::server::{Drain, Server};
 use sockeye::{Config, OriginPolicy};
 
-use crate::peer::{Peer, TEXT, echo, frame, handshake};
+use crate::peer::{Peer, TEXT, echo, eventually, frame, handshake, soon, start};
 
 async fn chat(upgrade: WebSocketUpgrade) -> Response {
     upgrade
@@ -123,4 +124,75 @@ async fn what_is_no_handshake_gets_the_right_status() {
         peer.write(good.replacen(from, to, 1).as_bytes()).await;
         assert_eq!(peer.response().await.status, status, "{to:?}");
     }
+}
+
+/// A server whose fallback upgrades by the extractor, and by hyper's own means without any WebSocket.
+fn with_fallback() -> sockeye::server::ServerBuilder {
+    async fn hold(mut request: axum::extract::Request) -> Response {
+        let on_upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let upgraded = on_upgrade.await.expect("hyper lets go of it");
+            // Reads until it fails, or ends.
+            let mut io = hyper_util::rt::TokioIo::new(upgraded);
+            tokio::io::copy(&mut io, &mut tokio::io::sink()).await
+        });
+        let switching = Response::builder().status(101).header("connection", "upgrade");
+        let response = switching
+            .header("upgrade", "other")
+            .body(axum::body::Body::empty());
+        response.expect("it is valid")
+    }
+
+    let router = Router::new()
+        .route(
+            "/echo",
+            any(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
+        )
+        .route("/hold", any(hold));
+    Server::builder().fallback(router)
+}
+
+#[tokio::test]
+async fn a_server_counts_and_closes_the_websockets_of_its_fallback() {
+    let (address, server) = start(with_fallback()).await;
+    let mut peer = Peer::open(address, "/echo", &[]).await;
+    eventually(|| server.websockets() == 1).await;
+    assert_eq!(server.connections(), 1);
+    server.shutdown_with(Drain {
+        spread: std::time::Duration::ZERO,
+        ..Drain::default()
+    });
+    assert_eq!(peer.receive_close().await.0, 1001);
+    peer.finish(1001).await;
+    let report = soon(server.report()).await;
+    assert_eq!((report.connections, report.closed, report.forced), (1, 1, 0));
+    assert_eq!((server.connections(), server.websockets()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_websocket_of_the_fallback_that_ends_leaves_the_counts() {
+    let (address, server) = start(with_fallback()).await;
+    let mut peer = Peer::open(address, "/echo", &[]).await;
+    eventually(|| server.websockets() == 1).await;
+    peer.send_close(1000).await;
+    peer.receive_close().await;
+    eventually(|| (server.connections(), server.websockets()) == (0, 0)).await;
+}
+
+#[tokio::test]
+async fn whatever_else_the_fallback_upgrades_is_counted_and_cut_off_at_the_deadline() {
+    let (address, server) = start(with_fallback()).await;
+    let mut peer = Peer::connect(address).await;
+    peer.write(b"GET /hold HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n")
+        .await;
+    assert_eq!(peer.response().await.status, 101);
+    assert_eq!((server.connections(), server.websockets()), (1, 0));
+    server.shutdown_with(Drain {
+        spread: std::time::Duration::ZERO,
+        deadline: std::time::Duration::from_millis(100),
+        ..Drain::default()
+    });
+    peer.until_end().await;
+    let report = soon(server.report()).await;
+    assert_eq!((report.connections, report.closed, report.forced), (1, 0, 1));
 }
