@@ -35,22 +35,89 @@ pub(crate) enum Kind {
     Aborted,
     /// Reading or writing the transport failed.
     Io,
-    /// The server could not be found or reached; the text names it.
-    Connect(String),
-    /// TLS configuration or handshake.
-    Tls(String),
-    /// The opening handshake failed; the text says how.
-    Handshake(String),
-    /// The opening handshake was answered with this HTTP status.
-    Refused(Box<Refusal>),
+    /// A phase of connecting failed; the text names the host and says what to do, where that is known.
+    Connecting(ConnectPhase, String),
     /// A phase of connecting took too long.
-    ConnectTimeout(&'static str, Duration),
+    ConnectTimeout(Lateness),
+    /// This host answered the opening handshake with another status than 101.
+    Refused(String, Box<Refusal>),
+    /// TLS settings that cannot be used.
+    Tls(String),
     /// An address, URL, or option that cannot be used.
     Config(String),
     /// An error of the application, passed through from a handler.
     Application(String),
     /// Messages were asked for on a connection that delivers chunks.
     Delivery,
+}
+
+/// A phase on the way from a URL to an open WebSocket, in the order in which they come.
+///
+/// [`ConnectTimeouts`](crate::ConnectTimeouts) has a limit for each; [`Error::phase`] tells in which one an attempt
+/// failed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum ConnectPhase {
+    /// Looking up the addresses of the host.
+    Resolve,
+    /// Connecting to one of them, by TCP or through a Unix socket.
+    Connect,
+    /// Asking a proxy for a way to the host.
+    Proxy,
+    /// The TLS handshake.
+    Tls,
+    /// The opening handshake of RFC 6455 §4.
+    Handshake,
+}
+
+impl fmt::Display for ConnectPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "looking up the host",
+            Self::Connect => "connecting",
+            Self::Proxy => "asking the proxy",
+            Self::Tls => "the TLS handshake",
+            Self::Handshake => "the opening handshake",
+        })
+    }
+}
+
+/// Which limit of time an attempt to connect reached, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Lateness {
+    /// The phase it was in.
+    pub(crate) phase: ConnectPhase,
+    /// The host of that phase: the server, or a proxy.
+    pub(crate) host: String,
+    pub(crate) limit: Duration,
+    /// The limit is the one of the whole attempt.
+    pub(crate) total: bool,
+    /// What else is known, such as the addresses that did not answer; may be empty.
+    pub(crate) detail: String,
+}
+
+impl fmt::Display for Lateness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, limit, .. } = self;
+        match self.phase {
+            ConnectPhase::Resolve => write!(f, "looking up {host}"),
+            ConnectPhase::Connect => write!(f, "connecting to {host}"),
+            ConnectPhase::Proxy => write!(f, "asking the proxy {host}"),
+            phase @ (ConnectPhase::Tls | ConnectPhase::Handshake) => write!(f, "{phase} with {host}"),
+        }?;
+        if self.total {
+            write!(
+                f,
+                " was not done when the {limit:?} of the whole attempt were over"
+            )?;
+        } else {
+            write!(f, " took longer than {limit:?}")?;
+        }
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
 }
 
 /// The HTTP response to an opening handshake that was refused.
@@ -74,6 +141,20 @@ impl Error {
             kind,
             source: Some(source.into()),
         }))
+    }
+
+    /// A phase of connecting failed.
+    pub(crate) fn connecting(phase: ConnectPhase, message: impl Into<String>) -> Self {
+        Self::new(Kind::Connecting(phase, message.into()))
+    }
+
+    /// A phase of connecting failed, by this.
+    pub(crate) fn connecting_by(
+        phase: ConnectPhase,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self::with_source(Kind::Connecting(phase, message.into()), source)
     }
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
@@ -108,7 +189,7 @@ impl Error {
             self.0.kind,
             Kind::Protocol(sockeye_proto::Error::Timeout(_))
                 | Kind::WriteStalled(_)
-                | Kind::ConnectTimeout(..)
+                | Kind::ConnectTimeout(_)
         )
     }
 
@@ -124,22 +205,49 @@ impl Error {
         matches!(self.0.kind, Kind::Protocol(sockeye_proto::Error::Limit(_)))
     }
 
+    /// The phase in which an attempt to connect failed or ran out of time; `None` if this is another error.
+    ///
+    /// An attempt that waits for its turn (RFC 6455 §4.1) is about to connect:
+    /// [`Connect`](ConnectPhase::Connect).
+    #[must_use]
+    pub fn phase(&self) -> Option<ConnectPhase> {
+        match &self.0.kind {
+            Kind::Connecting(phase, _) => Some(*phase),
+            Kind::ConnectTimeout(lateness) => Some(lateness.phase),
+            Kind::Refused(..) => Some(ConnectPhase::Handshake),
+            _ => None,
+        }
+    }
+
     /// The server could not be found or reached: an unknown host name, a refused connection.
+    ///
+    /// This and the next three are about failures; of a phase that took too long say
+    /// [`is_timeout`](Self::is_timeout) and [`phase`](Self::phase).
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        matches!(self.0.kind, Kind::Connect(_))
+        self.failed_in(&[ConnectPhase::Resolve, ConnectPhase::Connect])
+    }
+
+    /// The proxy did not give a way to the server.
+    #[must_use]
+    pub fn is_proxy(&self) -> bool {
+        self.failed_in(&[ConnectPhase::Proxy])
     }
 
     /// TLS failed: a certificate that is not trusted, a file that cannot be read.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        matches!(self.0.kind, Kind::Tls(_))
+        self.failed_in(&[ConnectPhase::Tls]) || matches!(self.0.kind, Kind::Tls(_))
     }
 
     /// The opening handshake failed, by a refusal or by a response that breaks its rules.
     #[must_use]
     pub fn is_handshake(&self) -> bool {
-        matches!(self.0.kind, Kind::Handshake(_) | Kind::Refused(_))
+        self.failed_in(&[ConnectPhase::Handshake]) || matches!(self.0.kind, Kind::Refused(..))
+    }
+
+    fn failed_in(&self, phases: &[ConnectPhase]) -> bool {
+        matches!(&self.0.kind, Kind::Connecting(phase, _) if phases.contains(phase))
     }
 
     /// An address, URL or option cannot be used.
@@ -152,7 +260,7 @@ impl Error {
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.0.kind {
-            Kind::Refused(refusal) => Some(refusal),
+            Kind::Refused(_, refusal) => Some(refusal),
             _ => None,
         }
     }
@@ -192,15 +300,14 @@ impl fmt::Display for Error {
             Kind::WriteStalled(wait) => write!(f, "the peer took no data for {wait:?}"),
             Kind::Aborted => f.write_str("the connection was dropped by this program"),
             Kind::Io => f.write_str("connection lost"),
-            Kind::Connect(message)
+            Kind::Connecting(_, message)
             | Kind::Tls(message)
             | Kind::Config(message)
             | Kind::Application(message) => f.write_str(message),
-            Kind::Handshake(message) => write!(f, "opening handshake failed: {message}"),
-            Kind::Refused(refusal) => {
-                write!(f, "the server refused the WebSocket with HTTP {}", refusal.status)
+            Kind::ConnectTimeout(lateness) => lateness.fmt(f),
+            Kind::Refused(host, refusal) => {
+                write!(f, "{host} refused the WebSocket with HTTP {}", refusal.status)
             }
-            Kind::ConnectTimeout(phase, wait) => write!(f, "{phase} took longer than {wait:?}"),
             Kind::Delivery => f.write_str("this connection delivers chunks: receive with recv_chunk"),
         }
     }

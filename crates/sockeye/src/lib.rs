@@ -110,7 +110,7 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(feature = "client")]
-mod client;
+pub mod client;
 mod error;
 #[cfg(feature = "hyper")]
 pub mod hyper;
@@ -122,6 +122,8 @@ mod origin;
 #[cfg(feature = "server")]
 pub mod server;
 mod session;
+#[cfg(any(feature = "client", feature = "server"))]
+mod socket;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(any(feature = "server", feature = "hyper"))]
@@ -130,7 +132,7 @@ mod websocket;
 
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, ConnectTimeouts, connect};
-pub use error::{Error, Refusal, Result};
+pub use error::{ConnectPhase, Error, Refusal, Result};
 pub use message::{AsMessage, Chunk, Message, Utf8Bytes};
 #[cfg(any(feature = "server", feature = "hyper"))]
 pub use origin::{BadOrigin, Origin, OriginPolicy, OriginRefusal};

@@ -1,5 +1,6 @@
 //! What a client can be told.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::ORIGIN;
@@ -8,7 +9,7 @@ use sockeye_proto::Config;
 use sockeye_proto::deflate::Deflate;
 use sockeye_proto::handshake::{HeadLimits, HeaderError};
 
-use super::{Client, ConnectTimeouts, Settings, address};
+use super::{Client, ConnectTimeouts, Resolve, Settings, TcpOptions, address};
 use crate::error::{Error, Result};
 use crate::session::QueueLimits;
 #[cfg(feature = "tls")]
@@ -118,6 +119,48 @@ impl ClientBuilder {
     /// How long each phase of connecting may take. Default: [`ConnectTimeouts::default`].
     pub fn timeouts(mut self, timeouts: ConnectTimeouts) -> Self {
         self.settings.timeouts = timeouts;
+        self
+    }
+
+    /// Who looks hosts up. Default: the system's resolver, `getaddrinfo`.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.settings.dialer.resolver = Arc::new(resolver);
+        self
+    }
+
+    /// The addresses of a host, which is not looked up then. Port 0 stands for the port of the URL.
+    ///
+    /// ```
+    /// use sockeye::Client;
+    ///
+    /// let client = Client::builder().resolve("chat.example.org", [([127, 0, 0, 1], 0).into()]).build()?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    pub fn resolve(mut self, host: impl AsRef<str>, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let host = host.as_ref().to_ascii_lowercase();
+        let known = &mut self.settings.dialer.known_hosts;
+        known.insert(host, addresses.into_iter().collect());
+        self
+    }
+
+    /// The address of this machine to connect from; hosts are then tried at addresses of its family only. Default:
+    /// whichever the system chooses.
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        self.settings.dialer.local_address = Some(address);
+        self
+    }
+
+    /// Connects to this Unix socket, whatever the host of the URL is. The URL still says what to ask the server for,
+    /// the `Host`, and with `wss://` the name that the certificate is checked for. Default: none.
+    #[cfg(unix)]
+    pub fn unix_socket(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.settings.unix_socket = Some(path.into());
+        self
+    }
+
+    /// How TCP sockets are set up. Default: [`TcpOptions::default`].
+    pub fn tcp_options(mut self, options: TcpOptions) -> Self {
+        self.settings.dialer.tcp = options;
         self
     }
 

@@ -1,20 +1,21 @@
 //! The opening handshake over a connected transport.
 
+use std::io;
 use std::sync::Arc;
 
-use http::{HeaderMap, Response};
+use http::HeaderMap;
 use sockeye_proto::deflate::{Compressor, Decompressor, Parameters};
+use sockeye_proto::handshake::HeadLimits;
 use sockeye_proto::handshake::client::{Request, ResponseError, ResponseHead, ResponseReader};
-use sockeye_proto::handshake::{HeadLimits, Negotiated};
 use sockeye_proto::{Connection, Role};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::Settings;
-use super::phase::Phase;
-use super::refusal;
-use crate::error::{Error, Kind, Result};
+use super::dial::Duplex;
+use super::phase::Clock;
+use super::{ConnectionInfo, Settings, refusal};
+use crate::error::{ConnectPhase, Error, Result};
 use crate::opening::Opening;
 use crate::websocket::{Agreement, WebSocket};
 
@@ -23,48 +24,54 @@ const READ_SIZE: usize = 4096;
 
 impl Settings {
     /// Asks the server at the other end of `io` for a WebSocket, and starts it.
-    pub(super) async fn open<IO>(&self, mut io: IO, request: &Request) -> Result<WebSocket>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    pub(super) async fn open<IO: Duplex>(
+        &self,
+        mut io: IO,
+        request: &Request,
+        info: ConnectionInfo,
+        clock: &Clock,
+    ) -> Result<WebSocket> {
         let started = Instant::now();
-        let limit = self.timeouts.handshake;
+        let host = request.target().host_header();
+        let limit = clock.limit(ConnectPhase::Handshake);
         let mut received = Vec::new();
         let exchange = exchange(&mut io, request, self.head_limits, &mut received);
-        let ResponseHead { response, len, .. } = Phase::Handshake.within(limit, exchange).await?;
+        let ResponseHead { response, len, .. } = match limit.hold(exchange).await {
+            Some(result) => result.map_err(|failure| failure.with(&host))?,
+            None => return Err(limit.passed(&host, "")),
+        };
         received.drain(..len);
         let negotiated = match request.verify(&response) {
             Ok(negotiated) => negotiated,
             Err(ResponseError::Status(_)) => {
-                let left = limit.saturating_sub(started.elapsed());
-                return Err(refusal::read(io, response, &received, left).await);
+                let left = limit.time().saturating_sub(started.elapsed());
+                return Err(refusal::read(io, &host, response, &received, left).await);
             }
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) => return Err(Failure::Answer(error.to_string()).with(&host)),
         };
         received.shrink_to_fit();
-        Ok(self.start(io, request, response, negotiated, received))
-    }
-
-    /// The session of a finished handshake, its driver in a task of its own.
-    fn start<IO>(
-        &self,
-        io: IO,
-        request: &Request,
-        response: Response<()>,
-        negotiated: Negotiated,
-        leftover: Vec<u8>,
-    ) -> WebSocket
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let extensions = extensions(response.headers());
         let mut data = http::Extensions::new();
+        data.insert(info);
+        data.insert(request.to_http());
+        let extensions = extensions(response.headers());
         data.insert(response);
         let agreement = Agreement {
             subprotocol: negotiated.subprotocol.map(String::from),
             extensions,
             data,
         };
+        Ok(self.start(io, request, agreement, negotiated.deflate, received))
+    }
+
+    /// The session of a finished handshake, its driver in a task of its own.
+    fn start<IO: Duplex>(
+        &self,
+        io: IO,
+        request: &Request,
+        agreement: Agreement,
+        deflate: Option<Parameters>,
+        leftover: Vec<u8>,
+    ) -> WebSocket {
         let target = request.target();
         // No query: secrets travel there.
         let path = target.path_and_query().split('?').next();
@@ -82,7 +89,7 @@ impl Settings {
                 self.config.clone(),
                 // RFC 6455 §5.3: unpredictable, "derived from a strong source of entropy".
                 Box::new(rand::random::<[u8; 4]>),
-                negotiated.deflate.and_then(|parameters| self.codec(parameters)),
+                deflate.and_then(|parameters| self.codec(parameters)),
                 opened_at.into_std(),
             ),
             agreement,
@@ -122,41 +129,53 @@ async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
     request: &Request,
     limits: HeadLimits,
     received: &mut Vec<u8>,
-) -> Result<ResponseHead> {
+) -> Result<ResponseHead, Failure> {
     let mut out = Vec::new();
     request.write(&mut out);
-    io.write_all(&out).await.map_err(lost)?;
-    io.flush().await.map_err(lost)?;
+    io.write_all(&out).await?;
+    io.flush().await?;
 
     let mut reader = ResponseReader::new(limits);
     loop {
         received.reserve(READ_SIZE);
-        if (&mut *io)
-            .take(READ_SIZE as u64)
-            .read_buf(received)
-            .await
-            .map_err(lost)?
-            == 0
-        {
-            return Err(failed(match received.len() {
-                0 => "the server closed the connection without an answer",
-                _ => "the server closed the connection in the middle of its answer",
+        if (&mut *io).take(READ_SIZE as u64).read_buf(received).await? == 0 {
+            return Err(Failure::Answer(match received.len() {
+                0 => "the server closed the connection without an answer".to_owned(),
+                _ => "the server closed the connection in the middle of its answer".to_owned(),
             }));
         }
         match reader.read(received) {
             Ok(Some(head)) => return Ok(head),
             Ok(None) => {}
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) => return Err(Failure::Answer(error.to_string())),
         }
     }
 }
 
-fn failed(how: impl Into<String>) -> Error {
-    Error::new(Kind::Handshake(how.into()))
+/// Why there is no proper answer.
+#[derive(Debug)]
+enum Failure {
+    /// What is wrong with it.
+    Answer(String),
+    Lost(io::Error),
 }
 
-fn lost(error: std::io::Error) -> Error {
-    Error::with_source(Kind::Handshake("the connection was lost".to_owned()), error)
+impl Failure {
+    fn with(self, host: &str) -> Error {
+        let failed = |how: &str| format!("the opening handshake with {host} failed: {how}");
+        match self {
+            Self::Answer(how) => Error::connecting(ConnectPhase::Handshake, failed(&how)),
+            Self::Lost(error) => {
+                Error::connecting_by(ConnectPhase::Handshake, failed("the connection was lost"), error)
+            }
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error)
+    }
 }
 
 /// The extensions of the response, in one line.

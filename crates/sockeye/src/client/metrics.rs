@@ -23,6 +23,8 @@ enum Outcome {
     Invalid,
     /// The host is unknown or does not accept connections.
     Unreachable,
+    /// The proxy gave no way to the host.
+    Proxy,
     /// The TLS handshake failed.
     Tls,
     /// A phase was too slow.
@@ -32,11 +34,12 @@ enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Accepted,
         Self::Refused,
         Self::Invalid,
         Self::Unreachable,
+        Self::Proxy,
         Self::Tls,
         Self::Timeout,
         Self::Config,
@@ -48,6 +51,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Invalid => "invalid",
             Self::Unreachable => "unreachable",
+            Self::Proxy => "proxy",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Config => "config",
@@ -59,6 +63,7 @@ impl Outcome {
             Ok(_) => Self::Accepted,
             Err(error) if error.refusal().is_some() => Self::Refused,
             Err(error) if error.is_connect() => Self::Unreachable,
+            Err(error) if error.is_proxy() => Self::Proxy,
             Err(error) if error.is_tls() => Self::Tls,
             Err(error) if error.is_timeout() => Self::Timeout,
             Err(error) if error.is_config() => Self::Config,
@@ -103,7 +108,7 @@ impl std::fmt::Debug for ClientMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, Kind, Refusal};
+    use crate::error::{ConnectPhase, Error, Kind, Lateness, Refusal};
 
     #[test]
     fn the_table_is_in_the_order_of_the_enum() {
@@ -122,12 +127,23 @@ mod tests {
             headers: http::HeaderMap::new(),
             body: bytes::Bytes::new(),
         };
+        let failed = |phase| Kind::Connecting(phase, "no".into());
+        let late = Lateness {
+            phase: ConnectPhase::Tls,
+            host: "a".into(),
+            limit: Duration::ZERO,
+            total: false,
+            detail: String::new(),
+        };
         for (kind, want) in [
-            (Kind::Refused(Box::new(refusal)), Outcome::Refused),
-            (Kind::Handshake("no".into()), Outcome::Invalid),
-            (Kind::Connect("no".into()), Outcome::Unreachable),
+            (Kind::Refused("a".into(), Box::new(refusal)), Outcome::Refused),
+            (failed(ConnectPhase::Resolve), Outcome::Unreachable),
+            (failed(ConnectPhase::Connect), Outcome::Unreachable),
+            (failed(ConnectPhase::Proxy), Outcome::Proxy),
+            (failed(ConnectPhase::Tls), Outcome::Tls),
+            (failed(ConnectPhase::Handshake), Outcome::Invalid),
             (Kind::Tls("no".into()), Outcome::Tls),
-            (Kind::ConnectTimeout("it", Duration::ZERO), Outcome::Timeout),
+            (Kind::ConnectTimeout(late), Outcome::Timeout),
             (Kind::Config("no".into()), Outcome::Config),
         ] {
             assert_eq!(Outcome::of(&Err::<(), _>(Error::new(kind))), want);

@@ -9,6 +9,7 @@ mod address;
 mod builder;
 mod dial;
 mod handshake;
+mod info;
 mod metrics;
 mod phase;
 mod refusal;
@@ -16,6 +17,8 @@ mod refusal;
 mod tls;
 
 use std::future::Future;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -30,10 +33,14 @@ use crate::error::{Error, Result};
 use crate::metrics::SessionMetrics;
 use crate::session::QueueLimits;
 #[cfg(feature = "tls")]
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, TlsInfo};
 use crate::websocket::WebSocket;
 pub use builder::ClientBuilder;
+use dial::{Dialed, Dialer, Endpoint};
+pub use dial::{Resolve, Resolving, TcpOptions};
+pub use info::ConnectionInfo;
 use metrics::ClientMetrics;
+use phase::Clock;
 pub use phase::ConnectTimeouts;
 
 /// Opens a WebSocket with the defaults of [`Client`].
@@ -96,6 +103,10 @@ struct Settings {
     queues: QueueLimits,
     head_limits: HeadLimits,
     timeouts: ConnectTimeouts,
+    dialer: Dialer,
+    /// Where to connect instead of the URL's host.
+    #[cfg(unix)]
+    unix_socket: Option<PathBuf>,
     /// Without one of its own a client uses the one all share, which trusts the system's roots.
     #[cfg(feature = "tls")]
     tls: Option<ClientTls>,
@@ -112,8 +123,9 @@ impl Client {
 
     /// Opens a WebSocket.
     ///
-    /// The addresses of the host are tried in turn. Redirections are not followed: they are refusals. The server's
-    /// answer, with its header fields, is in [`WebSocket::data`]:
+    /// The addresses of the host race (RFC 8305): IPv6 and IPv4 in turn, each 250 ms after the one before, or at once
+    /// when one fails; the first that connects wins. Redirections are not followed: they are refusals. The request as
+    /// it was sent, the server's answer with its header fields, and the [`ConnectionInfo`] are in [`WebSocket::data`]:
     ///
     /// ```no_run
     /// # async fn example(client: sockeye::Client) -> sockeye::Result<()> {
@@ -133,6 +145,8 @@ impl Client {
     /// - The server answered with another status than 101 ([`Error::refusal`] has status, header fields and body),
     ///   or its answer breaks RFC 6455 §4.1 ([`Error::is_handshake`]).
     /// - A phase took longer than [`ConnectTimeouts`] allow ([`Error::is_timeout`]).
+    ///
+    /// [`Error::phase`] tells how far the attempt came.
     ///
     /// # Cancel safety
     ///
@@ -169,8 +183,10 @@ impl Client {
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let attempt = async {
+            let clock = Clock::start(&self.settings.timeouts);
             let request = self.settings.request(address::parse(url.as_ref())?)?;
-            self.settings.open(io, &request).await
+            let info = ConnectionInfo::unknown(request.target());
+            self.settings.open(io, &request, info, &clock).await
         };
         self.settings.counted(attempt).await
     }
@@ -196,6 +212,9 @@ impl Default for Settings {
             queues: QueueLimits::default(),
             head_limits: HeadLimits::default(),
             timeouts: ConnectTimeouts::default(),
+            dialer: Dialer::default(),
+            #[cfg(unix)]
+            unix_socket: None,
             #[cfg(feature = "tls")]
             tls: None,
             pool: Arc::default(),
@@ -207,25 +226,46 @@ impl Default for Settings {
 
 impl Settings {
     async fn connect(&self, target: Target) -> Result<WebSocket> {
+        let clock = Clock::start(&self.timeouts);
         // Whatever is wrong with the request is found before anything is sent.
         let request = self.request(target)?;
+        self.attempt(&request, &clock).await
+    }
+
+    /// Sends one request to its server: what each redirection would repeat.
+    async fn attempt(&self, request: &Request, clock: &Clock) -> Result<WebSocket> {
         let target = request.target();
         if !target.is_secure() {
-            let io = dial::dial(target, &self.timeouts).await?;
-            return self.open(io, &request).await;
+            let dialed = self.reach(target, clock).await?;
+            let info = ConnectionInfo::of(target, &dialed);
+            return self.open(dialed.stream, request, info, clock).await;
         }
         #[cfg(feature = "tls")]
         {
             // Before connecting: reading the system's roots may take longer than a server waits for a handshake.
             let tls = tls::settings(self.tls.as_ref()).await?;
-            let io = dial::dial(target, &self.timeouts).await?;
-            let io = tls::encrypt(io, target, tls, self.timeouts.tls).await?;
-            self.open(io, &request).await
+            let dialed = self.reach(target, clock).await?;
+            let mut info = ConnectionInfo::of(target, &dialed);
+            let io = tls::encrypt(dialed.stream, target.host(), tls, clock).await?;
+            info.tls = Some(TlsInfo::of_client(io.get_ref().1));
+            self.open(io, request, info, clock).await
         }
         #[cfg(not(feature = "tls"))]
         Err(Error::config(
             "wss:// needs TLS, which this program was built without (feature `tls` of the crate `sockeye`)",
         ))
+    }
+
+    /// A byte stream to the server of `target`, not encrypted yet.
+    ///
+    /// A proxy belongs here: dial the proxy's [`Endpoint`], ask it for the way in the phase
+    /// [`Proxy`](crate::ConnectPhase::Proxy), and put what it gives into [`Dialed::stream`].
+    async fn reach(&self, target: &Target, clock: &Clock) -> Result<Dialed> {
+        #[cfg(unix)]
+        if let Some(path) = &self.unix_socket {
+            return self.dialer.connect_unix(path, clock).await;
+        }
+        self.dialer.dial(&Endpoint::of(target), clock).await
     }
 
     /// Runs an attempt and counts what came of it.

@@ -1,13 +1,16 @@
-//! The phases of connecting and their timeouts.
+//! The phases of connecting, their limits of time, and the clock of one attempt.
 
 use std::future::Future;
 use std::time::Duration;
 
-use crate::error::{Error, Kind, Result};
+use tokio::time::Instant;
+
+use crate::error::{ConnectPhase, Error, Kind, Lateness, Result};
 
 /// How long each phase of connecting may take.
 ///
-/// `Duration::MAX` is no limit.
+/// `Duration::MAX` is no limit. An attempt that follows redirections goes through the phases for each of them; `total`
+/// is for all together.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,58 +24,133 @@ use crate::error::{Error, Kind, Result};
 pub struct ConnectTimeouts {
     /// Looking up the host's addresses. Default: 10 s.
     pub resolve: Duration,
-    /// TCP, all addresses together; each gets an equal share of what is left. Default: 10 s.
+    /// TCP, all addresses together. Default: 10 s.
     pub connect: Duration,
+    /// From the connection with a proxy to its word that the way to the server is open. Default: 10 s.
+    pub proxy: Duration,
     /// The TLS handshake. Default: 10 s.
     pub tls: Duration,
     /// From the opening handshake's request to the end of the head of its response. The body of a refusal is read
     /// for as long as this leaves time. Default: 10 s.
     pub handshake: Duration,
+    /// The whole attempt. Default: no limit beside those of the phases.
+    pub total: Duration,
 }
 
 impl Default for ConnectTimeouts {
     fn default() -> Self {
-        let all = Duration::from_secs(10);
+        let each = Duration::from_secs(10);
         Self {
-            resolve: all,
-            connect: all,
-            tls: all,
-            handshake: all,
+            resolve: each,
+            connect: each,
+            proxy: each,
+            tls: each,
+            handshake: each,
+            total: Duration::MAX,
         }
     }
 }
 
-/// A phase, as errors name it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Phase {
-    Resolve,
-    Connect,
-    #[cfg(feature = "tls")]
-    Tls,
-    Handshake,
+impl ConnectTimeouts {
+    const fn of(&self, phase: ConnectPhase) -> Duration {
+        match phase {
+            ConnectPhase::Resolve => self.resolve,
+            ConnectPhase::Connect => self.connect,
+            ConnectPhase::Proxy => self.proxy,
+            ConnectPhase::Tls => self.tls,
+            ConnectPhase::Handshake => self.handshake,
+        }
+    }
 }
 
-impl Phase {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Resolve => "looking up the host",
-            Self::Connect => "connecting",
-            #[cfg(feature = "tls")]
-            Self::Tls => "the TLS handshake",
-            Self::Handshake => "the opening handshake",
+/// The clock of one attempt to connect: hands out to each phase what it may take, and no more than the attempt has
+/// left.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    timeouts: ConnectTimeouts,
+    started: Instant,
+}
+
+/// The time that something may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    phase: ConnectPhase,
+    /// What is left of it.
+    time: Duration,
+    /// What it was from the start, as the caller knows it.
+    whole: Duration,
+    /// It is the whole attempt's.
+    total: bool,
+}
+
+impl Clock {
+    pub(super) fn start(timeouts: &ConnectTimeouts) -> Self {
+        Self {
+            timeouts: timeouts.clone(),
+            started: Instant::now(),
         }
     }
 
-    /// Runs a phase under its limit.
-    pub(super) async fn within<T>(self, limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
-        match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(self.timed_out(limit)),
+    /// Runs a phase that has to do with `host`, under its limit and that of the whole attempt.
+    pub(super) async fn run<T>(
+        &self,
+        phase: ConnectPhase,
+        host: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let limit = self.limit(phase);
+        match limit.hold(work).await {
+            Some(result) => result,
+            None => Err(limit.passed(host, "")),
         }
     }
 
-    pub(super) fn timed_out(self, limit: Duration) -> Error {
-        Error::new(Kind::ConnectTimeout(self.name(), limit))
+    /// What a phase that begins now may take.
+    pub(super) fn limit(&self, phase: ConnectPhase) -> Limit {
+        let own = self.timeouts.of(phase);
+        let all = self.limit_of_all(phase);
+        if all.time < own {
+            return all;
+        }
+        Limit {
+            phase,
+            time: own,
+            whole: own,
+            total: false,
+        }
+    }
+
+    /// What the attempt has left, for waiting on the verge of `phase`.
+    pub(super) fn limit_of_all(&self, phase: ConnectPhase) -> Limit {
+        let whole = self.timeouts.total;
+        Limit {
+            phase,
+            time: whole.saturating_sub(self.started.elapsed()),
+            whole,
+            total: true,
+        }
+    }
+}
+
+impl Limit {
+    /// Runs this for as long as the limit allows; `None` when it has passed.
+    pub(super) async fn hold<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.time, work).await.ok()
+    }
+
+    /// The error that tells of it, with what else is known about `host`.
+    pub(super) fn passed(self, host: &str, detail: impl Into<String>) -> Error {
+        Error::new(Kind::ConnectTimeout(Lateness {
+            phase: self.phase,
+            host: host.to_owned(),
+            limit: self.whole,
+            total: self.total,
+            detail: detail.into(),
+        }))
+    }
+
+    pub(super) const fn time(&self) -> Duration {
+        self.time
     }
 }
 
@@ -80,26 +158,78 @@ impl Phase {
 mod tests {
     use super::*;
 
+    const PHASES: [ConnectPhase; 5] = [
+        ConnectPhase::Resolve,
+        ConnectPhase::Connect,
+        ConnectPhase::Proxy,
+        ConnectPhase::Tls,
+        ConnectPhase::Handshake,
+    ];
+
+    fn each(seconds: u64) -> ConnectTimeouts {
+        let each = Duration::from_secs(seconds);
+        ConnectTimeouts {
+            resolve: each,
+            connect: each,
+            proxy: each,
+            tls: each,
+            handshake: each,
+            total: Duration::MAX,
+        }
+    }
+
+    async fn run(clock: &Clock, phase: ConnectPhase) -> Error {
+        let never = std::future::pending::<Result<()>>();
+        clock.run(phase, "a.test", never).await.unwrap_err()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_phase_that_takes_too_long_is_named_with_its_limit() {
-        for (phase, want) in [
-            (Phase::Resolve, "looking up the host took longer than 3s"),
-            (Phase::Connect, "connecting took longer than 3s"),
-            (Phase::Handshake, "the opening handshake took longer than 3s"),
-        ] {
-            let limit = Duration::from_secs(3);
-            let error = phase
-                .within(limit, std::future::pending::<Result<()>>())
-                .await
-                .unwrap_err();
+    async fn a_phase_that_takes_too_long_is_named_with_host_and_limit() {
+        let texts = [
+            "looking up a.test took longer than 3s",
+            "connecting to a.test took longer than 3s",
+            "asking the proxy a.test took longer than 3s",
+            "the TLS handshake with a.test took longer than 3s",
+            "the opening handshake with a.test took longer than 3s",
+        ];
+        for (phase, want) in PHASES.into_iter().zip(texts) {
+            let started = Instant::now();
+            let error = run(&Clock::start(&each(3)), phase).await;
             assert!(error.is_timeout());
+            assert_eq!(error.phase(), Some(phase));
             assert_eq!(error.to_string(), want);
+            assert_eq!(started.elapsed().as_secs(), 3);
         }
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_whole_attempt_has_a_limit_of_its_own() {
+        let clock = Clock::start(&ConnectTimeouts {
+            total: Duration::from_secs(5),
+            ..each(3)
+        });
+        let started = Instant::now();
+        assert_eq!(
+            run(&clock, ConnectPhase::Connect).await.phase(),
+            Some(ConnectPhase::Connect)
+        );
+        let error = run(&clock, ConnectPhase::Handshake).await;
+        assert_eq!(started.elapsed().as_secs(), 5);
+        assert!(error.is_timeout());
+        assert_eq!(error.phase(), Some(ConnectPhase::Handshake));
+        assert_eq!(
+            error.to_string(),
+            "the opening handshake with a.test was not done when the 5s of the whole attempt were over"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_longest_duration_is_no_limit() {
-        let done = Phase::Connect.within(Duration::MAX, async { Ok(7) }).await;
+        let clock = Clock::start(&ConnectTimeouts {
+            connect: Duration::MAX,
+            ..each(3)
+        });
+        let done = clock.run(ConnectPhase::Connect, "a.test", async { Ok(7) }).await;
         assert_eq!(done.unwrap(), 7);
     }
 }

@@ -15,11 +15,12 @@ const MAX_BODY: usize = 64 * 1024;
 /// The longest line that gives the size of a chunk, extensions included, in bytes.
 const MAX_CHUNK_LINE: usize = 1024;
 
-/// Reads the body for at most `limit` and makes the error of it.
+/// Reads the body of what `host` answered, for at most `limit`, and makes the error of it.
 ///
 /// However the reading ends, the refusal is told with what came.
 pub(super) async fn read<IO: AsyncRead + Unpin>(
     mut io: IO,
+    host: &str,
     response: Response<()>,
     received: &[u8],
     limit: Duration,
@@ -38,11 +39,12 @@ pub(super) async fn read<IO: AsyncRead + Unpin>(
     // Too late is as good as the end.
     let _ = tokio::time::timeout(limit, read_on).await;
     let (parts, ()) = response.into_parts();
-    Error::new(Kind::Refused(Box::new(Refusal {
+    let refusal = Refusal {
         status: parts.status,
         headers: parts.headers,
         body: Bytes::from(body.collected),
-    })))
+    };
+    Error::new(Kind::Refused(host.to_owned(), Box::new(refusal)))
 }
 
 /// A body that arrives in pieces.

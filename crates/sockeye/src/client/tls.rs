@@ -1,16 +1,13 @@
-//! TLS on the way to the server.
-
-use std::time::Duration;
+//! TLS on the way to a server or a proxy.
 
 use rustls::pki_types::ServerName;
-use sockeye_proto::handshake::client::Target;
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::phase::Phase;
-use crate::error::{Error, Kind, Result};
+use super::dial::Duplex;
+use super::phase::Clock;
+use crate::error::{ConnectPhase, Error, Result};
 use crate::tls::ClientTls;
 
 /// What clients without settings of their own use: the system's roots take long to read, and do not change.
@@ -27,32 +24,34 @@ pub(super) async fn settings(own: Option<&ClientTls>) -> Result<&ClientTls> {
 async fn read_system_roots() -> Result<ClientTls> {
     match tokio::task::spawn_blocking(|| ClientTls::builder().build()).await {
         Ok(built) => built.map_err(Error::from),
-        Err(stopped) => Err(Error::with_source(
-            Kind::Tls("reading the system's root certificates failed".to_owned()),
+        Err(stopped) => Err(Error::connecting_by(
+            ConnectPhase::Tls,
+            "reading the system's root certificates failed",
             stopped,
         )),
     }
 }
 
-/// Runs the TLS handshake.
-pub(super) async fn encrypt(
-    io: TcpStream,
-    target: &Target,
+/// Runs the TLS handshake with `host`, a name or an address without brackets.
+///
+/// # Errors
+///
+/// Of the phase [`Tls`](ConnectPhase::Tls).
+pub(super) async fn encrypt<IO: Duplex>(
+    io: IO,
+    host: &str,
     tls: &ClientTls,
-    limit: Duration,
-) -> Result<TlsStream<TcpStream>> {
+    clock: &Clock,
+) -> Result<TlsStream<IO>> {
     let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
-        Error::with_source(
-            Kind::Tls(format!("TLS with {} failed", target.host_header())),
-            cause,
-        )
+        Error::connecting_by(ConnectPhase::Tls, format!("TLS with {host} failed"), cause)
     };
-    let name = ServerName::try_from(target.host().to_owned()).map_err(|error| failed(error.into()))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.into()))?;
     let handshake = async {
         TlsConnector::from(tls.config())
             .connect(name, io)
             .await
             .map_err(|error| failed(error.into()))
     };
-    Phase::Tls.within(limit, handshake).await
+    clock.run(ConnectPhase::Tls, host, handshake).await
 }

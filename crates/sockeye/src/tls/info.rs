@@ -1,7 +1,9 @@
-use rustls::pki_types::CertificateDer;
-use rustls::{CommonState, ProtocolVersion};
+//! What a TLS handshake came to.
 
-/// What was agreed in a TLS handshake, as an upgrade hook and a log want to know it.
+use rustls::pki_types::CertificateDer;
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+
+/// What was agreed in a TLS handshake, as an upgrade hook, a client and a log want to know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsInfo {
@@ -9,13 +11,16 @@ pub struct TlsInfo {
     pub version: &'static str,
     /// The cipher suite, such as `TLS13_AES_256_GCM_SHA384`.
     pub cipher: Option<&'static str>,
-    /// The host name the client asked for (SNI), if it named one.
+    /// The host name the client asked for (SNI), if it named one. Known to the server only.
     pub server_name: Option<String>,
     /// The application protocol agreed on (ALPN), if any.
     pub alpn: Option<Vec<u8>>,
-    /// The client's certificate chain in DER, its own first; empty when it sent none. It was verified against
-    /// the configured roots before any request is seen.
-    pub client_certificates: Vec<CertificateDer<'static>>,
+    /// The peer's certificate chain in DER, its own first; empty when it sent none. A client's was verified against
+    /// the configured roots before any request is seen; a server's was verified unless the client was told to accept
+    /// any.
+    pub peer_certificates: Vec<CertificateDer<'static>>,
+    /// Whether keys of an earlier connection were used again, which saves a round trip or the certificates.
+    pub resumed: bool,
 }
 
 impl TlsInfo {
@@ -26,6 +31,11 @@ impl TlsInfo {
             server_name,
             ..Self::of(connection)
         }
+    }
+
+    /// The facts of a finished client-side handshake.
+    pub fn of_client(connection: &rustls::ClientConnection) -> Self {
+        Self::of(connection)
     }
 
     fn of(state: &CommonState) -> Self {
@@ -40,7 +50,8 @@ impl TlsInfo {
                 .and_then(|suite| suite.suite().as_str()),
             server_name: None,
             alpn: state.alpn_protocol().map(<[u8]>::to_vec),
-            client_certificates: state
+            resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
+            peer_certificates: state
                 .peer_certificates()
                 .map(|chain| {
                     chain

@@ -278,7 +278,7 @@ mod tests {
         assert!(info.cipher.unwrap().starts_with("TLS13_"));
         assert_eq!(info.server_name.as_deref(), Some("a.test"));
         assert_eq!(info.alpn.as_deref(), Some(&b"http/1.1"[..]));
-        assert!(info.client_certificates.is_empty());
+        assert!(info.peer_certificates.is_empty());
     }
 
     #[tokio::test]
@@ -367,8 +367,8 @@ mod tests {
             assert!(handshake(&server, &stranger, "a.test").await.is_err(), "{need:?}");
             let (stream, _) = handshake(&server, &known, "a.test").await.unwrap();
             let info = TlsInfo::of_server(stream.get_ref().1);
-            assert_eq!(info.client_certificates.len(), 1);
-            assert_eq!(&info.client_certificates[0], client_chain.der());
+            assert_eq!(info.peer_certificates.len(), 1);
+            assert_eq!(&info.peer_certificates[0], client_chain.der());
         }
     }
 

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
-use sockeye::{Client, CloseCode, ConnectTimeouts, Message};
+use sockeye::{Client, CloseCode, ConnectPhase, ConnectTimeouts, Message};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -46,6 +46,7 @@ async fn a_refused_connection_names_the_server_and_the_cause() {
     drop(listener);
     let error = sockeye::connect(format!("ws://{address}/")).await.unwrap_err();
     assert!(error.is_connect(), "{error:?}");
+    assert_eq!(error.phase(), Some(ConnectPhase::Connect));
     assert_eq!(error.to_string(), format!("cannot connect to {address}"));
     let cause = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
     assert_eq!(cause.kind(), io::ErrorKind::ConnectionRefused);
@@ -67,7 +68,10 @@ async fn a_silent_server_is_given_up_after_the_handshake_timeout() {
     let started = Instant::now();
     let error = client.build().unwrap().handshake(near, URL).await.unwrap_err();
     assert!(error.is_timeout());
-    assert_eq!(error.to_string(), "the opening handshake took longer than 5s");
+    assert_eq!(
+        error.to_string(),
+        "the opening handshake with example.org took longer than 5s"
+    );
     assert_eq!(started.elapsed().as_secs(), 5);
 }
 

@@ -21,7 +21,7 @@ async fn a_refusal_carries_status_headers_and_body() {
     assert!(error.is_handshake());
     assert_eq!(
         error.to_string(),
-        "the server refused the WebSocket with HTTP 401 Unauthorized"
+        "example.org refused the WebSocket with HTTP 401 Unauthorized"
     );
     let refusal = error.refusal().unwrap();
     assert_eq!(refusal.status, 401);

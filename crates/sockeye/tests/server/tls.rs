@@ -50,12 +50,8 @@ async fn connect(address: SocketAddr, tls: &ClientTls) -> std::io::Result<Peer<T
 async fn tell(ws: WebSocket, request: UpgradeRequest) -> HandlerResult {
     let tls = request.connection().tls.clone().unwrap_or_default();
     let name = tls.server_name.unwrap_or_default();
-    ws.send(format!(
-        "{} {name} {}",
-        tls.version,
-        tls.client_certificates.len()
-    ))
-    .await?;
+    ws.send(format!("{} {name} {}", tls.version, tls.peer_certificates.len()))
+        .await?;
     Ok(())
 }
 
