@@ -1,5 +1,7 @@
 //! From the URL that a person wrote to the target of a connection.
 
+use std::path::PathBuf;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
@@ -8,6 +10,50 @@ use sockeye_proto::handshake::client::{InvalidTarget, Target};
 use url::Url;
 
 use crate::error::{Error, Result};
+
+/// Where a URL leads.
+#[derive(Debug)]
+pub(super) struct Location {
+    pub(super) target: Target,
+    /// The Unix socket to connect to, instead of the target's host.
+    pub(super) socket: Option<PathBuf>,
+}
+
+/// Reads any URL that a client takes: those of [`parse`], and `ws+unix:/path/of/socket:/resource?query`.
+///
+/// In the latter, percent signs encode in the path of the socket what a URL cannot have there, such as `%3A` for a
+/// colon. The host is `localhost`.
+pub(super) fn locate(url: &str) -> Result<Location> {
+    let trimmed = url.trim();
+    let (scheme, rest) = trimmed.split_once(':').unwrap_or((trimmed, ""));
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "ws+unix" => "ws",
+        "wss+unix" => "wss",
+        _ => {
+            let target = parse(url)?;
+            return Ok(Location { target, socket: None });
+        }
+    };
+    // `ws+unix:///run/a.sock` and `ws+unix:/run/a.sock` are the same: there is no host.
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let end = rest.find([':', '?', '#']).unwrap_or(rest.len());
+    let (path, rest) = rest.split_at(end);
+    let resource = rest.strip_prefix(':').unwrap_or(rest);
+    let invalid = |reason: &str| Error::config(format!("cannot connect to `{}`: {reason}", redacted(url)));
+    let path = percent_decode_str(path)
+        .decode_utf8()
+        .map_err(|_| invalid("the path of the Unix socket is not UTF-8"))?;
+    if !path.starts_with('/') {
+        return Err(invalid("the path of the Unix socket must begin with `/`"));
+    }
+    if !resource.is_empty() && !resource.starts_with(['/', '?', '#']) {
+        return Err(invalid("what to ask for must begin with `/`"));
+    }
+    Ok(Location {
+        target: parse(&format!("{scheme}://localhost{resource}"))?,
+        socket: Some(PathBuf::from(path.into_owned())),
+    })
+}
 
 /// Reads a URL as browsers do: names outside ASCII become Punycode, other characters are percent-encoded.
 pub(super) fn parse(url: &str) -> Result<Target> {
@@ -77,6 +123,46 @@ mod tests {
             ("ws://example.org/#part", "fragment"),
         ] {
             let error = parse(url).unwrap_err();
+            assert!(error.is_config(), "{url}");
+            assert!(error.to_string().contains(want), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_may_stand_in_the_url() {
+        for (url, path, want) in [
+            (
+                "ws+unix:/run/a.sock:/chat?room=1",
+                "/run/a.sock",
+                "ws://localhost/chat?room=1",
+            ),
+            (
+                "ws+unix:///run/a.sock:/chat",
+                "/run/a.sock",
+                "ws://localhost/chat",
+            ),
+            ("WSS+Unix:/run/a.sock", "/run/a.sock", "wss://localhost/"),
+            ("ws+unix:/run/a.sock:", "/run/a.sock", "ws://localhost/"),
+            (
+                "ws+unix:/run/a.sock?q=a:b",
+                "/run/a.sock",
+                "ws://localhost/?q=a:b",
+            ),
+            ("ws+unix:/tmp/a%20b%3Ac:/ä", "/tmp/a b:c", "ws://localhost/%C3%A4"),
+        ] {
+            let location = locate(url).unwrap();
+            assert_eq!(location.socket.unwrap().to_str(), Some(path), "{url}");
+            assert_eq!(location.target.to_string(), want, "{url}");
+        }
+        assert_eq!(locate("ws://a/").unwrap().socket, None);
+        for (url, want) in [
+            ("ws+unix:run/a.sock", "begin with `/`"),
+            ("ws+unix:", "begin with `/`"),
+            ("ws+unix:/a:b", "begin with `/`"),
+            ("ws+unix:/%ff:/", "UTF-8"),
+            ("ws+unix:/a:/#b", "fragment"),
+        ] {
+            let error = locate(url).unwrap_err();
             assert!(error.is_config(), "{url}");
             assert!(error.to_string().contains(want), "{url}: {error}");
         }

@@ -143,6 +143,17 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether an attempt to connect waits while another one of this process, by whatever client, is under way to the
+    /// same IP address and port. Default: yes, as RFC 6455 §4.1 demands; they come in the order of asking.
+    ///
+    /// An attempt is under way from TCP to the end of the opening handshake. Waiting counts against
+    /// [`ConnectTimeouts::total`] only. Switch it off for load tests, and where slow handshakes must not hold up each
+    /// other.
+    pub fn one_pending_per_host(mut self, wait: bool) -> Self {
+        self.settings.one_pending_per_host = wait;
+        self
+    }
+
     /// The address of this machine to connect from; hosts are then tried at addresses of its family only. Default:
     /// whichever the system chooses.
     pub fn local_address(mut self, address: IpAddr) -> Self {

@@ -2,8 +2,8 @@
 //!
 //! [`connect`] takes the defaults; a [`Client`] holds headers, subprotocols, TLS, compression, limits and timeouts
 //! for as many connections as wanted. One attempt goes through the phases of [`ConnectTimeouts`] in their order,
-//! each in a module of its own: `address` reads the URL, `dial` finds and connects to the host, `tls` encrypts,
-//! `handshake` and `refusal` speak HTTP. What comes out is a session as the server has it.
+//! each in a module of its own: `address` reads the URL, `dial` finds and connects to the host, once it is this attempt's
+//! `turn`, `tls` encrypts, `handshake` and `refusal` speak HTTP. What comes out is a session as the server has it.
 
 mod address;
 mod builder;
@@ -15,8 +15,10 @@ mod phase;
 mod refusal;
 #[cfg(feature = "tls")]
 mod tls;
+mod turn;
 
 use std::future::Future;
+use std::path::Path;
 #[cfg(unix)]
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,14 +29,17 @@ use sockeye_proto::deflate::{Deflate, Pool};
 use sockeye_proto::handshake::HeadLimits;
 use sockeye_proto::handshake::client::{Request, RequestError, Target};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metrics::SessionMetrics;
 use crate::session::QueueLimits;
 #[cfg(feature = "tls")]
 use crate::tls::{ClientTls, TlsInfo};
 use crate::websocket::WebSocket;
+use address::Location;
 pub use builder::ClientBuilder;
 use dial::{Dialed, Dialer, Endpoint};
 pub use dial::{Resolve, Resolving, TcpOptions};
@@ -42,11 +47,13 @@ pub use info::ConnectionInfo;
 use metrics::ClientMetrics;
 use phase::Clock;
 pub use phase::ConnectTimeouts;
+use turn::{Remote, Turn};
 
 /// Opens a WebSocket with the defaults of [`Client`].
 ///
 /// The URL begins with `ws://` or `wss://`; `http://` and `https://` mean the same. A user name and password in it
-/// are sent as Basic authentication.
+/// are sent as Basic authentication. `ws+unix:/run/chat.sock:/room?name=blue` asks for `/room?name=blue` through a
+/// Unix socket, with `Host: localhost`; `wss+unix:` does so under TLS.
 ///
 /// ```no_run
 /// # async fn example() -> sockeye::Result<()> {
@@ -104,6 +111,7 @@ struct Settings {
     head_limits: HeadLimits,
     timeouts: ConnectTimeouts,
     dialer: Dialer,
+    one_pending_per_host: bool,
     /// Where to connect instead of the URL's host.
     #[cfg(unix)]
     unix_socket: Option<PathBuf>,
@@ -115,6 +123,14 @@ struct Settings {
     metrics: ClientMetrics,
 }
 
+/// A server that answers the phone.
+#[derive(Debug)]
+struct Reached {
+    dialed: Dialed,
+    /// The right to go on with it, until the opening handshake is over.
+    turn: Option<Turn>,
+}
+
 impl Client {
     /// Starts from the defaults: no compression, [`Config::client`], the system's root certificates.
     pub fn builder() -> ClientBuilder {
@@ -124,7 +140,8 @@ impl Client {
     /// Opens a WebSocket.
     ///
     /// The addresses of the host race (RFC 8305): IPv6 and IPv4 in turn, each 250 ms after the one before, or at once
-    /// when one fails; the first that connects wins. Redirections are not followed: they are refusals. The request as
+    /// when one fails; the first that connects wins. Clients take turns to connect to one server, see
+    /// [`one_pending_per_host`](ClientBuilder::one_pending_per_host). Redirections are not followed: they are refusals. The request as
     /// it was sent, the server's answer with its header fields, and the [`ConnectionInfo`] are in [`WebSocket::data`]:
     ///
     /// ```no_run
@@ -152,7 +169,20 @@ impl Client {
     ///
     /// Dropping the future gives the attempt up and closes what was opened.
     pub async fn connect(&self, url: impl AsRef<str>) -> Result<WebSocket> {
-        let attempt = async { self.settings.connect(address::parse(url.as_ref())?).await };
+        let attempt = async {
+            let location = address::locate(url.as_ref())?;
+            let settings = Arc::clone(&self.settings);
+            // In a task of its own: an attempt that its caller holds and does not poll must not stand at the head of
+            // a line (`turn`) for ever. Dropping the set aborts the task.
+            let mut task = JoinSet::new();
+            task.spawn(async move { settings.connect(location).await }.in_current_span());
+            match task.join_next().await {
+                Some(Ok(result)) => result,
+                Some(Err(stopped)) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
+                // The runtime is shutting down.
+                Some(Err(_)) | None => Err(Error::new(Kind::Aborted)),
+            }
+        };
         self.settings.counted(attempt).await
     }
 
@@ -213,6 +243,7 @@ impl Default for Settings {
             head_limits: HeadLimits::default(),
             timeouts: ConnectTimeouts::default(),
             dialer: Dialer::default(),
+            one_pending_per_host: true,
             #[cfg(unix)]
             unix_socket: None,
             #[cfg(feature = "tls")]
@@ -225,30 +256,35 @@ impl Default for Settings {
 }
 
 impl Settings {
-    async fn connect(&self, target: Target) -> Result<WebSocket> {
+    async fn connect(&self, location: Location) -> Result<WebSocket> {
         let clock = Clock::start(&self.timeouts);
         // Whatever is wrong with the request is found before anything is sent.
-        let request = self.request(target)?;
-        self.attempt(&request, &clock).await
+        let request = self.request(location.target)?;
+        self.attempt(&request, location.socket.as_deref(), &clock).await
     }
 
-    /// Sends one request to its server: what each redirection would repeat.
-    async fn attempt(&self, request: &Request, clock: &Clock) -> Result<WebSocket> {
+    /// Sends one request to its server, by the Unix socket `socket` if there is one: what each redirection would
+    /// repeat.
+    async fn attempt(&self, request: &Request, socket: Option<&Path>, clock: &Clock) -> Result<WebSocket> {
         let target = request.target();
         if !target.is_secure() {
-            let dialed = self.reach(target, clock).await?;
+            let Reached { dialed, turn } = self.reach(target, socket, clock).await?;
             let info = ConnectionInfo::of(target, &dialed);
-            return self.open(dialed.stream, request, info, clock).await;
+            let opened = self.open(dialed.stream, request, info, clock).await;
+            drop(turn);
+            return opened;
         }
         #[cfg(feature = "tls")]
         {
             // Before connecting: reading the system's roots may take longer than a server waits for a handshake.
             let tls = tls::settings(self.tls.as_ref()).await?;
-            let dialed = self.reach(target, clock).await?;
+            let Reached { dialed, turn } = self.reach(target, socket, clock).await?;
             let mut info = ConnectionInfo::of(target, &dialed);
             let io = tls::encrypt(dialed.stream, target.host(), tls, clock).await?;
             info.tls = Some(TlsInfo::of_client(io.get_ref().1));
-            self.open(io, request, info, clock).await
+            let opened = self.open(io, request, info, clock).await;
+            drop(turn);
+            opened
         }
         #[cfg(not(feature = "tls"))]
         Err(Error::config(
@@ -259,13 +295,43 @@ impl Settings {
     /// A byte stream to the server of `target`, not encrypted yet.
     ///
     /// A proxy belongs here: dial the proxy's [`Endpoint`], ask it for the way in the phase
-    /// [`Proxy`](crate::ConnectPhase::Proxy), and put what it gives into [`Dialed::stream`].
-    async fn reach(&self, target: &Target, clock: &Clock) -> Result<Dialed> {
+    /// [`Proxy`](crate::ConnectPhase::Proxy), and put what it gives into [`Dialed::stream`]. Take the turn before, as
+    /// [`Remote::name`] if the proxy looks the host up.
+    async fn reach(&self, target: &Target, socket: Option<&Path>, clock: &Clock) -> Result<Reached> {
         #[cfg(unix)]
-        if let Some(path) = &self.unix_socket {
-            return self.dialer.connect_unix(path, clock).await;
+        if let Some(path) = socket.or(self.unix_socket.as_deref()) {
+            let dialed = self.dialer.connect_unix(path, clock).await?;
+            return Ok(Reached { dialed, turn: None });
         }
-        self.dialer.dial(&Endpoint::of(target), clock).await
+        #[cfg(not(unix))]
+        if let Some(path) = socket {
+            return Err(Error::config(format!(
+                "cannot connect to {}: this system has no Unix sockets",
+                path.display()
+            )));
+        }
+        let endpoint = Endpoint::of(target);
+        let addresses = self.dialer.resolve(&endpoint, clock).await?;
+        let remotes = addresses.iter().map(|address| Remote::address(*address));
+        let mut turn = self.turn(remotes, &endpoint, clock).await?;
+        let dialed = self.dialer.connect(&endpoint, &addresses, clock).await?;
+        if let (Some(turn), Some(peer)) = (&mut turn, dialed.peer) {
+            turn.keep_only(&Remote::address(peer));
+        }
+        Ok(Reached { dialed, turn })
+    }
+
+    /// Waits for the turn to connect to the server at `endpoint`, if clients take turns.
+    async fn turn(
+        &self,
+        remotes: impl IntoIterator<Item = Remote>,
+        endpoint: &Endpoint,
+        clock: &Clock,
+    ) -> Result<Option<Turn>> {
+        if !self.one_pending_per_host {
+            return Ok(None);
+        }
+        Turn::wait(remotes, &endpoint.to_string(), clock).await.map(Some)
     }
 
     /// Runs an attempt and counts what came of it.

@@ -33,7 +33,9 @@ pub struct ConnectTimeouts {
     /// From the opening handshake's request to the end of the head of its response. The body of a refusal is read
     /// for as long as this leaves time. Default: 10 s.
     pub handshake: Duration,
-    /// The whole attempt. Default: no limit beside those of the phases.
+    /// The whole attempt, with the time spent waiting for its turn
+    /// ([`one_pending_per_host`](crate::ClientBuilder::one_pending_per_host)), which no other limit counts.
+    /// Default: no limit beside those of the phases.
     pub total: Duration,
 }
 
