@@ -147,6 +147,10 @@ async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
         match reader.read(received) {
             Ok(Some(head)) => return Ok(head),
             Ok(None) => {}
+            // RFC 8446 §5.1: the record of an alert. It is what a server of wss:// says to plain text.
+            Err(_) if received.starts_with(&[21, 3]) => {
+                return Err(Failure::Answer("the server speaks TLS; try wss://".to_owned()));
+            }
             Err(error) => return Err(Failure::Answer(error.to_string())),
         }
     }
@@ -165,6 +169,8 @@ impl Failure {
         let failed = |how: &str| format!("the opening handshake with {host} failed: {how}");
         match self {
             Self::Answer(how) => Error::connecting(ConnectPhase::Handshake, failed(&how)),
+            #[cfg(feature = "tls")]
+            Self::Lost(error) if super::tls::is_tls(&error) => super::tls::failed(host, error),
             Self::Lost(error) => {
                 Error::connecting_by(ConnectPhase::Handshake, failed("the connection was lost"), error)
             }

@@ -1,18 +1,23 @@
-//! The client's TLS configuration: whom it trusts.
+//! The client's TLS configuration: whom it trusts, and as whom it presents itself.
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, KeyLogFile, RootCertStore, SignatureScheme};
 
-use super::{Identity, Pem, TlsError, provider};
+use super::pin::Pinned;
+use super::{Identity, KeyPin, Pem, TlsError, TlsVersion, provider};
 
 /// TLS for outgoing connections.
+///
+/// Clones share the sessions that servers let resume, which makes later connections quicker.
 #[derive(Clone, Debug)]
 pub struct ClientTls {
     config: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
 }
 
 impl ClientTls {
@@ -25,14 +30,39 @@ impl ClientTls {
     pub fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
     }
+
+    /// The name to show to the server of this host, and to look for in its certificate.
+    pub(crate) fn name_for(&self, host: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+        match &self.server_name {
+            Some(name) => Ok(name.clone()),
+            None => ServerName::try_from(host.to_owned()),
+        }
+    }
+}
+
+/// A rustls configuration made elsewhere is used as it is. With an ALPN list it has to have `http/1.1` in it.
+impl From<Arc<ClientConfig>> for ClientTls {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self {
+            config,
+            server_name: None,
+        }
+    }
 }
 
 /// Builds a [`ClientTls`].
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct ClientTlsBuilder {
     system_roots: bool,
     roots: Vec<Pem>,
     identity: Option<Identity>,
+    pins: Vec<KeyPin>,
+    server_name: Option<String>,
+    sni: bool,
+    oldest: TlsVersion,
+    newest: TlsVersion,
+    key_log_from_env: bool,
     accept_invalid_certs: bool,
 }
 
@@ -42,6 +72,12 @@ impl Default for ClientTlsBuilder {
             system_roots: true,
             roots: Vec::new(),
             identity: None,
+            pins: Vec::new(),
+            server_name: None,
+            sni: true,
+            oldest: TlsVersion::Tls12,
+            newest: TlsVersion::Tls13,
+            key_log_from_env: false,
             accept_invalid_certs: false,
         }
     }
@@ -49,29 +85,69 @@ impl Default for ClientTlsBuilder {
 
 impl ClientTlsBuilder {
     /// Whether the root certificates of the operating system are trusted. Default: yes.
-    #[must_use]
     pub fn system_roots(mut self, trust: bool) -> Self {
         self.system_roots = trust;
         self
     }
 
     /// Trusts the certificates in this PEM as well, such as a private CA or a server's self-signed certificate.
-    #[must_use]
     pub fn root(mut self, authorities: Pem) -> Self {
         self.roots.push(authorities);
         self
     }
 
     /// The certificate to show to servers that ask for one. Default: none.
-    #[must_use]
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
+    /// Accepts this key of the server's own certificate, or those of other pins, and no other. The certificate is
+    /// verified as well. Default: any key.
+    ///
+    /// Pin a second key that is kept in reserve: a server that loses its only pinned key has locked its clients out.
+    pub fn pin(mut self, key: KeyPin) -> Self {
+        self.pins.push(key);
+        self
+    }
+
+    /// The name to ask the server for (SNI), and to look for in its certificate, instead of the URL's host: a host
+    /// name or an IP address. Default: the URL's host.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Whether the server is told which name is wanted (SNI, RFC 6066 §3). It goes over the wire in clear. Without it
+    /// servers with several certificates show any of them. Default: yes; IP addresses are never sent.
+    pub fn sni(mut self, send: bool) -> Self {
+        self.sni = send;
+        self
+    }
+
+    /// The oldest TLS version to use. Default: 1.2.
+    pub fn oldest_version(mut self, version: TlsVersion) -> Self {
+        self.oldest = version;
+        self
+    }
+
+    /// The newest TLS version to use, for servers that get a newer one wrong. Default: 1.3.
+    pub fn newest_version(mut self, version: TlsVersion) -> Self {
+        self.newest = version;
+        self
+    }
+
+    /// Whether the keys of connections are appended to the file that the environment variable `SSLKEYLOGFILE` names,
+    /// for programs such as Wireshark. Who has the file can read the connections. Default: no, even if the variable
+    /// is set.
+    pub fn key_log_from_env(mut self, log: bool) -> Self {
+        self.key_log_from_env = log;
+        self
+    }
+
     /// Accepts any certificate, for any name, from anybody: the connection is encrypted, but whoever sits in
-    /// the middle can read and change it. For trying things out. Default: no.
-    #[must_use]
+    /// the middle can read and change it. For trying things out. [Pins](Self::pin) are checked all the same.
+    /// Default: no.
     pub fn danger_accept_invalid_certs(mut self, accept: bool) -> Self {
         self.accept_invalid_certs = accept;
         self
@@ -80,17 +156,14 @@ impl ClientTlsBuilder {
     /// Reads the roots. This reads the system's certificate files: build one value and clone it.
     ///
     /// # Errors
-    /// A PEM source that cannot be used, or no root certificate at all.
+    /// A PEM source that cannot be used, no root certificate at all, a server name that is none, or versions that
+    /// leave nothing to choose from.
     pub fn build(self) -> Result<ClientTls, TlsError> {
-        let builder =
-            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-        let builder = if self.accept_invalid_certs {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AcceptAnyone(provider())))
-        } else {
-            builder.with_root_certificates(self.load_roots()?)
-        };
+        let server_name = self.server_name.as_deref().map(parse_name).transpose()?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&self.oldest.up_to(self.newest)?)?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier()?);
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
@@ -99,9 +172,32 @@ impl ClientTlsBuilder {
             }
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.enable_sni = self.sni;
+        if self.key_log_from_env {
+            config.key_log = Arc::new(KeyLogFile::new());
+        }
         Ok(ClientTls {
             config: Arc::new(config),
+            server_name,
         })
+    }
+
+    /// "Dangerous" as rustls has it, since it is not rustls that chooses; the parts are its own, but for the one that
+    /// trusts everybody.
+    fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+        let inner: Arc<dyn ServerCertVerifier> = if self.accept_invalid_certs {
+            Arc::new(AcceptAnyone(provider()))
+        } else {
+            let roots = Arc::new(self.load_roots()?);
+            WebPkiServerVerifier::builder_with_provider(roots, provider())
+                .build()
+                .map_err(|error| TlsError::Settings(rustls::Error::General(error.to_string())))?
+        };
+        if self.pins.is_empty() {
+            return Ok(inner);
+        }
+        let pins = self.pins.clone();
+        Ok(Arc::new(Pinned { inner, pins }))
     }
 
     fn load_roots(&self) -> Result<RootCertStore, TlsError> {
@@ -126,6 +222,12 @@ impl ClientTlsBuilder {
         }
         Ok(roots)
     }
+}
+
+fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| TlsError::BadServerName {
+        name: name.to_owned(),
+    })
 }
 
 /// Trusts every certificate, but still demands that the peer holds the key of the one it shows.
@@ -177,6 +279,24 @@ mod tests {
     fn a_client_needs_roots() {
         let error = ClientTls::builder().system_roots(false).build().unwrap_err();
         assert!(matches!(error, TlsError::NoRoots { .. }));
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_told() {
+        let builder = || ClientTls::builder().danger_accept_invalid_certs(true);
+        let error = builder().server_name("two words").build().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`two words` is neither a host name nor an IP address"
+        );
+        let versions = builder()
+            .oldest_version(TlsVersion::Tls13)
+            .newest_version(TlsVersion::Tls12);
+        let error = versions.build().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no TLS version from TLS 1.3 to TLS 1.2"
+        );
     }
 
     #[test]

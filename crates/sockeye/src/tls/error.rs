@@ -1,5 +1,9 @@
+//! What may be wrong with TLS settings.
+
 use std::io;
 use std::path::PathBuf;
+
+use super::TlsVersion;
 
 /// Why a TLS configuration could not be made. Each message says which file or setting is at fault.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +89,26 @@ pub enum TlsError {
     NoRoots {
         /// Why there are none.
         reason: String,
+    },
+    /// A name given for the server is none.
+    #[error("`{name}` is neither a host name nor an IP address")]
+    BadServerName {
+        /// The name as given.
+        name: String,
+    },
+    /// A pin is not the SHA-256 of anything.
+    #[error("`{pin}` is not a pin; write `sha256/` and the SHA-256 of the public key in base64")]
+    BadPin {
+        /// The pin as given.
+        pin: String,
+    },
+    /// The oldest TLS version that is wanted is newer than the newest one.
+    #[error("there is no TLS version from {oldest} to {newest}")]
+    NoVersion {
+        /// The oldest version wanted.
+        oldest: TlsVersion,
+        /// The newest version wanted.
+        newest: TlsVersion,
     },
     /// rustls refused the combination of settings.
     #[error("TLS settings refused: {0}")]

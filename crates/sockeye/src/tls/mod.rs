@@ -8,13 +8,18 @@ mod client;
 mod error;
 mod info;
 mod pem;
+mod pin;
 mod server;
+mod version;
 
 pub use client::{ClientTls, ClientTlsBuilder};
 pub use error::TlsError;
 pub use info::TlsInfo;
 pub use pem::{Identity, Pem};
-pub use server::{ClientCertificates, ServerTls, ServerTlsBuilder, TlsVersion};
+pub use pin::KeyPin;
+pub(crate) use pin::PinMismatch;
+pub use server::{ClientCertificates, ServerTls, ServerTlsBuilder};
+pub use version::TlsVersion;
 
 use std::sync::Arc;
 

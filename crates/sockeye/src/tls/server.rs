@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
 
 use super::certificates::Certificates;
-use super::{Identity, Pem, TlsError, provider};
+use super::{Identity, Pem, TlsError, TlsVersion, provider};
 
 /// TLS for a server's listeners. Clones share one configuration, so that a clone kept aside can
 /// [`reload`](Self::reload) it.
@@ -67,25 +66,6 @@ impl ServerTls {
     /// The configuration in use at this moment.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.shared.current.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The oldest TLS version a server accepts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2 and 1.3, the default: RFC 9325 still allows 1.2, and older devices need it.
-    #[default]
-    Tls12,
-    /// TLS 1.3 only.
-    Tls13,
-}
-
-impl TlsVersion {
-    fn and_newer(self) -> Vec<&'static SupportedProtocolVersion> {
-        match self {
-            Self::Tls12 => vec![&TLS13, &TLS12],
-            Self::Tls13 => vec![&TLS13],
-        }
     }
 }
 
@@ -185,7 +165,7 @@ impl ServerTlsBuilder {
         }
 
         let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&self.oldest.and_newer())?;
+            .with_protocol_versions(&self.oldest.up_to(TlsVersion::Tls13)?)?;
         let builder = match &self.client_certificates {
             None => builder.with_no_client_auth(),
             Some((need, authorities)) => {

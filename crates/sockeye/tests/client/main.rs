@@ -3,8 +3,11 @@
 
 mod compression;
 mod connecting;
+mod dialing;
+mod facts;
 mod opening;
 mod peer;
 mod refusal;
 #[cfg(feature = "tls")]
 mod tls;
+mod turns;

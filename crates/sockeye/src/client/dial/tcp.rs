@@ -65,3 +65,39 @@ impl TcpOptions {
         socket.connect(address).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sockets_are_set_up_as_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for (nodelay, keepalive) in [(true, None), (false, Some(Duration::from_secs(90)))] {
+            let options = TcpOptions {
+                nodelay,
+                keepalive,
+                ..TcpOptions::default()
+            };
+            let io = options.connect(address, None).await.unwrap();
+            let socket = SockRef::from(&io);
+            assert_eq!(socket.tcp_nodelay().unwrap(), nodelay);
+            assert_eq!(socket.keepalive().unwrap(), keepalive.is_some());
+        }
+        assert!(TcpOptions::default().nodelay);
+    }
+
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    #[tokio::test]
+    async fn an_interface_that_is_not_there_is_an_error() {
+        let options = TcpOptions {
+            interface: Some("no-such-if".to_owned()),
+            ..TcpOptions::default()
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        assert!(options.connect(address, None).await.is_err());
+    }
+}
