@@ -181,12 +181,7 @@ async fn connect(options: &ConnectOptions) -> Result<WebSocket, Failure> {
                 .map(|interval| Keepalive { interval, timeout }),
             ..Config::client()
         })
-        .timeouts(ConnectTimeouts {
-            resolve: timeout,
-            connect: timeout,
-            tls: timeout,
-            handshake: timeout,
-        })
+        .timeouts(ConnectTimeouts::each(timeout))
         .compression(options.compression.is_on().then(Deflate::default));
     for (name, value) in &options.headers {
         client = client.header(name, value);

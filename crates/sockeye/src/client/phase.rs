@@ -40,20 +40,25 @@ pub struct ConnectTimeouts {
 }
 
 impl Default for ConnectTimeouts {
+    /// Ten seconds for each phase.
     fn default() -> Self {
-        let each = Duration::from_secs(10);
-        Self {
-            resolve: each,
-            connect: each,
-            proxy: each,
-            tls: each,
-            handshake: each,
-            total: Duration::MAX,
-        }
+        Self::each(Duration::from_secs(10))
     }
 }
 
 impl ConnectTimeouts {
+    /// The same for each phase, and no limit for all together.
+    pub const fn each(limit: Duration) -> Self {
+        Self {
+            resolve: limit,
+            connect: limit,
+            proxy: limit,
+            tls: limit,
+            handshake: limit,
+            total: Duration::MAX,
+        }
+    }
+
     const fn of(&self, phase: ConnectPhase) -> Duration {
         match phase {
             ConnectPhase::Resolve => self.resolve,
@@ -169,15 +174,7 @@ mod tests {
     ];
 
     fn each(seconds: u64) -> ConnectTimeouts {
-        let each = Duration::from_secs(seconds);
-        ConnectTimeouts {
-            resolve: each,
-            connect: each,
-            proxy: each,
-            tls: each,
-            handshake: each,
-            total: Duration::MAX,
-        }
+        ConnectTimeouts::each(Duration::from_secs(seconds))
     }
 
     async fn run(clock: &Clock, phase: ConnectPhase) -> Error {

@@ -1,7 +1,7 @@
 //! From a host and a port, or the path of a Unix socket, to a connected byte stream.
 //!
 //! [`Dialer`] has what the user may set about it. Its steps: `resolve` finds the addresses of the host and their order,
-//! `race` tries them (RFC 8305), `tcp` sets a socket up. What comes out, [`Dialed`], is one kind of [`Stream`] for
+//! `race` tries them (RFC 8305), `tcp` sets a socket up. What comes out, [`Dialed`], is one kind of [`Stream`](stream::Stream) for
 //! whoever goes on with it: a proxy, TLS, the opening handshake.
 
 mod dialer;
