@@ -55,6 +55,7 @@
 //! | a server: listeners, routes, limits, shutdown | [`Server`], [`server::ServerBuilder`], [`server::Route`] |
 //! | accepting or rejecting a request | [`server::UpgradeRequest`], [`server::Accept`], [`server::Rejection`], [`OriginPolicy`] |
 //! | a client: headers, subprotocols, TLS, timeouts | [`connect()`], [`Client`] |
+//! | the browser's API: `onmessage`, `readyState`, `bufferedAmount` | [`web::WebSocket`] |
 //! | limits and timeouts of a connection | [`Config`], [`QueueLimits`] |
 //! | compression, off by default | [`proto::deflate::Deflate`] |
 //! | certificates | [`tls::ServerTls`], [`tls::ClientTls`] |
@@ -68,6 +69,7 @@
 //! |---|---|---|
 //! | `client` | yes | [`connect()`] and [`Client`] |
 //! | `server` | yes | [`Server`] |
+//! | `web` | yes | [`web`]: the browser's WebSocket API |
 //! | `tls` | yes | `wss://` for both, by rustls with aws-lc-rs |
 //! | `hyper` | no | [`hyper::upgrade`], for a bare hyper server |
 //! | `axum` | no | [`axum::WebSocketUpgrade`], an extractor |
@@ -128,6 +130,8 @@ mod socket;
 pub mod tls;
 #[cfg(any(feature = "server", feature = "hyper"))]
 mod upgrade;
+#[cfg(feature = "web")]
+pub mod web;
 mod websocket;
 
 #[cfg(feature = "client")]

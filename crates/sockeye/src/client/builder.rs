@@ -29,9 +29,9 @@ use crate::websocket::WebSocket;
 #[derive(Debug, Default)]
 #[must_use]
 pub struct ClientBuilder {
-    settings: Settings,
+    pub(super) settings: Settings,
     /// The first mistake in a header.
-    error: Option<HeaderError>,
+    pub(super) error: Option<HeaderError>,
 }
 
 impl ClientBuilder {
@@ -74,6 +74,13 @@ impl ClientBuilder {
     /// refused (RFC 6455 §4.1).
     pub fn subprotocol(mut self, name: impl Into<String>) -> Self {
         self.settings.subprotocols.push(name.into());
+        self
+    }
+
+    /// Offers these subprotocols and no others.
+    #[cfg(feature = "web")]
+    pub(crate) fn only_subprotocols(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.settings.subprotocols = names.into_iter().collect();
         self
     }
 

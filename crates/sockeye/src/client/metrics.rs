@@ -7,6 +7,7 @@ use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_hist
 use crate::error::Result;
 
 /// Handles, registered once. A recorder must be installed before the client is built.
+#[derive(Clone)]
 pub(super) struct ClientMetrics {
     handshakes: [Counter; Outcome::ALL.len()],
     connect_seconds: Histogram,

@@ -100,7 +100,7 @@ pub struct Client {
 }
 
 /// What the connections of a client have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Settings {
     headers: HeaderMap,
     subprotocols: Vec<String>,
@@ -135,6 +135,22 @@ impl Client {
     /// Starts from the defaults: no compression, [`Config::client`], the system's root certificates.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
+    }
+
+    /// Starts from the settings of this client, to make one that differs in some. Both count in the same metrics.
+    ///
+    /// ```
+    /// use sockeye::Client;
+    ///
+    /// let client = Client::builder().origin("https://example.org").build()?;
+    /// let chat = client.to_builder().subprotocol("chat").build()?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    pub fn to_builder(&self) -> ClientBuilder {
+        ClientBuilder {
+            settings: Settings::clone(&self.settings),
+            error: None,
+        }
     }
 
     /// Opens a WebSocket.

@@ -306,6 +306,16 @@ impl Session {
         Poll::Pending
     }
 
+    /// Waits until the connection is closing: until one side has sent a Close frame.
+    #[cfg(feature = "web")]
+    pub(crate) fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_open() {
+            return Poll::Ready(());
+        }
+        self.wait_to_write(cx);
+        Poll::Pending
+    }
+
     /// How the connection ended; `None` before that.
     fn outcome(&self) -> Option<Result<CloseInfo, Error>> {
         self.ended.then(|| match &self.failure {
@@ -472,6 +482,7 @@ impl Session {
                                 reason: frame.map_or("", |frame| frame.reason()).into(),
                                 clean: false,
                             });
+                            self.wake_writers();
                         }
                         Some(Event::Ping(_) | Event::Pong(_)) | None => {}
                     }

@@ -1,0 +1,189 @@
+//! The connection behind a WebSocket: runs in parallel to scripts, and tells them what happens by tasks.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::core::{Core, End, GivingUp, Outgoing};
+use super::data::Data;
+use super::event::CloseEventInit;
+use super::url;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::message::{Message, Utf8Bytes};
+use crate::session::Shared;
+use crate::websocket::{Sender, WebSocket};
+use sockeye_proto::CloseCode;
+
+/// Opens the connection and carries messages both ways until it has ended.
+pub(super) async fn run(core: Arc<Core>, client: Result<Client>) {
+    let end = match open(&core, client).await {
+        Ok(ws) => converse(&core, ws).await,
+        Err(error) => End::failed(error),
+    };
+    core.closed(end);
+}
+
+async fn open(core: &Core, client: Result<Client>) -> Result<WebSocket> {
+    if url::is_blocked(&core.url) {
+        return Err(Error::config("connections to this port are blocked"));
+    }
+    let client = client?;
+    tokio::select! {
+        biased;
+        giving_up = core.given_up() => Err(giving_up.error),
+        opened = client.connect(core.url.as_str()) => opened,
+    }
+}
+
+async fn converse(core: &Arc<Core>, mut ws: WebSocket) -> End {
+    let (sender, shared) = (ws.sender(), ws.shared());
+    let text = |text: &str| Utf8Bytes::from(text);
+    core.established(
+        text(ws.subprotocol().unwrap_or_default()),
+        text(ws.negotiated_extensions()),
+    );
+    let giving_up = tokio::select! {
+        biased;
+        giving_up = core.given_up() => giving_up,
+        end = receive(core, &mut ws, &shared) => return end,
+        never = send(core, &sender, &shared) => match never {},
+    };
+    // What still comes is of no interest: RFC 6455 §7.1.7 forbids to process it.
+    drop(ws);
+    let GivingUp { error, close } = giving_up;
+    match close {
+        Some(code) => {
+            core.closing();
+            // The reason is empty, so it is not too long.
+            let _ = sender.start_close(code, "");
+            let _ = sender.closed().await;
+        }
+        None => sender.abort(),
+    }
+    End::failed(error)
+}
+
+/// Hands out what is received, until the connection has ended.
+async fn receive(core: &Arc<Core>, ws: &mut WebSocket, shared: &Shared) -> End {
+    let mut closing = false;
+    loop {
+        core.room().await;
+        tokio::select! {
+            biased;
+            received = ws.recv() => match received {
+                Ok(Some(message)) => core.message(message),
+                // The failure is told again by the end.
+                Ok(None) | Err(_) => break,
+            },
+            () = poll_fn(|cx| shared.lock().poll_closing(cx)), if !closing => {
+                closing = true;
+                core.closing();
+            }
+        }
+    }
+    if !closing {
+        core.closing();
+    }
+    match shared.ended().await {
+        Ok(_) => ended(shared, None),
+        Err(error) => ended(shared, Some(error)),
+    }
+}
+
+/// What scripts learn of the end.
+fn ended(shared: &Shared, error: Option<Error>) -> End {
+    // The connection was failed, and the peer told why: its answer, if any, is not to be processed.
+    if let Some(error) = &error
+        && error.close_code().is_some()
+    {
+        return End::failed(error.clone());
+    }
+    let info = shared.lock().close_info();
+    End {
+        close: CloseEventInit {
+            was_clean: info.clean,
+            code: info.code,
+            reason: info.reason,
+        },
+        // A peer that does not finish the closing handshake in time is left alone, which is no failure. A transport
+        // that is lost is one: RFC 6455 §7.2.1, "the client MUST _Fail the WebSocket Connection_".
+        failed: error.as_ref().is_some_and(|error| !error.is_timeout()),
+        error,
+    }
+}
+
+/// Sends what the WebSocket was given, in its order, and follows how much of it has left.
+async fn send(core: &Arc<Core>, sender: &Sender, shared: &Shared) -> Infallible {
+    let mut leaving = Leaving {
+        core,
+        shared,
+        messages: VecDeque::new(),
+    };
+    loop {
+        match leaving.during(core.next_outgoing()).await {
+            Outgoing::Data(data) => {
+                let length = data.len();
+                let message = match data {
+                    Data::Text(text) => Message::Text(text),
+                    Data::Bytes(bytes) => Message::Binary(bytes),
+                    Data::Blob(blob) => match leaving.during(blob.read()).await {
+                        Ok(bytes) => Message::Binary(bytes),
+                        Err(error) => {
+                            core.give_up(Error::other(error), Some(CloseCode::INTERNAL_ERROR));
+                            return pending().await;
+                        }
+                    },
+                };
+                // Once the connection is closing nothing is sent, and what was not counts as buffered for ever.
+                if leaving.during(sender.send(message)).await.is_ok() {
+                    let end = shared.lock().queued();
+                    leaving.messages.push_back((end, length));
+                }
+            }
+            Outgoing::Close(frame) => match frame {
+                // The length of the reason was checked by `close`.
+                Some((code, reason)) => drop(sender.start_close(code, &reason)),
+                None => shared.close(None),
+            },
+        }
+    }
+}
+
+/// Messages that are on their way to the network.
+struct Leaving<'a> {
+    core: &'a Arc<Core>,
+    shared: &'a Shared,
+    /// Where each ends in the output of the session, and the length of its payload.
+    messages: VecDeque<(u64, u64)>,
+}
+
+impl Leaving<'_> {
+    /// Does `work`, and reports what leaves meanwhile.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            let front = self.messages.front().copied();
+            tokio::select! {
+                biased;
+                length = left(self.shared, front) => {
+                    self.messages.pop_front();
+                    self.core.transmitted(length);
+                }
+                done = &mut work => return done,
+            }
+        }
+    }
+}
+
+/// Waits until the network has a message; for ever if there is none, or it never will. Gives the message's length.
+async fn left(shared: &Shared, message: Option<(u64, u64)>) -> u64 {
+    if let Some((end, length)) = message
+        && poll_fn(|cx| shared.lock().poll_flushed(end, cx)).await.is_ok()
+    {
+        return length;
+    }
+    pending().await
+}
