@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use super::core::{Core, End, GivingUp, Outgoing};
 use super::data::Data;
@@ -45,25 +46,39 @@ async fn converse(core: &Arc<Core>, mut ws: WebSocket) -> End {
         text(ws.subprotocol().unwrap_or_default()),
         text(ws.negotiated_extensions()),
     );
-    let giving_up = tokio::select! {
+    let mut leaving = Leaving {
+        core,
+        shared: &shared,
+        messages: VecDeque::new(),
+    };
+    let outcome = tokio::select! {
         biased;
-        giving_up = core.given_up() => giving_up,
-        end = receive(core, &mut ws, &shared) => return end,
-        never = send(core, &sender, &shared) => match never {},
+        giving_up = core.given_up() => Err(giving_up),
+        end = receive(core, &mut ws, &shared) => Ok(end),
+        never = send(&mut leaving, &sender) => match never {},
     };
     // What still comes is of no interest: RFC 6455 §7.1.7 forbids to process it.
     drop(ws);
-    let GivingUp { error, close } = giving_up;
-    match close {
+    let end = match outcome {
+        Ok(end) => end,
+        Err(giving_up) => fail(core, &sender, giving_up).await,
+    };
+    leaving.settle();
+    end
+}
+
+/// "_Fail the WebSocket Connection_" (RFC 6455 §7.1.7).
+async fn fail(core: &Arc<Core>, sender: &Sender, giving_up: GivingUp) -> End {
+    match giving_up.close {
         Some(code) => {
             core.closing();
             // The reason is empty, so it is not too long.
             let _ = sender.start_close(code, "");
-            let _ = sender.closed().await;
         }
         None => sender.abort(),
     }
-    End::failed(error)
+    let _ = sender.closed().await;
+    End::failed(giving_up.error)
 }
 
 /// Hands out what is received, until the connection has ended.
@@ -116,12 +131,8 @@ fn ended(shared: &Shared, error: Option<Error>) -> End {
 }
 
 /// Sends what the WebSocket was given, in its order, and follows how much of it has left.
-async fn send(core: &Arc<Core>, sender: &Sender, shared: &Shared) -> Infallible {
-    let mut leaving = Leaving {
-        core,
-        shared,
-        messages: VecDeque::new(),
-    };
+async fn send(leaving: &mut Leaving<'_>, sender: &Sender) -> Infallible {
+    let (core, shared) = (leaving.core, leaving.shared);
     loop {
         match leaving.during(core.next_outgoing()).await {
             Outgoing::Data(data) => {
@@ -165,25 +176,35 @@ impl Leaving<'_> {
     async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
-            let front = self.messages.front().copied();
+            let left = poll_fn(|cx| self.poll_left(cx));
             tokio::select! {
                 biased;
-                length = left(self.shared, front) => {
-                    self.messages.pop_front();
-                    self.core.transmitted(length);
-                }
+                length = left => self.core.transmitted(length),
                 done = &mut work => return done,
             }
         }
     }
-}
 
-/// Waits until the network has a message; for ever if there is none, or it never will. Gives the message's length.
-async fn left(shared: &Shared, message: Option<(u64, u64)>) -> u64 {
-    if let Some((end, length)) = message
-        && poll_fn(|cx| shared.lock().poll_flushed(end, cx)).await.is_ok()
-    {
-        return length;
+    /// Reports what had left when the connection ended.
+    fn settle(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(length) = self.poll_left(&mut cx) {
+            self.core.transmitted(length);
+        }
     }
-    pending().await
+
+    /// Waits until the network has the oldest message; for ever if there is none, or it never will. Gives the message's
+    /// length.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
+        let Some(&(end, length)) = self.messages.front() else {
+            return Poll::Pending;
+        };
+        match self.shared.lock().poll_flushed(end, cx) {
+            Poll::Ready(Ok(())) => {
+                self.messages.pop_front();
+                Poll::Ready(length)
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
 }

@@ -27,7 +27,10 @@ impl fmt::Display for Exception {
 
 /// Where exceptions are reported (HTML Standard §8.1.4.6).
 #[derive(Clone, Default)]
-pub(crate) struct Reporter(pub(crate) Option<Arc<dyn Fn(&Exception) + Send + Sync>>);
+pub(crate) struct Reporter(pub(crate) Option<Hook>);
+
+/// What the program wants to be called.
+type Hook = Arc<dyn Fn(&Exception) + Send + Sync>;
 
 impl Reporter {
     pub(crate) fn report(&self, event_type: &str, panic: &(dyn Any + Send)) {
