@@ -282,7 +282,7 @@ impl Upgrading {
         // What the client sent behind its request, hyper hands out first.
         let open = upgraded.map(|upgraded| accepted.open(TokioIo::new(upgraded), &[]));
         if let (Some(adoption), Ok((websocket, _))) = (&self.adoption, &open) {
-            adoption.adopt(websocket.shared());
+            adoption.adopt(websocket.weak());
         }
         Poll::Ready(open.map_err(lost))
     }

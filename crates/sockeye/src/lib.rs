@@ -145,7 +145,7 @@ pub use server::Server;
 pub use session::{CloseInfo, QueueLimits};
 pub use sockeye_proto as proto;
 pub use sockeye_proto::{CloseCode, Compress, Config, Delivery, Keepalive, MessageKind};
-pub use websocket::{Receiver, Sender, WebSocket};
+pub use websocket::{Receiver, Sender, WeakSender, WebSocket};
 
 /// An error of any type, which `?` makes from whatever the application uses.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

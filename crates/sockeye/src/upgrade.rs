@@ -10,9 +10,9 @@ use tokio::sync::SetOnce;
 
 use crate::metrics::SessionMetrics;
 use crate::opening::Opening;
-use crate::session::{Driver, Shared as Session};
+use crate::session::Driver;
 use crate::websocket::Agreement;
-use crate::{QueueLimits, WebSocket};
+use crate::{QueueLimits, WeakSender, WebSocket};
 
 /// How a WebSocket behaves.
 #[derive(Clone, Debug)]
@@ -115,23 +115,23 @@ impl Context {
     }
 }
 
-/// Where a [`Server`](crate::Server) learns of the session that its fallback made of a connection. It travels with
+/// Where a [`Server`](crate::Server) learns of the WebSocket that its fallback made of a connection. It travels with
 /// each request as an extension.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Adoption(Arc<SetOnce<Arc<Session>>>);
+pub(crate) struct Adoption(Arc<SetOnce<WeakSender>>);
 
 impl Adoption {
-    /// Tells the server of the session.
+    /// Tells the server of the WebSocket.
     #[cfg(feature = "hyper")]
-    pub(crate) fn adopt(&self, session: Arc<Session>) {
+    pub(crate) fn adopt(&self, websocket: WeakSender) {
         // A connection is upgraded once, so there is none yet.
-        let _ = self.0.set(session);
+        let _ = self.0.set(websocket);
     }
 
-    /// Waits for a session, for ever if there is never one.
+    /// Waits for a WebSocket, for ever if there is never one.
     #[cfg(feature = "server")]
-    pub(crate) async fn adopted(&self) -> Arc<Session> {
-        Arc::clone(self.0.wait().await)
+    pub(crate) async fn adopted(&self) -> WeakSender {
+        self.0.wait().await.clone()
     }
 }
 

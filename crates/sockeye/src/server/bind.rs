@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 #[cfg(unix)]
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Something to listen on.
 ///
@@ -120,6 +121,10 @@ pub struct TcpOptions {
     pub backlog: u32,
     /// Sends small messages at once instead of waiting for more to send along (`TCP_NODELAY`). Default: `true`.
     pub nodelay: bool,
+    /// Has the system probe connections that were silent for this long (`SO_KEEPALIVE`), and drop those whose other
+    /// machine is gone. Default: `None`, since WebSockets are probed by Pings
+    /// ([`Config::keepalive`](crate::Config::keepalive)), which also find programs that hang.
+    pub keepalive: Option<Duration>,
 }
 
 impl Default for TcpOptions {
@@ -127,6 +132,7 @@ impl Default for TcpOptions {
         Self {
             backlog: 1024,
             nodelay: true,
+            keepalive: None,
         }
     }
 }

@@ -1,17 +1,16 @@
 //! A server from its settings to its end.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::bind::Bind;
 use super::builder::Shared;
-use super::listener::{Listener, accept_loop};
+use super::listener::Listener;
+use super::listening::{Changes, Listeners};
 use super::shutdown::Lifecycle;
-use super::{Address, Drain, ServerBuilder, ServerHandle, ShutdownReport, TcpOptions, connection};
+use super::{Address, Drain, ServerBuilder, ServerEvent, ServerHandle, ShutdownReport};
 use crate::Result;
 
 /// A WebSocket server whose settings were checked and that does not listen yet.
@@ -38,9 +37,9 @@ use crate::Result;
 #[derive(Debug)]
 pub struct Server {
     binds: Vec<Bind>,
-    tcp: TcpOptions,
     drain: Drain,
     shared: Arc<Shared>,
+    changes: Changes,
 }
 
 impl Server {
@@ -49,12 +48,12 @@ impl Server {
         ServerBuilder::new()
     }
 
-    pub(super) fn new(binds: Vec<Bind>, tcp: TcpOptions, drain: Drain, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(binds: Vec<Bind>, drain: Drain, shared: Arc<Shared>, changes: Changes) -> Self {
         Self {
             binds,
-            tcp,
             drain,
             shared,
+            changes,
         }
     }
 
@@ -64,16 +63,26 @@ impl Server {
     /// [`Error::is_config`](crate::Error::is_config), with a [`BindError`](super::BindError) as its source: an address
     /// that is taken, not there, or not allowed.
     pub async fn listen(self) -> Result<BoundServer> {
-        let listeners = Listener::bind_all(self.binds, self.tcp).await?;
+        let listeners = Listener::bind_all(self.binds, self.shared.tcp).await?;
         self.shared.lifecycle.listening();
-        for listener in &listeners {
-            tracing::info!(address = %listener.address(), "listening");
-        }
+        self.shared.opened(&listeners);
         Ok(BoundServer {
             listeners,
             drain: self.drain,
             shared: self.shared,
+            changes: self.changes,
         })
+    }
+}
+
+impl Shared {
+    /// Notes that these listeners are open, and tells of it.
+    pub(super) fn opened(&self, listeners: &[Listener]) {
+        for address in listeners.iter().map(Listener::address) {
+            tracing::info!(%address, "listening");
+            self.listening.note(address.clone());
+            self.observer.tell(ServerEvent::Listening { address });
+        }
     }
 }
 
@@ -83,10 +92,11 @@ pub struct BoundServer {
     listeners: Vec<Listener>,
     drain: Drain,
     shared: Arc<Shared>,
+    changes: Changes,
 }
 
 impl BoundServer {
-    /// What the server listens on.
+    /// What the server listens on. [`ServerHandle::addresses`] follows changes.
     pub fn addresses(&self) -> Vec<Address> {
         self.listeners
             .iter()
@@ -116,17 +126,15 @@ impl BoundServer {
     pub async fn serve(self) -> ShutdownReport {
         let lifecycle = Arc::clone(&self.shared.lifecycle);
         let _abort = AbortOnDrop(Arc::clone(&lifecycle));
-        let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            accepting.spawn(accept(listener, Arc::clone(&self.shared)));
-        }
-
-        let drain = lifecycle.asked().await;
+        let mut listeners = Listeners::new(self.shared, self.changes, self.listeners);
+        let drain = tokio::select! {
+            drain = lifecycle.asked() => drain,
+            never = listeners.change() => match never {},
+        };
         let asked_at = Instant::now();
         tracing::info!(connections = lifecycle.open(), notice = ?drain.notice, "shutting down");
         tokio::time::sleep(drain.notice).await;
-        // This closes the listeners.
-        accepting.shutdown().await;
+        listeners.shutdown().await;
         let report = lifecycle.drain(drain, asked_at).await;
         tracing::info!(closed = report.closed, forced = report.forced, elapsed = ?report.elapsed, "shut down");
         report
@@ -140,12 +148,4 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-async fn accept(listener: Listener, shared: Arc<Shared>) -> Infallible {
-    accept_loop(
-        || listener.accept(),
-        |(socket, peer)| connection::spawn(&shared, socket, peer, listener.address().clone()),
-    )
-    .await
 }

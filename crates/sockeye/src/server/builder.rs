@@ -14,12 +14,15 @@ use tower::Service;
 use super::admission::Admission;
 use super::bind::Bind;
 use super::body::{self, Fallback};
+use super::event::Observer;
+use super::listening::Listening;
 use super::metrics::ServerMetrics;
-use super::router::Router;
+use super::request::{ConnectionInfo, UpgradeRequest};
+use super::routes::Routes;
 use super::shutdown::Lifecycle;
 use super::{
-    BoundServer, ConfigError, ConnectionLimits, Drain, Handler, HandshakeLimits, Route, Server, ServerHandle,
-    ShutdownReport, TcpOptions, TrustedProxies,
+    BoundServer, ConfigError, ConnectionLimits, Drain, Handler, HandshakeLimits, HandshakeOutcome, Rejection,
+    Route, Server, ServerEvent, ServerHandle, ShutdownReport, TcpOptions, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -40,6 +43,7 @@ pub struct ServerBuilder {
     handshake: HandshakeLimits,
     settings: Settings,
     drain: Drain,
+    observer: Observer,
     lifecycle: Arc<Lifecycle>,
 }
 
@@ -48,13 +52,16 @@ pub struct ServerBuilder {
 pub(super) struct Shared {
     #[cfg(feature = "tls")]
     pub(super) tls: Option<ServerTls>,
-    pub(super) router: Router<Endpoint>,
+    pub(super) tcp: TcpOptions,
+    pub(super) listening: Listening,
+    pub(super) routes: Routes,
     pub(super) fallback: Option<Fallback>,
     pub(super) proxies: TrustedProxies,
     pub(super) handshake: HandshakeLimits,
     pub(super) admission: Arc<Admission>,
     pub(super) lifecycle: Arc<Lifecycle>,
     pub(super) metrics: ServerMetrics,
+    pub(super) observer: Observer,
     pub(super) context: Context,
 }
 
@@ -66,14 +73,23 @@ impl Shared {
         let is_tls = false;
         is_tls
     }
-}
 
-/// A route with the server's settings filled in.
-#[derive(Debug)]
-pub(super) struct Endpoint {
-    pub(super) route: Route,
-    pub(super) origins: OriginPolicy,
-    pub(super) settings: Settings,
+    /// Counts what came of a handshake, and tells of it.
+    pub(super) fn handshake(
+        &self,
+        outcome: HandshakeOutcome,
+        connection: &ConnectionInfo,
+        request: Option<&UpgradeRequest>,
+        rejection: Option<&Rejection>,
+    ) {
+        self.metrics.handshake(outcome);
+        self.observer.tell(ServerEvent::Handshake {
+            connection,
+            request,
+            outcome,
+            rejection,
+        });
+    }
 }
 
 impl ServerBuilder {
@@ -91,6 +107,7 @@ impl ServerBuilder {
             handshake: HandshakeLimits::default(),
             settings: Settings::default(),
             drain: Drain::default(),
+            observer: Observer::default(),
             lifecycle: Lifecycle::new(),
         }
     }
@@ -206,6 +223,25 @@ impl ServerBuilder {
         self
     }
 
+    /// Calls this function whenever something happens that a [`ServerEvent`] tells of. It runs where that happens, so
+    /// it must not block.
+    ///
+    /// ```
+    /// use sockeye::server::{Server, ServerEvent};
+    ///
+    /// let builder = Server::builder().on_event(|event| match event {
+    ///     ServerEvent::Opened { client, .. } => println!("{} is here", client.connection().peer),
+    ///     ServerEvent::Closed { connection, code, .. } => println!("{} left with {code}", connection.peer),
+    ///     _ => {}
+    /// });
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn on_event(mut self, observe: impl Fn(ServerEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(observe);
+        self
+    }
+
     /// How [`ServerHandle::shutdown`] ends the server.
     #[must_use]
     pub fn drain(mut self, drain: Drain) -> Self {
@@ -230,20 +266,31 @@ impl ServerBuilder {
         self.connections.check()?;
         self.handshake.check()?;
         self.drain.check()?;
-        let router = build_router(self.routes, &self.origins, &self.settings)?;
-        let shared = Shared {
+        if let Some(name) = self.settings.zero() {
+            return Err(ConfigError::new(format!("{name} must be more than zero")).into());
+        }
+        let routes = Routes::new(self.origins, self.settings);
+        for (path, route) in self.routes {
+            routes.mount(&path, route)?;
+        }
+        let (listening, changes) = Listening::new();
+        let shared = Arc::new(Shared {
             #[cfg(feature = "tls")]
             tls: self.tls,
-            router,
+            tcp: self.tcp,
+            listening,
+            routes,
             fallback: self.fallback,
             proxies: self.proxies,
             handshake: self.handshake,
             admission: Arc::new(Admission::new(&self.connections, Instant::now())),
             lifecycle: self.lifecycle,
             metrics: ServerMetrics::new(),
+            observer: self.observer,
             context: Context::new(),
-        };
-        Ok(Server::new(self.binds, self.tcp, self.drain, Arc::new(shared)))
+        });
+        shared.lifecycle.built(Arc::downgrade(&shared));
+        Ok(Server::new(self.binds, self.drain, shared, changes))
     }
 
     /// Builds the server and opens its listeners.
@@ -264,27 +311,6 @@ impl ServerBuilder {
     pub async fn serve(self) -> Result<ShutdownReport> {
         Ok(self.listen().await?.serve().await)
     }
-}
-
-fn build_router(
-    routes: Vec<(String, Route)>,
-    origins: &OriginPolicy,
-    settings: &Settings,
-) -> Result<Router<Endpoint>> {
-    let mut router = Router::new();
-    for (path, route) in routes {
-        route.check(&path)?;
-        let endpoint = Endpoint {
-            origins: route.origins.clone().unwrap_or_else(|| origins.clone()),
-            settings: route.overrides.apply(settings),
-            route,
-        };
-        if let Some(name) = endpoint.settings.zero() {
-            return Err(ConfigError::new(format!("route `{path}`: {name} must be more than zero")).into());
-        }
-        router.insert(&path, endpoint.route.for_protocol.clone(), endpoint)?;
-    }
-    Ok(router)
 }
 
 impl fmt::Debug for ServerBuilder {

@@ -10,16 +10,17 @@ use sockeye_proto::CloseFrame;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::Address;
 use super::admission::{AddressPermit, Permit, Refusal};
 use super::builder::Shared;
+use super::clients::{ConnectedClient, Entered};
 use super::http1::{BUSY, Exchange, HttpService, Pending};
 use super::leash::{Leash, Leashed};
-use super::metrics::Outcome;
 use super::request::ConnectionInfo;
 use super::shutdown::{Drain, Order, Tracked};
 use super::transport::{Socket, Transport};
 use super::write_limit::WriteLimit;
+use super::{Address, HandshakeOutcome, ServerEvent};
+use crate::WeakSender;
 use crate::session::{Joined, Shared as Session};
 use crate::upgrade::Adoption;
 
@@ -27,8 +28,6 @@ use crate::upgrade::Adoption;
 #[derive(Debug)]
 struct Connection {
     shared: Arc<Shared>,
-    peer: Address,
-    local: Address,
     accepted_at: Instant,
     tracked: Tracked,
     _permit: Permit,
@@ -40,17 +39,20 @@ struct Connection {
 struct Open {
     joined: Joined<Transport>,
     session: Arc<Session>,
+    info: Arc<ConnectionInfo>,
+    _entered: Entered,
     opened_at: Instant,
     _permit: Option<AddressPermit>,
 }
 
 /// What has become of a connection when hyper is done with it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is returned")]
 enum Upgraded {
     /// A WebSocket of one of the server's routes.
     Route(Open),
     /// Whatever the fallback has made of it, or nothing: then it is gone.
-    Fallback(Leash, Adoption),
+    Fallback(Leash, Adoption, Arc<ConnectionInfo>),
 }
 
 /// Serves a connection that was just accepted in a task of its own, if the limits let it in.
@@ -69,15 +71,13 @@ pub(super) fn spawn(shared: &Arc<Shared>, socket: Socket, peer: Address, local: 
     shared.metrics.opened();
     let connection = Connection {
         shared: Arc::clone(shared),
-        peer,
-        local,
         accepted_at: Instant::now(),
         tracked: shared.lifecycle.track(),
         _permit: permits.0,
         _address_permit: permits.1,
     };
-    let span = tracing::info_span!("connection", id = connection.tracked.id(), peer = %connection.peer);
-    tokio::spawn(connection.run(socket).instrument(span));
+    let span = tracing::info_span!("connection", id = connection.tracked.id(), %peer);
+    tokio::spawn(connection.run(socket, peer, local).instrument(span));
 }
 
 fn admit(shared: &Arc<Shared>, peer: &Address) -> Result<(Permit, Option<AddressPermit>), Refusal> {
@@ -91,14 +91,14 @@ fn admit(shared: &Arc<Shared>, peer: &Address) -> Result<(Permit, Option<Address
 }
 
 impl Connection {
-    async fn run(mut self, socket: Socket) {
+    async fn run(mut self, socket: Socket, peer: Address, local: Address) {
         tracing::debug!("connection accepted");
         // Boxed, so that an open WebSocket does not carry the memory of its handshake around.
-        match Box::pin(self.handshake(socket)).await {
+        match Box::pin(self.handshake(socket, peer, local)).await {
             Some(Upgraded::Route(mut open)) => self.websocket(&mut open).await,
-            Some(Upgraded::Fallback(leash, adoption)) => {
+            Some(Upgraded::Fallback(leash, adoption, info)) => {
                 // Boxed for the same reason.
-                Box::pin(self.upgraded_by_fallback(leash, adoption)).await;
+                Box::pin(self.upgraded_by_fallback(leash, adoption, info)).await;
             }
             None => {}
         }
@@ -106,30 +106,39 @@ impl Connection {
     }
 
     /// Everything before the first frame. Gives nothing if the handshake failed.
-    async fn handshake(&self, socket: Socket) -> Option<Upgraded> {
+    async fn handshake(&self, socket: Socket, peer: Address, local: Address) -> Option<Upgraded> {
         tokio::select! {
-            upgraded = self.establish(socket) => upgraded,
+            upgraded = self.establish(socket, peer, local) => upgraded,
             () = self.tracked.forced() => None,
         }
     }
 
-    async fn establish(&self, socket: Socket) -> Option<Upgraded> {
+    async fn establish(&self, socket: Socket, peer: Address, local: Address) -> Option<Upgraded> {
         let deadline = self.accepted_at + self.shared.handshake.timeout;
-        let (transport, info) = self.secure(socket, deadline).await?;
-        let exchange = Exchange::new(Arc::clone(&self.shared), Arc::new(info), deadline);
+        let info = ConnectionInfo {
+            id: self.tracked.id(),
+            peer,
+            local,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let (transport, info) = self.secure(socket, info, deadline).await?;
+        let info = Arc::new(info);
+        let exchange = Exchange::new(Arc::clone(&self.shared), Arc::clone(&info), deadline);
         let (leash, transport) = Leash::new(transport);
         if !self.http(transport, &exchange).await {
             return None;
         }
         let Some(mut pending) = exchange.take_pending() else {
-            return Some(Upgraded::Fallback(leash, exchange.adoption()));
+            return Some(Upgraded::Fallback(leash, exchange.adoption(), info));
         };
         // hyper has kept its side when its connection is done, so that this does not wait.
         let upgraded = match (&mut pending.on_upgrade).await {
             Ok(upgraded) => upgraded,
             Err(error) => {
                 tracing::debug!(%error, "connection lost before the handshake was complete");
-                self.shared.metrics.handshake(Outcome::Failed);
+                self.shared
+                    .handshake(HandshakeOutcome::Failed, &info, Some(&pending.request), None);
                 return None;
             }
         };
@@ -138,18 +147,31 @@ impl Connection {
             .downcast::<TokioIo<WriteLimit<Leashed<Transport>>>>()
             .ok()?;
         let transport = parts.io.into_inner().into_inner().into_inner();
-        Some(Upgraded::Route(self.open(pending, transport, &parts.read_buf)))
+        Some(Upgraded::Route(self.open(
+            pending,
+            info,
+            transport,
+            &parts.read_buf,
+        )))
     }
 
-    fn open(&self, pending: Pending, transport: Transport, leftover: &[u8]) -> Open {
+    fn open(
+        &self,
+        pending: Pending,
+        info: Arc<ConnectionInfo>,
+        transport: Transport,
+        leftover: &[u8],
+    ) -> Open {
         let Pending {
             accepted,
-            handler,
+            endpoint,
             request,
             permit,
+            knock,
             ..
         } = pending;
-        self.shared.metrics.handshake(Outcome::Accepted);
+        self.shared
+            .handshake(HandshakeOutcome::Accepted, &info, Some(&request), None);
         self.shared.metrics.handshake_took(self.accepted_at.elapsed());
         let agreement = accepted.agreement();
         tracing::info!(
@@ -160,52 +182,65 @@ impl Connection {
         );
         let (websocket, driver) = accepted.open(transport, leftover);
         let session = websocket.shared();
+        let route = Some(Arc::clone(&endpoint.path));
+        let clients = self.shared.lifecycle.clients();
+        let entered = clients.enter(Arc::clone(&info), route.clone(), websocket.weak());
+        let client = ConnectedClient::new(Arc::clone(&info), route, websocket.sender());
+        self.shared.observer.tell(ServerEvent::Opened {
+            client: &client,
+            request: &request,
+        });
+        knock.settle(client.sender());
+        let handler = (endpoint.route.handler)(websocket, request);
         Open {
-            joined: Joined::new(driver, handler(websocket, request)),
+            joined: Joined::new(driver, handler),
             session,
+            info,
+            _entered: entered,
             opened_at: Instant::now(),
             _permit: permit,
         }
     }
 
     #[cfg(feature = "tls")]
-    async fn secure(&self, socket: Socket, deadline: Instant) -> Option<(Transport, ConnectionInfo)> {
+    async fn secure(
+        &self,
+        socket: Socket,
+        mut info: ConnectionInfo,
+        deadline: Instant,
+    ) -> Option<(Transport, ConnectionInfo)> {
         let Some(tls) = &self.shared.tls else {
-            return Some((Transport::Plain(socket), self.info(None)));
+            return Some((Transport::Plain(socket), info));
         };
         let deadline = deadline.min(self.accepted_at + self.shared.handshake.tls_timeout);
         let acceptor = tokio_rustls::TlsAcceptor::from(tls.config());
         match tokio::time::timeout_at(deadline, acceptor.accept(socket)).await {
             Ok(Ok(stream)) => {
-                let info = self.info(Some(crate::tls::TlsInfo::of_server(stream.get_ref().1)));
+                info.tls = Some(crate::tls::TlsInfo::of_server(stream.get_ref().1));
                 Some((Transport::Tls(Box::new(stream)), info))
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS handshake failed");
-                self.shared.metrics.handshake(Outcome::Tls);
+                self.shared.handshake(HandshakeOutcome::Tls, &info, None, None);
                 None
             }
             Err(_) => {
                 tracing::debug!("TLS handshake took too long");
-                self.shared.metrics.handshake(Outcome::Timeout);
+                self.shared
+                    .handshake(HandshakeOutcome::Timeout, &info, None, None);
                 None
             }
         }
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn secure(&self, socket: Socket, _deadline: Instant) -> Option<(Transport, ConnectionInfo)> {
-        Some((Transport::Plain(socket), self.info()))
-    }
-
-    fn info(&self, #[cfg(feature = "tls")] tls: Option<crate::tls::TlsInfo>) -> ConnectionInfo {
-        ConnectionInfo {
-            id: self.tracked.id(),
-            peer: self.peer.clone(),
-            local: self.local.clone(),
-            #[cfg(feature = "tls")]
-            tls,
-        }
+    async fn secure(
+        &self,
+        socket: Socket,
+        info: ConnectionInfo,
+        _deadline: Instant,
+    ) -> Option<(Transport, ConnectionInfo)> {
+        Some((Transport::Plain(socket), info))
     }
 
     /// Serves HTTP until the connection ends or becomes something else. Gives whether it came to that in time.
@@ -238,14 +273,14 @@ impl Connection {
                         tracing::debug!(%error, "HTTP connection failed");
                         // hyper's deadline for a head passes at the same time as ours for the first one.
                         if error.is_timeout() && exchange.awaits_first_request() {
-                            self.shared.metrics.handshake(Outcome::Timeout);
+                            exchange.failed(HandshakeOutcome::Timeout);
                         }
                     }
                     return true;
                 }
                 () = &mut overdue => {
                     tracing::debug!("handshake took too long");
-                    self.shared.metrics.handshake(Outcome::Timeout);
+                    exchange.failed(HandshakeOutcome::Timeout);
                     return false;
                 }
                 () = &mut draining, if !is_draining => {
@@ -258,15 +293,22 @@ impl Connection {
 
     /// Waits until whoever upgraded the connection in the fallback has let go of it, which is at once if nobody did.
     /// A WebSocket of this crate is closed when the server drains; anything else has until the deadline.
-    async fn upgraded_by_fallback(&mut self, mut leash: Leash, adoption: Adoption) {
-        let mut session: Option<Arc<Session>> = None;
+    async fn upgraded_by_fallback(
+        &mut self,
+        mut leash: Leash,
+        adoption: Adoption,
+        info: Arc<ConnectionInfo>,
+    ) {
+        let mut websocket: Option<(WeakSender, Entered)> = None;
         let mut closing: Option<Arc<Drain>> = None;
         loop {
             tokio::select! {
                 () = leash.released() => return,
-                adopted = adoption.adopted(), if session.is_none() => {
+                adopted = adoption.adopted(), if websocket.is_none() => {
                     self.tracked.upgraded();
-                    session = Some(adopted);
+                    let clients = self.shared.lifecycle.clients();
+                    let entered = clients.enter(Arc::clone(&info), None, adopted.clone());
+                    websocket = Some((adopted, entered));
                 }
                 order = self.tracked.order(closing.is_some()) => match order {
                     Order::Close(drain) => closing = Some(drain),
@@ -274,7 +316,8 @@ impl Connection {
                     Order::Drop => return,
                 },
             }
-            if let (Some(session), Some(drain)) = (&session, &closing) {
+            let session = websocket.as_ref().and_then(|(websocket, _)| websocket.session());
+            if let (Some(session), Some(drain)) = (session, &closing) {
                 session.close(Some(CloseFrame::truncated(drain.code, &drain.reason)));
             }
         }
@@ -314,10 +357,16 @@ impl Connection {
             // Escaped: it is the peer's text, and a line feed in it must not begin a line of the log.
             reason = end.reason.as_str(),
             clean = end.clean,
-            failure = failure.map(tracing::field::display),
+            failure = failure.as_ref().map(tracing::field::display),
             lasted = ?open.opened_at.elapsed(),
             "websocket closed"
         );
+        self.shared.observer.tell(ServerEvent::Closed {
+            connection: &open.info,
+            code,
+            info: &end,
+            failure: failure.as_ref(),
+        });
     }
 }
 

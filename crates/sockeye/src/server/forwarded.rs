@@ -88,28 +88,29 @@ impl TrustedProxies {
 
     /// What the headers of a request from `peer` say, as far as they can be believed.
     pub(super) fn client(&self, headers: &HeaderMap, peer: &Address) -> Client {
-        let direct = Client {
+        let mut client = Client {
             ip: peer.ip(),
             ..Client::default()
         };
-        if !self.contains(peer) {
-            return direct;
-        }
-        let hops = match self.header {
-            ForwardedHeader::XForwarded => x_forwarded(headers),
-            ForwardedHeader::Forwarded => forwarded(headers),
-        };
-        // The right-most hop was written by the peer, the one before it by the proxy that the peer names, and so
-        // on. The first address that is no trusted proxy is the client; what stands left of it, anybody can write.
-        let mut client = direct;
-        for hop in hops.into_iter().rev() {
-            let Some(ip) = hop.ip else { break };
-            client = Client { ip: Some(ip), ..hop };
-            if !self.contains_ip(ip) {
-                break;
+        let mut chain: Vec<_> = peer.ip().into_iter().collect();
+        if self.contains(peer) {
+            let hops = match self.header {
+                ForwardedHeader::XForwarded => x_forwarded(headers),
+                ForwardedHeader::Forwarded => forwarded(headers),
+            };
+            // The right-most hop was written by the peer, the one before it by the proxy that the peer names, and so
+            // on. The first address that is no trusted proxy is the client; what stands left of it, anybody can write.
+            for hop in hops.into_iter().rev() {
+                let Some(ip) = hop.ip else { break };
+                chain.push(ip);
+                client = hop;
+                if !self.contains_ip(ip) {
+                    break;
+                }
             }
         }
-        client
+        chain.reverse();
+        Client { chain, ..client }
     }
 }
 
@@ -117,6 +118,8 @@ impl TrustedProxies {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Client {
     pub(super) ip: Option<IpAddr>,
+    /// Its address, those of the proxies, and the peer's.
+    pub(super) chain: Vec<IpAddr>,
     /// `http` or `https`, when the proxy said so.
     pub(super) scheme: Option<&'static str>,
     /// The `Host` that the client sent to the proxy, when the proxy said so.
@@ -143,6 +146,7 @@ fn x_forwarded(headers: &HeaderMap) -> Vec<Client> {
             ip: parse_node(hop),
             scheme: nth(&schemes, at).and_then(|scheme| parse_scheme(&scheme)),
             host: nth(&hosts, at).filter(|host| !host.is_empty()),
+            ..Client::default()
         })
         .collect()
 }
@@ -352,6 +356,21 @@ mod tests {
             (found.scheme, found.host.as_deref()),
             (Some("https"), Some("a.test:8443"))
         );
+    }
+
+    #[test]
+    fn the_chain_begins_with_the_client_and_ends_with_the_peer() {
+        for (value, peer, expected) in [
+            ("6.6.6.6, 1.2.3.4, 10.0.0.7", PEER, "1.2.3.4 10.0.0.7 10.0.0.1"),
+            ("1.2.3.4, garbage, 10.0.0.7", PEER, "10.0.0.7 10.0.0.1"),
+            ("1.2.3.4, 10.0.0.7", "192.0.2.9:1", "192.0.2.9"),
+            ("", PEER, "10.0.0.1"),
+        ] {
+            let found = client(ForwardedHeader::XForwarded, &[("x-forwarded-for", value)], peer);
+            let chain: Vec<_> = found.chain.iter().map(ToString::to_string).collect();
+            assert_eq!(chain.join(" "), expected, "{value:?} from {peer}");
+            assert_eq!(found.chain.first(), found.ip.as_ref());
+        }
     }
 
     #[test]

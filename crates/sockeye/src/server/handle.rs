@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use super::shutdown::Lifecycle;
-use super::{Drain, ShutdownReport};
+use sockeye_proto::{CloseCode, CloseFrame};
 
-/// A handle to a server: shuts it down and knows how it is. Clones are handles to the same server.
+use super::listener::Listener;
+use super::shutdown::Lifecycle;
+use super::{Address, Bind, Broadcast, ConnectedClient, Drain, ForProtocol, Route, ShutdownReport};
+use crate::message::AsMessage;
+use crate::{Error, Result};
+
+/// A handle to a server: knows how it is, reaches its clients, changes its routes and listeners, shuts it down. Clones
+/// are handles to the same server.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     lifecycle: Arc<Lifecycle>,
@@ -49,5 +55,115 @@ impl ServerHandle {
     /// Open WebSockets.
     pub fn websockets(&self) -> usize {
         self.lifecycle.websockets()
+    }
+
+    /// Requests for a WebSocket that are not answered yet: those that an upgrade hook is thinking about.
+    pub fn pending_requests(&self) -> usize {
+        self.lifecycle.clients().pending()
+    }
+
+    /// The open WebSockets, in the order in which their connections were accepted; those in the closing handshake are
+    /// still among them.
+    ///
+    /// It is a list of its own, made anew by each call; what opens or closes afterwards does not change it.
+    pub fn clients(&self) -> Vec<ConnectedClient> {
+        self.lifecycle.clients().list()
+    }
+
+    /// Sends a message to every open WebSocket, without waiting for any. Who is behind is not sent it, and named in the
+    /// result: send it to them later, [close](crate::Sender::start_close) or [drop](crate::Sender::abort) them, or let
+    /// them miss it.
+    ///
+    /// Each connection frames, and compresses, the message for itself. To send to some only, choose among
+    /// [`clients`](Self::clients).
+    ///
+    /// ```
+    /// # async fn example(server: sockeye::server::ServerHandle) {
+    /// let broadcast = server.broadcast("the tide is in");
+    /// for client in &broadcast.behind {
+    ///     // Whoever has a megabyte before him is not interested, or not there.
+    ///     client.sender().abort();
+    /// }
+    /// # }
+    /// ```
+    pub fn broadcast(&self, message: impl AsMessage) -> Broadcast {
+        self.lifecycle.clients().broadcast(message)
+    }
+
+    /// Closes every open WebSocket, and answers 503 to those who have asked for one and were not answered yet. The
+    /// server goes on, and gives new ones to whoever asks from now on. Gives how many were open.
+    ///
+    /// Waits for nothing: what was sent to a client before is delivered to it, then its closing handshake runs. All are
+    /// closed in the same moment; [`shutdown`](Self::shutdown) spreads it over a time.
+    ///
+    /// # Errors
+    /// [`Error::is_config`]: `reason` is longer than 123 bytes.
+    pub fn close_all(&self, code: CloseCode, reason: &str) -> Result<usize> {
+        let frame = CloseFrame::new(code, reason).map_err(|error| Error::config(error.to_string()))?;
+        Ok(self.lifecycle.clients().close(frame))
+    }
+
+    /// Adds a route, for requests from now on. What the route does not say, the server's settings say.
+    ///
+    /// # Errors
+    /// [`Error::is_config`]: as [`ServerBuilder::build`](super::ServerBuilder::build) has it for routes; or the server
+    /// is not built yet, or has ended.
+    pub fn mount(&self, path: &str, route: Route) -> Result<()> {
+        self.lifecycle.server()?.routes.mount(path, route)
+    }
+
+    /// Takes away the route of this pattern and subprotocol; gives whether it was there. WebSockets that are open stay
+    /// open, and requests that its hook is thinking about are answered.
+    ///
+    /// # Errors
+    /// [`Error::is_config`]: the server is not built yet, or has ended.
+    pub fn unmount(&self, path: &str, protocol: &ForProtocol) -> Result<bool> {
+        Ok(self.lifecycle.server()?.routes.unmount(path, protocol))
+    }
+
+    /// What the server listens on now.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.lifecycle
+            .server()
+            .map(|server| server.listening.addresses())
+            .unwrap_or_default()
+    }
+
+    /// Has the server listen here as well; gives the addresses. Who connects before
+    /// [`serve`](super::BoundServer::serve) runs, waits.
+    ///
+    /// # Errors
+    /// [`Error::is_config`]: as [`Server::listen`](super::Server::listen), or the server is not built yet, is shutting
+    /// down or has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the server as it was.
+    pub async fn listen(&self, address: impl Into<Bind>) -> Result<Vec<Address>> {
+        let server = self.lifecycle.server()?;
+        let listeners = Listener::bind_all(vec![address.into()], server.tcp).await?;
+        if !self.lifecycle.is_running() {
+            return Err(Error::config("the server is shutting down"));
+        }
+        let addresses = listeners
+            .iter()
+            .map(|listener| listener.address().clone())
+            .collect();
+        server.opened(&listeners);
+        server.listening.add(listeners);
+        Ok(addresses)
+    }
+
+    /// Closes the listener of this address, one of [`addresses`](Self::addresses); gives whether there was one.
+    /// Connections that came through it stay. With no listener left the server goes on with those it has.
+    ///
+    /// Waits until the listener is closed, which is not before [`serve`](super::BoundServer::serve) runs.
+    ///
+    /// # Cancel safety
+    /// The listener is closed even if the future is dropped.
+    pub async fn stop_listening(&self, address: &Address) -> bool {
+        match self.lifecycle.server() {
+            Ok(server) => server.listening.remove(address).await,
+            Err(_) => false,
+        }
     }
 }

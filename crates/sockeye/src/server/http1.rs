@@ -18,14 +18,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::Accept;
 use super::admission::AddressPermit;
 use super::body::{self, Body};
-use super::builder::{Endpoint, Shared};
-use super::metrics::Outcome;
+use super::builder::Shared;
+use super::clients::Knock;
 use super::request::{ConnectionInfo, UpgradeRequest};
-use super::route::ErasedHandler;
 use super::router::{Match, NoMatch};
+use super::routes::Endpoint;
+use super::{Accept, HandshakeOutcome};
 use crate::upgrade::{Accepted, Adoption, choose_subprotocol};
 
 /// The HTTP side of one connection.
@@ -46,16 +46,26 @@ pub(super) struct Exchange {
 pub(super) struct Pending {
     pub(super) on_upgrade: OnUpgrade,
     pub(super) accepted: Accepted,
-    pub(super) handler: ErasedHandler,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) request: UpgradeRequest,
     pub(super) permit: Option<AddressPermit>,
+    pub(super) knock: Knock,
+}
+
+/// A request that was accepted, and the response that says so.
+struct Decided {
+    accepted: Accepted,
+    endpoint: Arc<Endpoint>,
+    request: UpgradeRequest,
+    permit: Option<AddressPermit>,
+    response: Response<Body>,
 }
 
 /// Why a handshake is turned down: the answer, and what the metrics call it.
-struct Turned(Rejection, Outcome);
+struct Turned(Rejection, HandshakeOutcome);
 
 impl Turned {
-    fn down(rejection: impl Into<Rejection>, outcome: Outcome) -> Self {
+    fn down(rejection: impl Into<Rejection>, outcome: HandshakeOutcome) -> Self {
         Self(rejection.into(), outcome)
     }
 }
@@ -108,7 +118,7 @@ impl Exchange {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         self.had_request.store(true, Ordering::Relaxed);
-        if wants_websocket(request.headers()) && self.shared.router.has_path(request.uri().path()) {
+        if wants_websocket(request.headers()) && self.shared.routes.now().has_path(request.uri().path()) {
             self.upgrade(request).await
         } else {
             self.plain(request).await
@@ -132,11 +142,13 @@ impl Exchange {
 
     fn without_fallback(&self, request: &Request<Incoming>) -> Rejection {
         let wants = wants_websocket(request.headers());
-        if !self.shared.router.has_path(request.uri().path()) {
+        if !self.shared.routes.now().has_path(request.uri().path()) {
+            let rejection = Rejection::not_found("There is nothing here.");
             if wants {
-                self.shared.metrics.handshake(Outcome::NotFound);
+                self.shared
+                    .handshake(HandshakeOutcome::NotFound, &self.info, None, Some(&rejection));
             }
-            return Rejection::not_found("There is nothing here.");
+            return rejection;
         }
         let refusal = if request.method() == http::Method::GET {
             Refusal::Missing(Field::Upgrade)
@@ -157,74 +169,96 @@ impl Exchange {
         let deadline = first.unwrap_or_else(|| Instant::now() + self.shared.handshake.timeout);
         self.set_deadline(Some(deadline + LAST_WORD));
 
-        let decision = tokio::time::timeout_at(deadline, self.decide(head, on_upgrade)).await;
-        let (outcome, response) = match decision {
-            Ok(Ok((pending, response))) => {
-                *lock(&self.pending) = Some(pending);
-                return response;
-            }
-            Ok(Err(Turned(rejection, outcome))) => (outcome, rejection),
-            Err(_) => {
+        let knock = self.shared.lifecycle.clients().knock();
+        let mut attempt = Attempt {
+            exchange: self,
+            request: None,
+            is_decided: false,
+        };
+        let decision = tokio::select! {
+            biased;
+            decision = self.decide(head, &mut attempt.request) => decision,
+            () = tokio::time::sleep_until(deadline) => {
                 tracing::warn!("the upgrade hook took longer than the handshake may");
-                (
-                    Outcome::Timeout,
-                    Rejection::unavailable("The handshake took too long."),
-                )
+                let rejection = Rejection::unavailable("The handshake took too long.");
+                Err(Turned::down(rejection, HandshakeOutcome::Timeout))
+            }
+            () = knock.turned_away() => {
+                let rejection = Rejection::unavailable("The server closes its connections.");
+                Err(Turned::down(rejection, HandshakeOutcome::Closing))
             }
         };
-        tracing::debug!(?outcome, status = response.status().as_u16(), "handshake refused");
-        self.shared.metrics.handshake(outcome);
-        body::rejection(response)
+        attempt.is_decided = true;
+        match decision {
+            Ok(decided) => {
+                *lock(&self.pending) = Some(Pending {
+                    on_upgrade,
+                    accepted: decided.accepted,
+                    endpoint: decided.endpoint,
+                    request: decided.request,
+                    permit: decided.permit,
+                    knock,
+                });
+                decided.response
+            }
+            Err(Turned(rejection, outcome)) => {
+                tracing::debug!(
+                    ?outcome,
+                    status = rejection.status().as_u16(),
+                    "handshake refused"
+                );
+                let request = attempt.request.as_ref();
+                self.shared
+                    .handshake(outcome, &self.info, request, Some(&rejection));
+                body::rejection(rejection)
+            }
+        }
     }
 
-    async fn decide(&self, head: Parts, on_upgrade: OnUpgrade) -> Result<(Pending, Response<Body>), Turned> {
+    /// The request is left in `asked` once it is understood.
+    async fn decide(&self, head: Parts, asked: &mut Option<UpgradeRequest>) -> Result<Decided, Turned> {
         let upgrade = Upgrade::check(&head.method, head.version, &head.uri, &head.headers)
-            .map_err(|refusal| Turned::down(refusal, Outcome::Invalid))?;
-        let found = self
-            .shared
-            .router
-            .find(head.uri.path(), upgrade.subprotocols())
-            .map_err(turn_down)?;
+            .map_err(|refusal| Turned::down(refusal, HandshakeOutcome::Invalid))?;
+        let router = self.shared.routes.now();
         let Match {
             value: endpoint,
             params,
             protocol,
-        } = found;
+        } = router
+            .find(head.uri.path(), upgrade.subprotocols())
+            .map_err(turn_down)?;
 
         let proxies = &self.shared.proxies;
         let request = UpgradeRequest::new(head, upgrade, Arc::clone(&self.info), proxies, params);
-        let permit = self.admit_client(&request)?;
+        let request = &*asked.insert(request);
+        let permit = self.admit_client(request)?;
         let target = request.target_origin();
         endpoint.origins.check(request.headers(), target.as_ref()).map_err(|refusal| {
             tracing::debug!(%refusal, target = target.as_ref().map(tracing::field::display), "origin refused");
             let text = format!("This page may not connect here: {refusal}.");
-            Turned::down(Rejection::forbidden(text), Outcome::Origin)
+            Turned::down(Rejection::forbidden(text), HandshakeOutcome::Origin)
         })?;
         let accept = match &endpoint.route.hook {
             Some(hook) => hook(request.clone())
                 .await
-                .map_err(|rejection| Turned::down(rejection, Outcome::Rejected))?,
+                .map_err(|rejection| Turned::down(rejection, HandshakeOutcome::Rejected))?,
             None => Accept::new(),
         };
         let protocol =
             protocol.or_else(|| choose_subprotocol(request.subprotocols(), &endpoint.route.subprotocols));
         let (accepted, response) = self
-            .accept(endpoint, &request, accept, protocol)
+            .accept(endpoint, request, accept, protocol)
             .map_err(|mistake| {
                 tracing::error!(mistake, path = request.path(), "the upgrade hook made a mistake");
-                Turned::down(internal_error(), Outcome::Failed)
+                Turned::down(internal_error(), HandshakeOutcome::Failed)
             })?;
-        let handler = Arc::clone(&endpoint.route.handler);
-        Ok((
-            Pending {
-                on_upgrade,
-                accepted,
-                handler,
-                request,
-                permit,
-            },
+        Ok(Decided {
+            accepted,
+            endpoint: Arc::clone(endpoint),
+            request: request.clone(),
+            permit,
             response,
-        ))
+        })
     }
 
     /// A client behind a trusted proxy is counted once its address is known.
@@ -236,7 +270,7 @@ impl Exchange {
         self.shared.admission.admit_address(ip).map_err(|refusal| {
             self.shared.metrics.refused(refusal);
             let text = "There are too many connections from your address.";
-            Turned::down(Rejection::unavailable(text), Outcome::Limit)
+            Turned::down(Rejection::unavailable(text), HandshakeOutcome::Limit)
         })
     }
 
@@ -263,20 +297,45 @@ impl Exchange {
         ))
     }
 
+    /// No request came, or none in time.
+    pub(super) fn failed(&self, outcome: HandshakeOutcome) {
+        self.shared.handshake(outcome, &self.info, None, None);
+    }
+
     fn set_deadline(&self, deadline: Option<Instant>) {
         *lock(&self.deadline) = deadline;
         self.deadline_moved.notify_one();
     }
 }
 
+/// A handshake that is being decided on. That it came to nothing is told if this is dropped before: the client may
+/// leave while the hook thinks, and the hook may panic.
+struct Attempt<'e> {
+    exchange: &'e Exchange,
+    request: Option<UpgradeRequest>,
+    is_decided: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_decided {
+            let Exchange { shared, info, .. } = self.exchange;
+            shared.handshake(HandshakeOutcome::Failed, info, self.request.as_ref(), None);
+        }
+    }
+}
+
 fn turn_down(no_match: NoMatch) -> Turned {
     match no_match {
-        NoMatch::Path => Turned::down(Rejection::not_found("There is nothing here."), Outcome::NotFound),
+        NoMatch::Path => Turned::down(
+            Rejection::not_found("There is nothing here."),
+            HandshakeOutcome::NotFound,
+        ),
         NoMatch::Protocol => {
             let text = "None of the subprotocols that you offer is spoken here.";
-            Turned::down(Rejection::not_found(text), Outcome::NotFound)
+            Turned::down(Rejection::not_found(text), HandshakeOutcome::NotFound)
         }
-        NoMatch::Encoding => Turned::down(Refusal::Target, Outcome::Invalid),
+        NoMatch::Encoding => Turned::down(Refusal::Target, HandshakeOutcome::Invalid),
     }
 }
 

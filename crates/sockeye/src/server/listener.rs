@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
@@ -26,7 +26,7 @@ pub(super) struct Listener {
 enum Accepting {
     Tcp {
         listener: TcpListener,
-        nodelay: bool,
+        options: TcpOptions,
     },
     #[cfg(unix)]
     Unix {
@@ -76,10 +76,14 @@ impl Listener {
     /// No connection is lost when the future is dropped.
     pub(super) async fn accept(&self) -> io::Result<(Socket, Address)> {
         match &self.accepting {
-            Accepting::Tcp { listener, nodelay } => {
+            Accepting::Tcp { listener, options } => {
                 let (stream, peer) = listener.accept().await?;
-                if *nodelay {
+                if options.nodelay {
                     stream.set_nodelay(true)?;
+                }
+                if let Some(silence) = options.keepalive {
+                    let keepalive = TcpKeepalive::new().with_time(silence);
+                    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
                 }
                 Ok((Socket::Tcp(stream), Address::Tcp(peer)))
             }
@@ -99,10 +103,7 @@ impl Listener {
         let listener = TcpListener::from_std(listener)?;
         let address = Address::Tcp(listener.local_addr()?);
         Ok(Self {
-            accepting: Accepting::Tcp {
-                listener,
-                nodelay: options.nodelay,
-            },
+            accepting: Accepting::Tcp { listener, options },
             address,
         })
     }
@@ -419,6 +420,38 @@ mod tests {
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listeners[0].accept());
         client.unwrap();
         accepted.unwrap();
+    }
+
+    #[tokio::test]
+    async fn accepted_sockets_are_set_up_as_the_options_say() {
+        let silence = Duration::from_secs(45);
+        for (options, nodelay, probed) in [
+            (TcpOptions::default(), true, false),
+            (
+                TcpOptions {
+                    nodelay: false,
+                    keepalive: Some(silence),
+                    ..TcpOptions::default()
+                },
+                false,
+                true,
+            ),
+        ] {
+            let listeners = Listener::bind_all(vec!["127.0.0.1:0".into()], options)
+                .await
+                .unwrap();
+            let client = TcpStream::connect(tcp(&listeners[0])).await.unwrap();
+            let Ok((Socket::Tcp(socket), _)) = listeners[0].accept().await else {
+                panic!("not a TCP socket")
+            };
+            drop(client);
+            assert_eq!(socket.nodelay().unwrap(), nodelay);
+            let raw = SockRef::from(&socket);
+            assert_eq!(raw.keepalive().unwrap(), probed);
+            if probed {
+                assert_eq!(raw.tcp_keepalive_time().unwrap(), silence);
+            }
+        }
     }
 
     #[cfg(unix)]

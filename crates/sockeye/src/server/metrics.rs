@@ -7,66 +7,16 @@ use metrics::{
     histogram,
 };
 
+use super::HandshakeOutcome;
 use super::admission::Refusal;
 
 /// Handles, registered once. A recorder must be installed before the server is built.
 pub(super) struct ServerMetrics {
     accepted: Counter,
     open: Gauge,
-    handshakes: [Counter; Outcome::ALL.len()],
+    handshakes: [Counter; HandshakeOutcome::ALL.len()],
     handshake_seconds: Histogram,
     refused: [Counter; Refusal::ALL.len()],
-}
-
-/// How a handshake ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// 101.
-    Accepted,
-    /// Not a proper handshake, or one that asks for what is not there.
-    Invalid,
-    /// No route for the path or the subprotocols.
-    NotFound,
-    /// By the Origin policy.
-    Origin,
-    /// By the upgrade hook.
-    Rejected,
-    /// By a limit on connections.
-    Limit,
-    /// Too slow.
-    Timeout,
-    /// The TLS handshake failed.
-    Tls,
-    /// A mistake of the hook, or a connection that was lost on the way.
-    Failed,
-}
-
-impl Outcome {
-    const ALL: [Self; 9] = [
-        Self::Accepted,
-        Self::Invalid,
-        Self::NotFound,
-        Self::Origin,
-        Self::Rejected,
-        Self::Limit,
-        Self::Timeout,
-        Self::Tls,
-        Self::Failed,
-    ];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Invalid => "invalid",
-            Self::NotFound => "not_found",
-            Self::Origin => "origin",
-            Self::Rejected => "rejected",
-            Self::Limit => "limit",
-            Self::Timeout => "timeout",
-            Self::Tls => "tls",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl ServerMetrics {
@@ -95,7 +45,7 @@ impl ServerMetrics {
         Self {
             accepted: counter!("sockeye_server_connections_total"),
             open: gauge!("sockeye_server_connections_open"),
-            handshakes: Outcome::ALL
+            handshakes: HandshakeOutcome::ALL
                 .map(|outcome| counter!("sockeye_server_handshakes_total", "outcome" => outcome.label())),
             handshake_seconds: histogram!("sockeye_server_handshake_seconds"),
             refused: Refusal::ALL
@@ -116,7 +66,7 @@ impl ServerMetrics {
         self.refused[refusal as usize].increment(1);
     }
 
-    pub(super) fn handshake(&self, outcome: Outcome) {
+    pub(super) fn handshake(&self, outcome: HandshakeOutcome) {
         self.handshakes[outcome as usize].increment(1);
     }
 
@@ -136,18 +86,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_in_the_order_of_their_enums() {
-        assert!(
-            Outcome::ALL
-                .iter()
-                .enumerate()
-                .all(|(at, outcome)| *outcome as usize == at)
-        );
-        assert!(
-            Refusal::ALL
-                .iter()
-                .enumerate()
-                .all(|(at, refusal)| *refusal as usize == at)
-        );
+    fn the_table_of_limits_is_in_the_order_of_its_enum() {
+        let in_order = |(at, refusal): (usize, &Refusal)| *refusal as usize == at;
+        assert!(Refusal::ALL.iter().enumerate().all(in_order));
     }
 }

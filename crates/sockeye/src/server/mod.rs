@@ -1,7 +1,8 @@
 //! The server: listeners, routes, the opening handshake over HTTP, limits and graceful shutdown.
 //!
 //! [`Server::builder`] is the way in. Below it, `listener` accepts, `admission` counts, `connection` runs one
-//! connection from accepted to closed, `http1` answers its requests by the routes in `router`, and `shutdown` ends it.
+//! connection from accepted to closed, `http1` answers its requests by the `routes`, `clients` lists what is open, and
+//! `shutdown` ends it.
 
 mod accept;
 mod address;
@@ -10,19 +11,23 @@ mod bind;
 mod body;
 mod bound;
 mod builder;
+mod clients;
 mod config_error;
 mod connection;
 mod cookie;
+mod event;
 mod forwarded;
 mod handle;
 mod http1;
 mod leash;
 mod limits;
 mod listener;
+mod listening;
 mod metrics;
 mod request;
 mod route;
 mod router;
+mod routes;
 mod shutdown;
 mod transport;
 mod write_limit;
@@ -32,8 +37,10 @@ pub use address::Address;
 pub use bind::{Bind, BindError, TcpOptions};
 pub use bound::{BoundServer, Server};
 pub use builder::ServerBuilder;
+pub use clients::{Broadcast, ConnectedClient};
 pub use config_error::ConfigError;
 pub use cookie::{BadCookie, Cookie, SameSite, SetCookie};
+pub use event::{HandshakeOutcome, ServerEvent};
 pub use forwarded::{BadNetwork, ForwardedHeader, TrustedProxies};
 pub use handle::ServerHandle;
 pub use limits::{ConnectionLimits, ConnectionRate, HandshakeLimits};

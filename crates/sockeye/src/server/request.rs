@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Uri};
 use sockeye_proto::Subprotocol;
 use sockeye_proto::extension::Extension;
+use sockeye_proto::handshake::Key;
 use sockeye_proto::handshake::server::Upgrade;
 
 use super::cookie::{Cookie, cookies};
@@ -149,6 +150,11 @@ impl UpgradeRequest {
         self.0.upgrade.subprotocols()
     }
 
+    /// The `Sec-WebSocket-Key` header, which the answer proves to have seen.
+    pub fn key(&self) -> Key {
+        self.0.upgrade.key()
+    }
+
     /// The WebSocket extensions that the client offers.
     pub fn websocket_extensions(&self) -> &[Extension] {
         self.0.upgrade.extensions()
@@ -168,6 +174,14 @@ impl UpgradeRequest {
     /// Unix sockets.
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.0.client.ip
+    }
+
+    /// The addresses that the request came through: the [client's](Self::client_ip) first, then each trusted proxy's,
+    /// the peer's last. Empty for Unix sockets without a proxy.
+    ///
+    /// What the headers say beyond the client, anybody can write, so that it is left out.
+    pub fn remote_addresses(&self) -> &[IpAddr] {
+        &self.0.client.chain
     }
 
     /// The host and port that the client asked for, from the trusted proxy if there is one.
@@ -258,7 +272,9 @@ pub(super) mod tests {
         assert_eq!(request.websocket_extensions()[0].name(), "permessage-deflate");
         assert_eq!(request.header(&http::header::HOST), Some("example.test:3000"));
         assert_eq!(request.client_ip(), Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(request.remote_addresses(), request.client_ip().as_slice());
         assert_eq!(request.connection().id, 7);
+        assert_eq!(request.key().to_string(), "dGhlIHNhbXBsZSBub25jZQ==");
         assert!(!request.is_secure());
         assert_eq!(
             request.target_origin().unwrap().to_string(),

@@ -6,13 +6,13 @@ use percent_encoding::percent_decode_str;
 
 /// Routes by path and subprotocol. Paths are patterns: `/chat`, `/rooms/{room}`, `/files/{*path}`; a static segment
 /// beats a parameter, a parameter beats a wildcard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Router<T> {
     tree: matchit::Router<usize>,
     paths: Vec<(String, Vec<Entry<T>>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry<T> {
     protocol: ForProtocol,
     value: T,
@@ -139,6 +139,27 @@ impl<T> Router<T> {
             })?;
         self.paths.push((path.to_owned(), vec![entry]));
         Ok(())
+    }
+
+    /// The routes without this one; `None` if it is not there.
+    pub(super) fn without(&self, path: &str, protocol: &ForProtocol) -> Option<Self>
+    where
+        T: Clone,
+    {
+        let mut found = false;
+        let mut router = Self::new();
+        for (known, entries) in &self.paths {
+            for entry in entries {
+                if known == path && entry.protocol == *protocol {
+                    found = true;
+                } else {
+                    let Entry { protocol, value } = entry.clone();
+                    // They stood together before.
+                    router.insert(known, protocol, value).ok()?;
+                }
+            }
+        }
+        found.then_some(router)
     }
 
     /// Whether any route has this path, whatever its subprotocol.
@@ -306,6 +327,31 @@ mod tests {
             assert_eq!(found, expected, "{path} {offered:?}");
         }
         assert!(router.has_path("/b"));
+    }
+
+    #[test]
+    fn a_route_that_is_taken_away_leaves_the_others() {
+        let mut before = router(&["/x/a", "/x/{b}", "/{*rest}"]);
+        before
+            .insert("/x/a", ForProtocol::Named("chat".into()), "chat")
+            .unwrap();
+        assert!(before.without("/c", &ForProtocol::Any).is_none());
+        assert!(before.without("/x/a", &ForProtocol::Absent).is_none());
+        let found = |router: &Router<&'static str>, offered: &[&str]| {
+            router.find("/x/a", offered).map(|found| *found.value)
+        };
+
+        let after = before.without("/x/a", &ForProtocol::Any).unwrap();
+        assert_eq!(found(&after, &["chat"]), Ok("chat"));
+        assert_eq!(found(&after, &[]), Err(NoMatch::Protocol));
+        let after = after.without("/x/a", &ForProtocol::Named("chat".into())).unwrap();
+        assert_eq!(found(&after, &["chat"]), Ok("/x/{b}"));
+        let mut after = after.without("/x/{b}", &ForProtocol::Any).unwrap();
+        assert_eq!(found(&after, &[]), Ok("/{*rest}"));
+        // Its place is free again.
+        after.insert("/x/{c}", ForProtocol::Any, "/x/{c}").unwrap();
+        assert_eq!(found(&after, &[]), Ok("/x/{c}"));
+        assert_eq!(found(&before, &[]), Ok("/x/a"));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The end of a server: which connections there are, and how they are asked, then made, to go.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::ConfigError;
+use super::builder::Shared;
+use super::clients::Clients;
 use sockeye_proto::CloseCode;
 
 /// How a server ends.
@@ -76,6 +78,9 @@ pub struct ShutdownReport {
 /// The state of a server that its connections and handles share.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
+    /// The server itself, once it is built.
+    server: OnceLock<Weak<Shared>>,
+    clients: Arc<Clients>,
     phase: watch::Sender<Phase>,
     open: watch::Sender<usize>,
     websockets: AtomicUsize,
@@ -102,6 +107,8 @@ enum Phase {
 impl Lifecycle {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
+            server: OnceLock::new(),
+            clients: Clients::new(),
             phase: watch::Sender::new(Phase::Running),
             open: watch::Sender::new(0),
             websockets: AtomicUsize::new(0),
@@ -110,6 +117,28 @@ impl Lifecycle {
             next_id: AtomicU64::new(0),
             report: watch::Sender::new(None),
         })
+    }
+
+    /// The server is built.
+    pub(super) fn built(&self, server: Weak<Shared>) {
+        // A builder builds once.
+        let _ = self.server.set(server);
+    }
+
+    /// The server, for handles.
+    pub(super) fn server(&self) -> Result<Arc<Shared>, ConfigError> {
+        let server = self
+            .server
+            .get()
+            .ok_or_else(|| ConfigError::new("the server is not built yet"))?;
+        server
+            .upgrade()
+            .ok_or_else(|| ConfigError::new("the server has ended"))
+    }
+
+    /// The open WebSockets.
+    pub(super) fn clients(&self) -> &Arc<Clients> {
+        &self.clients
     }
 
     /// Asks for the end. Only the first call counts.
@@ -129,7 +158,12 @@ impl Lifecycle {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.listening.load(Ordering::Relaxed) && matches!(*self.phase.borrow(), Phase::Running)
+        self.listening.load(Ordering::Relaxed) && self.is_running()
+    }
+
+    /// Whether nobody has asked for the end yet.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Running)
     }
 
     /// Drops all connections, unless the shutdown is over.

@@ -205,6 +205,10 @@ impl Sender {
         self.shared.clone()
     }
 
+    pub(super) fn agreement(&self) -> Arc<Agreement> {
+        self.agreement.clone()
+    }
+
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.shared.lock().poll_room(cx)
     }

@@ -2,6 +2,7 @@
 
 mod half;
 mod stream_sink;
+mod weak;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::message::{AsMessage, Chunk, Message};
 use crate::session::{CloseInfo, Shared};
 pub use half::{Receiver, Sender};
+pub use weak::WeakSender;
 
 /// An open WebSocket connection, of either role.
 ///
@@ -55,6 +57,12 @@ impl WebSocket {
     /// The connection itself, for whoever has to close it from outside of the application's handler.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         self.sender.shared()
+    }
+
+    /// A handle for whoever lists connections.
+    #[cfg(any(feature = "server", feature = "hyper"))]
+    pub(crate) fn weak(&self) -> WeakSender {
+        self.sender.downgrade()
     }
 
     pub(crate) fn new(shared: Arc<Shared>, agreement: Agreement) -> Self {

@@ -158,6 +158,9 @@ async fn a_server_counts_and_closes_the_websockets_of_its_fallback() {
     let mut peer = Peer::open(address, "/echo", &[]).await;
     eventually(|| server.websockets() == 1).await;
     assert_eq!(server.connections(), 1);
+    assert_eq!(server.clients()[0].route(), None);
+    assert_eq!(server.broadcast("to all").sent, 1);
+    assert_eq!(peer.receive_text().await, "to all");
     server.shutdown_with(Drain {
         spread: std::time::Duration::ZERO,
         ..Drain::default()

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "axum")]
 mod axum_glue;
+mod control;
+mod events;
 mod frames;
 mod handshake;
 mod hooks;
