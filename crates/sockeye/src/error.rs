@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     ConnectTimeout(Lateness),
     /// This host answered the opening handshake with another status than 101.
     Refused(String, Box<Refusal>),
+    /// This proxy answered the request for a way to the host with another status than 2xx.
+    ProxyRefused(ProxyRefusal),
     /// TLS settings that cannot be used.
     Tls(String),
     /// An address, URL, or option that cannot be used.
@@ -120,7 +122,16 @@ impl fmt::Display for Lateness {
     }
 }
 
-/// The HTTP response to an opening handshake that was refused.
+/// What an HTTP proxy said instead of giving a way to a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ProxyRefusal {
+    pub(crate) proxy: String,
+    /// The host.
+    pub(crate) to: String,
+    pub(crate) refusal: Box<Refusal>,
+}
+
+/// The HTTP response to an opening handshake that was refused, or of a proxy that refused the way to the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// The status.
@@ -215,6 +226,7 @@ impl Error {
             Kind::Connecting(phase, _) => Some(*phase),
             Kind::ConnectTimeout(lateness) => Some(lateness.phase),
             Kind::Refused(..) => Some(ConnectPhase::Handshake),
+            Kind::ProxyRefused(_) => Some(ConnectPhase::Proxy),
             _ => None,
         }
     }
@@ -228,10 +240,10 @@ impl Error {
         self.failed_in(&[ConnectPhase::Resolve, ConnectPhase::Connect])
     }
 
-    /// The proxy did not give a way to the server.
+    /// The proxy did not give a way to the server. One that cannot be reached is [`is_connect`](Self::is_connect).
     #[must_use]
     pub fn is_proxy(&self) -> bool {
-        self.failed_in(&[ConnectPhase::Proxy])
+        self.failed_in(&[ConnectPhase::Proxy]) || matches!(self.0.kind, Kind::ProxyRefused(_))
     }
 
     /// TLS failed: a certificate that is not trusted, a file that cannot be read.
@@ -256,11 +268,12 @@ impl Error {
         matches!(self.0.kind, Kind::Config(_))
     }
 
-    /// The HTTP response, if the opening handshake was answered with one that refuses it.
+    /// The HTTP response, if the opening handshake was answered with one that refuses it, or if a proxy answered with
+    /// one that refuses the way to the server ([`is_proxy`](Self::is_proxy) tells which).
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.0.kind {
-            Kind::Refused(_, refusal) => Some(refusal),
+            Kind::Refused(_, refusal) | Kind::ProxyRefused(ProxyRefusal { refusal, .. }) => Some(refusal),
             _ => None,
         }
     }
@@ -307,6 +320,9 @@ impl fmt::Display for Error {
             Kind::ConnectTimeout(lateness) => lateness.fmt(f),
             Kind::Refused(host, refusal) => {
                 write!(f, "{host} refused the WebSocket with HTTP {}", refusal.status)
+            }
+            Kind::ProxyRefused(ProxyRefusal { proxy, to, refusal }) => {
+                write!(f, "{proxy} refused the way to {to} with HTTP {}", refusal.status)
             }
             Kind::Delivery => f.write_str("this connection delivers chunks: receive with recv_chunk"),
         }

@@ -56,6 +56,7 @@
 //! | accepting or rejecting a request | [`server::UpgradeRequest`], [`server::Accept`], [`server::Rejection`], [`OriginPolicy`] |
 //! | a client: headers, subprotocols, TLS, timeouts | [`connect()`], [`Client`] |
 //! | the browser's API: `onmessage`, `readyState`, `bufferedAmount` | [`web::WebSocket`] |
+//! | proxies, redirections, cookies of a client | [`Proxy`], [`ProxyPolicy`], [`ClientBuilder::redirects`], [`cookies`] |
 //! | limits and timeouts of a connection | [`Config`], [`QueueLimits`] |
 //! | compression, off by default | [`proto::deflate::Deflate`] |
 //! | certificates | [`tls::ServerTls`], [`tls::ClientTls`] |
@@ -70,6 +71,7 @@
 //! | `client` | yes | [`connect()`] and [`Client`] |
 //! | `server` | yes | [`Server`] |
 //! | `web` | yes | [`web`]: the browser's WebSocket API |
+//! | `cookies` | yes | [`cookies::CookieStore`], with the public suffix list |
 //! | `tls` | yes | `wss://` for both, by rustls with aws-lc-rs |
 //! | `hyper` | no | [`hyper::upgrade`], for a bare hyper server |
 //! | `axum` | no | [`axum::WebSocketUpgrade`], an extractor |
@@ -99,7 +101,7 @@
 //!
 //! # What it does not do yet
 //!
-//! There is no publish/subscribe between connections, no client that reconnects, follows redirections or uses proxies,
+//! There is no publish/subscribe between connections, no client that reconnects,
 //! no WebSocket over HTTP/2 or HTTP/3, no driver on io_uring, and no Socket.IO.
 
 #![forbid(unsafe_code)]
@@ -135,7 +137,10 @@ pub mod web;
 mod websocket;
 
 #[cfg(feature = "client")]
-pub use client::{Client, ClientBuilder, ConnectTimeouts, connect};
+#[cfg(feature = "cookies")]
+pub use client::cookies;
+#[cfg(feature = "client")]
+pub use client::{Client, ClientBuilder, ConnectTimeouts, Proxy, ProxyPolicy, connect};
 pub use error::{ConnectPhase, Error, Refusal, Result};
 pub use message::{AsMessage, Chunk, Message, Utf8Bytes};
 #[cfg(any(feature = "server", feature = "hyper"))]

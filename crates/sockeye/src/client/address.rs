@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use sockeye_proto::handshake::client::{InvalidTarget, Target};
 use url::Url;
 
+use super::auth;
 use crate::error::{Error, Result};
 
 /// Where a URL leads.
@@ -68,16 +67,9 @@ pub(super) fn parse(url: &str) -> Result<Target> {
     Target::parse(parsed.as_str()).map_err(|error| invalid(&error))
 }
 
-/// Basic authentication with the user name and password of the URL, if it has any (RFC 7617).
+/// Basic authentication with the user name and password of the URL, if it has any.
 pub(super) fn authorization(target: &Target) -> Option<HeaderValue> {
-    let userinfo = target.userinfo()?;
-    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let mut credentials: Vec<u8> = percent_decode_str(user).collect();
-    credentials.push(b':');
-    credentials.extend(percent_decode_str(password));
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(credentials))).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+    auth::of_userinfo(target.userinfo()?)
 }
 
 /// The URL for an error message: without what stands before an `@`, which may be a password, and not endless.
@@ -94,6 +86,9 @@ fn redacted(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]

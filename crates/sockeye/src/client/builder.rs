@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::ORIGIN;
+use http::header::{AUTHORIZATION, COOKIE, ORIGIN, PROXY_AUTHORIZATION};
 use http::{HeaderName, HeaderValue};
 use sockeye_proto::Config;
 use sockeye_proto::deflate::Deflate;
 use sockeye_proto::handshake::{HeadLimits, HeaderError};
 
-use super::{Client, ConnectTimeouts, Resolve, Settings, TcpOptions, address};
+use super::{Client, ConnectTimeouts, ProxyPolicy, Resolve, Settings, TcpOptions, address, auth};
 use crate::error::{Error, Result};
 use crate::session::QueueLimits;
 #[cfg(feature = "tls")]
@@ -30,18 +30,21 @@ use crate::websocket::WebSocket;
 #[must_use]
 pub struct ClientBuilder {
     pub(super) settings: Settings,
-    /// The first mistake in a header.
-    pub(super) error: Option<HeaderError>,
+    /// The first mistake in a header or in credentials.
+    pub(super) error: Option<String>,
 }
 
 impl ClientBuilder {
     /// Adds a header field to each opening handshake, for instance `Authorization` or `Cookie`.
     ///
     /// The fields of the handshake itself, such as `Host`, `Upgrade` and `Sec-WebSocket-Protocol`, cannot be set
-    /// here.
+    /// here. A second `Origin` or `Authorization` takes the place of the first. Values that are
+    /// [marked sensitive](HeaderValue::set_sensitive) stay with the host they are meant for when
+    /// [redirections](Self::redirects) lead elsewhere; `Authorization`, `Proxy-Authorization` and `Cookie` are always
+    /// so marked.
     pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
         if let Err(error) = self.try_header(name, value) {
-            self.error.get_or_insert(error);
+            self.error.get_or_insert_with(|| error.to_string());
         }
         self
     }
@@ -52,10 +55,13 @@ impl ClientBuilder {
         value: impl TryInto<HeaderValue>,
     ) -> Result<(), HeaderError> {
         let name = name.try_into().map_err(|_| HeaderError::Name)?;
-        let value = value.try_into().map_err(|_| HeaderError::Value)?;
+        let mut value = value.try_into().map_err(|_| HeaderError::Value)?;
         let headers = &mut self.settings.headers;
-        if name == ORIGIN {
-            headers.remove(ORIGIN);
+        if [ORIGIN, AUTHORIZATION].contains(&name) {
+            headers.remove(&name);
+        }
+        if [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(&name) {
+            value.set_sensitive(true);
         }
         headers
             .try_append(name, value)
@@ -66,6 +72,31 @@ impl ClientBuilder {
     /// Sets the `Origin` field, which servers that check it want to see. Default: none.
     pub fn origin(self, origin: impl TryInto<HeaderValue>) -> Self {
         self.header(ORIGIN, origin)
+    }
+
+    /// Sends `Authorization: Basic` with each opening handshake (RFC 7617), in the place of what
+    /// [`header`](Self::header) or [`bearer_auth`](Self::bearer_auth) set before. Default: user name and password of
+    /// the URL, if it has any; this wins over them.
+    ///
+    /// The user name cannot have a colon, and neither can have control characters.
+    pub fn basic_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.authorization(auth::basic(user.as_ref(), password.as_ref()))
+    }
+
+    /// Sends `Authorization: Bearer` with each opening handshake (RFC 6750), in the place of what
+    /// [`header`](Self::header) or [`basic_auth`](Self::basic_auth) set before.
+    pub fn bearer_auth(self, token: impl AsRef<str>) -> Self {
+        self.authorization(auth::bearer(token.as_ref()))
+    }
+
+    fn authorization(mut self, value: Result<HeaderValue, &'static str>) -> Self {
+        match value {
+            Ok(value) => self.header(AUTHORIZATION, value),
+            Err(error) => {
+                self.error.get_or_insert_with(|| error.to_owned());
+                self
+            }
+        }
     }
 
     /// Offers a subprotocol, less preferred than those offered before. Default: none.
@@ -182,6 +213,49 @@ impl ClientBuilder {
         self
     }
 
+    /// The proxies to go through: a [`Proxy`](crate::Proxy) for everything, or a [`ProxyPolicy`]. Default: none, and
+    /// the environment is not read unless [`ProxyPolicy::from_env`] is given here.
+    pub fn proxy(mut self, policy: impl Into<ProxyPolicy>) -> Self {
+        self.settings.proxy = policy.into();
+        self
+    }
+
+    /// How many redirections (301, 302, 303, 307, 308) are followed in a row. Default: 0, a redirection is a
+    /// [refusal](crate::Error::refusal), as browsers have it.
+    ///
+    /// `Location` may be relative, and `http` means `ws`; its fragment and its user information are dropped. Each
+    /// request goes through all phases and their time limits anew.
+    ///
+    /// A redirection to another host or port takes no secrets along: not `Authorization`, `Proxy-Authorization`,
+    /// `Cookie`, the credentials of the URL, nor fields marked sensitive, and they do not come back if a later one
+    /// leads home. From `ws` to `wss` on the same host they are kept. `Origin` stays as it was set. Cookies of a
+    /// [store](Self::cookies) go where they belong.
+    ///
+    /// More redirections than `max`, one to a URL that was there before (unless there are cookies that may change the
+    /// answer), and one from `wss` to `ws` are errors that tell the way.
+    pub fn redirects(mut self, max: u32) -> Self {
+        self.settings.redirects.max = max;
+        self
+    }
+
+    /// Whether redirections from `wss` to `ws` are followed, without secrets. Default: no, since whoever wrote `wss`
+    /// wants encryption.
+    pub fn allow_insecure_redirects(mut self, allow: bool) -> Self {
+        self.settings.redirects.insecure = allow;
+        self
+    }
+
+    /// Keeps the cookies that servers set in this store, and sends them back. Default: none.
+    ///
+    /// Cookies given with [`header`](Self::header) are sent too, in the same field; they win over those in the store
+    /// that have the same name.
+    #[cfg(feature = "cookies")]
+    pub fn cookies(mut self, store: crate::cookies::CookieStore) -> Self {
+        self.settings.cookies = Some(store);
+        self.settings.redirects.repeated = true;
+        self
+    }
+
     /// Whom to trust on `wss://`, and the certificate to show. Default: the system's root certificates, read once
     /// when the program first needs them.
     ///
@@ -208,10 +282,11 @@ impl ClientBuilder {
     /// A header field or a subprotocol that cannot be used.
     pub fn build(self) -> Result<Client> {
         if let Some(error) = self.error {
-            return Err(Error::config(error.to_string()));
+            return Err(Error::config(error));
         }
         // Requests differ in their target only: if one can be made, all can.
-        self.settings.request(address::parse("ws://localhost/")?)?;
+        let journey = self.settings.journey(address::parse("ws://localhost/")?);
+        self.settings.request(&journey)?;
         Ok(Client {
             settings: Arc::new(self.settings),
         })
@@ -244,6 +319,7 @@ impl ClientBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Proxy;
 
     #[test]
     fn what_cannot_be_sent_is_found_by_build() {
@@ -254,6 +330,9 @@ mod tests {
             (new().header("Host", "elsewhere"), "belongs to the handshake"),
             (new().header("sec-websocket-key", "x"), "belongs to the handshake"),
             (new().origin("\0"), "value"),
+            (new().basic_auth("a:b", "c"), "colon"),
+            (new().basic_auth("a", "\n"), "control"),
+            (new().bearer_auth("a b"), "token"),
             (new().subprotocol(""), "subprotocol"),
             (new().subprotocol("a").subprotocol("a"), "subprotocol"),
         ] {
@@ -272,5 +351,42 @@ mod tests {
             .unwrap();
         let origins: Vec<_> = client.settings.headers.get_all(ORIGIN).iter().collect();
         assert_eq!(origins, ["https://b"]);
+    }
+
+    #[test]
+    fn the_last_authorization_counts() {
+        let basic = "Basic dTpw";
+        let new = Client::builder;
+        for (builder, want) in [
+            (new().bearer_auth("t").basic_auth("u", "p"), basic),
+            (new().header("authorization", basic).bearer_auth("t"), "Bearer t"),
+            (
+                new().basic_auth("u", "p").header("Authorization", "Digest x"),
+                "Digest x",
+            ),
+        ] {
+            let client = builder.build().unwrap();
+            let sent: Vec<_> = client.settings.headers.get_all(AUTHORIZATION).iter().collect();
+            assert_eq!(sent, [want]);
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        for builder in [
+            Client::builder().basic_auth("user", "secret"),
+            Client::builder().bearer_auth("secret"),
+            Client::builder().header("Authorization", "secret"),
+            Client::builder().header("Cookie", "a=secret"),
+            Client::builder().header("Proxy-Authorization", "secret"),
+            Client::builder().proxy(Proxy::new("http://user:secret@a").unwrap()),
+        ] {
+            let printed = format!("{builder:?}") + &format!("{:?}", builder.build());
+            // Of Basic authentication, this is the word in base64.
+            assert!(
+                !printed.contains("secret") && !printed.contains("c2VjcmV0"),
+                "{printed}"
+            );
+        }
     }
 }

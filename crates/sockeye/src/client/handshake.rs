@@ -1,26 +1,78 @@
 //! The opening handshake over a connected transport.
 
-use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use sockeye_proto::deflate::{Compressor, Decompressor, Parameters};
-use sockeye_proto::handshake::HeadLimits;
-use sockeye_proto::handshake::client::{Request, ResponseError, ResponseHead, ResponseReader};
+use sockeye_proto::handshake::client::{Request, ResponseError, Target};
 use sockeye_proto::{Connection, Role};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::dial::Duplex;
+use super::exchange::exchange;
 use super::phase::Clock;
-use super::{ConnectionInfo, Settings, refusal};
-use crate::error::{ConnectPhase, Error, Result};
+use super::redirect::{Journey, Verdict};
+use super::{ConnectionInfo, Settings, Step, refusal};
+use crate::error::{ConnectPhase, Error, Kind, Result};
 use crate::opening::Opening;
 use crate::websocket::{Agreement, WebSocket};
 
-/// How much is read at once until the handshake is done, in bytes. A response seldom needs more.
-const READ_SIZE: usize = 4096;
+/// What a server answered to an opening handshake.
+pub(super) enum Answer<IO> {
+    Opened(WebSocket),
+    Refused(Refused<IO>),
+}
+
+/// Another status than 101, its body not read yet.
+pub(super) struct Refused<IO> {
+    io: IO,
+    host: String,
+    response: Response<()>,
+    /// What came of the body.
+    received: Vec<u8>,
+    /// What the body may take.
+    left: Duration,
+}
+
+impl<IO: Duplex> Answer<IO> {
+    /// The WebSocket, or where to ask next.
+    pub(super) async fn step(self, journey: &Journey) -> Result<Step> {
+        let refused = match self {
+            Self::Opened(ws) => return Ok(Step::Arrived(ws)),
+            Self::Refused(refused) => refused,
+        };
+        match journey.judge(&refused.response) {
+            Verdict::Follow(next) => {
+                tracing::debug!(
+                    from = refused.host,
+                    to = next.host_header(),
+                    "websocket redirected"
+                );
+                Ok(Step::Redirected(next))
+            }
+            Verdict::Refusal => Err(refused.into_error().await),
+            Verdict::Stop(reason) => Err(Error::connecting(ConnectPhase::Handshake, reason)),
+        }
+    }
+
+    /// The WebSocket, or the refusal as an error.
+    pub(super) async fn opened(self) -> Result<WebSocket> {
+        match self {
+            Self::Opened(ws) => Ok(ws),
+            Self::Refused(refused) => Err(refused.into_error().await),
+        }
+    }
+}
+
+impl<IO: Duplex> Refused<IO> {
+    /// Reads the body.
+    async fn into_error(mut self) -> Error {
+        let refusal = refusal::read(&mut self.io, self.response, &self.received, self.left).await;
+        Error::new(Kind::Refused(self.host, refusal))
+    }
+}
 
 impl Settings {
     /// Asks the server at the other end of `io` for a WebSocket, and starts it.
@@ -30,25 +82,38 @@ impl Settings {
         request: &Request,
         info: ConnectionInfo,
         clock: &Clock,
-    ) -> Result<WebSocket> {
+    ) -> Result<Answer<IO>> {
         let started = Instant::now();
         let host = request.target().host_header();
         let limit = clock.limit(ConnectPhase::Handshake);
+        let failed = |how: &str| format!("the opening handshake with {host} failed: {how}");
+        let mut out = Vec::new();
+        request.write(&mut out);
         let mut received = Vec::new();
-        let exchange = exchange(&mut io, request, self.head_limits, &mut received);
-        let ResponseHead { response, len, .. } = match limit.hold(exchange).await {
-            Some(result) => result.map_err(|failure| failure.with(&host))?,
+        let exchange = exchange(&mut io, &out, self.head_limits, &mut received);
+        let response = match limit.hold(exchange).await {
+            Some(Ok(response)) => response,
+            Some(Err(failure)) => return Err(failure.error(ConnectPhase::Handshake, &host, failed)),
             None => return Err(limit.passed(&host, "")),
         };
-        received.drain(..len);
         let negotiated = match request.verify(&response) {
             Ok(negotiated) => negotiated,
             Err(ResponseError::Status(_)) => {
-                let left = limit.time().saturating_sub(started.elapsed());
-                return Err(refusal::read(io, &host, response, &received, left).await);
+                self.take_cookies(request.target(), &response);
+                return Ok(Answer::Refused(Refused {
+                    io,
+                    host,
+                    response,
+                    received,
+                    left: limit.time().saturating_sub(started.elapsed()),
+                }));
             }
-            Err(error) => return Err(Failure::Answer(error.to_string()).with(&host)),
+            Err(error) => {
+                let message = failed(&error.to_string());
+                return Err(Error::connecting(ConnectPhase::Handshake, message));
+            }
         };
+        self.take_cookies(request.target(), &response);
         received.shrink_to_fit();
         let mut data = http::Extensions::new();
         data.insert(info);
@@ -60,8 +125,20 @@ impl Settings {
             extensions,
             data,
         };
-        Ok(self.start(io, request, agreement, negotiated.deflate, received))
+        let ws = self.start(io, request, agreement, negotiated.deflate, received);
+        Ok(Answer::Opened(ws))
     }
+
+    /// Takes the cookies of an answer that is one: a 101 that breaks the rules does not count.
+    #[cfg(feature = "cookies")]
+    fn take_cookies(&self, target: &Target, response: &Response<()>) {
+        if let Some(store) = &self.cookies {
+            store.take(target, response.headers());
+        }
+    }
+
+    #[cfg(not(feature = "cookies"))]
+    fn take_cookies(&self, _: &Target, _: &Response<()>) {}
 
     /// The session of a finished handshake, its driver in a task of its own.
     fn start<IO: Duplex>(
@@ -120,67 +197,6 @@ impl Settings {
             Compressor::new(Role::Client, parameters, options, Arc::clone(&self.pool)),
             Decompressor::new(Role::Client, parameters, Arc::clone(&self.pool)),
         ))
-    }
-}
-
-/// Sends the request and reads up to the end of the response's head, perhaps further.
-async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
-    io: &mut IO,
-    request: &Request,
-    limits: HeadLimits,
-    received: &mut Vec<u8>,
-) -> Result<ResponseHead, Failure> {
-    let mut out = Vec::new();
-    request.write(&mut out);
-    io.write_all(&out).await?;
-    io.flush().await?;
-
-    let mut reader = ResponseReader::new(limits);
-    loop {
-        received.reserve(READ_SIZE);
-        if (&mut *io).take(READ_SIZE as u64).read_buf(received).await? == 0 {
-            return Err(Failure::Answer(match received.len() {
-                0 => "the server closed the connection without an answer".to_owned(),
-                _ => "the server closed the connection in the middle of its answer".to_owned(),
-            }));
-        }
-        match reader.read(received) {
-            Ok(Some(head)) => return Ok(head),
-            Ok(None) => {}
-            // RFC 8446 §5.1: the record of an alert. It is what a server of wss:// says to plain text.
-            Err(_) if received.starts_with(&[21, 3]) => {
-                return Err(Failure::Answer("the server speaks TLS; try wss://".to_owned()));
-            }
-            Err(error) => return Err(Failure::Answer(error.to_string())),
-        }
-    }
-}
-
-/// Why there is no proper answer.
-#[derive(Debug)]
-enum Failure {
-    /// What is wrong with it.
-    Answer(String),
-    Lost(io::Error),
-}
-
-impl Failure {
-    fn with(self, host: &str) -> Error {
-        let failed = |how: &str| format!("the opening handshake with {host} failed: {how}");
-        match self {
-            Self::Answer(how) => Error::connecting(ConnectPhase::Handshake, failed(&how)),
-            #[cfg(feature = "tls")]
-            Self::Lost(error) if super::tls::is_tls(&error) => super::tls::failed(host, error),
-            Self::Lost(error) => {
-                Error::connecting_by(ConnectPhase::Handshake, failed("the connection was lost"), error)
-            }
-        }
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Lost(error)
     }
 }
 

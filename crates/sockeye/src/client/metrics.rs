@@ -62,9 +62,9 @@ impl Outcome {
     fn of<T>(result: &Result<T>) -> Self {
         match result {
             Ok(_) => Self::Accepted,
+            Err(error) if error.is_proxy() => Self::Proxy,
             Err(error) if error.refusal().is_some() => Self::Refused,
             Err(error) if error.is_connect() => Self::Unreachable,
-            Err(error) if error.is_proxy() => Self::Proxy,
             Err(error) if error.is_tls() => Self::Tls,
             Err(error) if error.is_timeout() => Self::Timeout,
             Err(error) if error.is_config() => Self::Config,

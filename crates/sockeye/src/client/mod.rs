@@ -3,15 +3,23 @@
 //! [`connect`] takes the defaults; a [`Client`] holds headers, subprotocols, TLS, compression, limits and timeouts
 //! for as many connections as wanted. One attempt goes through the phases of [`ConnectTimeouts`] in their order,
 //! each in a module of its own: `address` reads the URL, `dial` finds and connects to the host, once it is this attempt's
-//! `turn`, `tls` encrypts, `handshake` and `refusal` speak HTTP. What comes out is a session as the server has it.
+//! `turn`, `proxy` asks a proxy for the way, `tls` encrypts, `handshake` asks for the WebSocket and `refusal` reads the
+//! answer of a server that says no; `redirect` decides whether to ask elsewhere, and `cookies` keeps what servers set.
+//! What comes out is a session as the server has it.
 
 mod address;
+mod auth;
 mod builder;
+#[cfg(feature = "cookies")]
+pub mod cookies;
 mod dial;
+mod exchange;
 mod handshake;
 mod info;
 mod metrics;
 mod phase;
+mod proxy;
+mod redirect;
 mod refusal;
 #[cfg(feature = "tls")]
 mod tls;
@@ -24,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use sockeye_proto::Config;
 use sockeye_proto::deflate::{Deflate, Pool};
 use sockeye_proto::handshake::HeadLimits;
@@ -47,6 +56,8 @@ pub use info::ConnectionInfo;
 use metrics::ClientMetrics;
 use phase::Clock;
 pub use phase::ConnectTimeouts;
+pub use proxy::{Proxy, ProxyPolicy};
+use redirect::{Journey, Redirects};
 use turn::{Remote, Turn};
 
 /// Opens a WebSocket with the defaults of [`Client`].
@@ -112,6 +123,10 @@ struct Settings {
     timeouts: ConnectTimeouts,
     dialer: Dialer,
     one_pending_per_host: bool,
+    proxy: ProxyPolicy,
+    redirects: Redirects,
+    #[cfg(feature = "cookies")]
+    cookies: Option<cookies::CookieStore>,
     /// Where to connect instead of the URL's host.
     #[cfg(unix)]
     unix_socket: Option<PathBuf>,
@@ -157,8 +172,10 @@ impl Client {
     ///
     /// The addresses of the host race (RFC 8305): IPv6 and IPv4 in turn, each 250 ms after the one before, or at once
     /// when one fails; the first that connects wins. Clients take turns to connect to one server, see
-    /// [`one_pending_per_host`](ClientBuilder::one_pending_per_host). Redirections are not followed: they are refusals. The request as
-    /// it was sent, the server's answer with its header fields, and the [`ConnectionInfo`] are in [`WebSocket::data`]:
+    /// [`one_pending_per_host`](ClientBuilder::one_pending_per_host). Proxies are asked only if
+    /// [told to](ClientBuilder::proxy). Redirections are followed only if [told to](ClientBuilder::redirects); they are
+    /// refusals without. The request as it was sent, the server's answer with its header fields, and the
+    /// [`ConnectionInfo`] are in [`WebSocket::data`]:
     ///
     /// ```no_run
     /// # async fn example(client: sockeye::Client) -> sockeye::Result<()> {
@@ -174,9 +191,11 @@ impl Client {
     ///
     /// - The URL cannot be used ([`Error::is_config`]), or it asks for TLS and this crate was built without.
     /// - The host is unknown or does not accept the connection ([`Error::is_connect`]).
+    /// - The proxy gave no way to the host ([`Error::is_proxy`]).
     /// - TLS failed ([`Error::is_tls`]).
     /// - The server answered with another status than 101 ([`Error::refusal`] has status, header fields and body),
-    ///   or its answer breaks RFC 6455 §4.1 ([`Error::is_handshake`]).
+    ///   or its answer breaks RFC 6455 §4.1, or it redirects where the client does not follow
+    ///   ([`Error::is_handshake`]).
     /// - A phase took longer than [`ConnectTimeouts`] allow ([`Error::is_timeout`]).
     ///
     /// [`Error::phase`] tells how far the attempt came.
@@ -230,9 +249,11 @@ impl Client {
     {
         let attempt = async {
             let clock = Clock::start(&self.settings.timeouts);
-            let request = self.settings.request(address::parse(url.as_ref())?)?;
+            let journey = self.settings.journey(address::parse(url.as_ref())?);
+            let request = self.settings.request(&journey)?;
             let info = ConnectionInfo::unknown(request.target());
-            self.settings.open(io, &request, info, &clock).await
+            let answer = self.settings.open(io, &request, info, &clock).await?;
+            answer.opened().await
         };
         self.settings.counted(attempt).await
     }
@@ -260,6 +281,10 @@ impl Default for Settings {
             timeouts: ConnectTimeouts::default(),
             dialer: Dialer::default(),
             one_pending_per_host: true,
+            proxy: ProxyPolicy::none(),
+            redirects: Redirects::default(),
+            #[cfg(feature = "cookies")]
+            cookies: None,
             #[cfg(unix)]
             unix_socket: None,
             #[cfg(feature = "tls")]
@@ -274,21 +299,37 @@ impl Default for Settings {
 impl Settings {
     async fn connect(&self, location: Location) -> Result<WebSocket> {
         let clock = Clock::start(&self.timeouts);
-        // Whatever is wrong with the request is found before anything is sent.
-        let request = self.request(location.target)?;
-        self.attempt(&request, location.socket.as_deref(), &clock).await
+        let mut journey = self.journey(location.target);
+        loop {
+            // Whatever is wrong with the request is found before anything is sent.
+            let request = self.request(&journey)?;
+            let socket = location.socket.as_deref().filter(|_| journey.is_at_start());
+            match self.attempt(&journey, &request, socket, &clock).await? {
+                Step::Arrived(ws) => return Ok(ws),
+                Step::Redirected(next) => journey.go_on(next),
+            }
+        }
     }
 
-    /// Sends one request to its server, by the Unix socket `socket` if there is one: what each redirection would
-    /// repeat.
-    async fn attempt(&self, request: &Request, socket: Option<&Path>, clock: &Clock) -> Result<WebSocket> {
+    fn journey(&self, target: Target) -> Journey {
+        Journey::new(target, self.redirects)
+    }
+
+    /// Sends one request to its server, by the Unix socket `socket` if there is one: what each redirection repeats.
+    async fn attempt(
+        &self,
+        journey: &Journey,
+        request: &Request,
+        socket: Option<&Path>,
+        clock: &Clock,
+    ) -> Result<Step> {
         let target = request.target();
         if !target.is_secure() {
             let Reached { dialed, turn } = self.reach(target, socket, clock).await?;
             let info = ConnectionInfo::of(target, &dialed);
-            let opened = self.open(dialed.stream, request, info, clock).await;
+            let answer = self.open(dialed.stream, request, info, clock).await?;
             drop(turn);
-            return opened;
+            return answer.step(journey).await;
         }
         #[cfg(feature = "tls")]
         {
@@ -298,9 +339,9 @@ impl Settings {
             let mut info = ConnectionInfo::of(target, &dialed);
             let io = tls::encrypt(dialed.stream, target.host(), tls, clock).await?;
             info.tls = Some(TlsInfo::of_client(io.get_ref().1));
-            let opened = self.open(io, request, info, clock).await;
+            let answer = self.open(io, request, info, clock).await?;
             drop(turn);
-            opened
+            answer.step(journey).await
         }
         #[cfg(not(feature = "tls"))]
         Err(Error::config(
@@ -309,10 +350,6 @@ impl Settings {
     }
 
     /// A byte stream to the server of `target`, not encrypted yet.
-    ///
-    /// A proxy belongs here: dial the proxy's [`Endpoint`], ask it for the way in the phase
-    /// [`Proxy`](crate::ConnectPhase::Proxy), and put what it gives into [`Dialed::stream`]. Take the turn before, as
-    /// [`Remote::name`] if the proxy looks the host up.
     async fn reach(&self, target: &Target, socket: Option<&Path>, clock: &Clock) -> Result<Reached> {
         #[cfg(unix)]
         if let Some(path) = socket.or(self.unix_socket.as_deref()) {
@@ -327,6 +364,12 @@ impl Settings {
             )));
         }
         let endpoint = Endpoint::of(target);
+        if let Some(proxy) = self.proxy.proxy_for(target) {
+            let way = proxy::Way::to(&endpoint, proxy, &self.dialer, clock).await?;
+            let turn = self.turn([way.remote()], &endpoint, clock).await?;
+            let dialed = way.open(&self.dialer, self.head_limits, clock).await?;
+            return Ok(Reached { dialed, turn });
+        }
         let addresses = self.dialer.resolve(&endpoint, clock).await?;
         let remotes = addresses.iter().map(|address| Remote::address(*address));
         let mut turn = self.turn(remotes, &endpoint, clock).await?;
@@ -361,31 +404,65 @@ impl Settings {
         result
     }
 
-    /// The opening handshake's request for `target`.
-    fn request(&self, target: Target) -> Result<Request> {
+    /// The opening handshake's request where the journey is now.
+    fn request(&self, journey: &Journey) -> Result<Request> {
         // RFC 6455 §4.1: the nonce "MUST be selected randomly for each connection".
-        self.build_request(target, rand::random())
+        self.build_request(journey, rand::random())
             .map_err(|error| Error::config(error.to_string()))
     }
 
-    fn build_request(&self, target: Target, nonce: [u8; 16]) -> Result<Request, RequestError> {
-        let authorization = address::authorization(&target)
-            .filter(|_| !self.headers.contains_key(http::header::AUTHORIZATION));
-        let mut request = Request::new(target, nonce)?.require_subprotocol(self.subprotocol_required);
+    fn build_request(&self, journey: &Journey, nonce: [u8; 16]) -> Result<Request, RequestError> {
+        let mut request =
+            Request::new(journey.target().clone(), nonce)?.require_subprotocol(self.subprotocol_required);
         for name in &self.subprotocols {
             request = request.subprotocol(name)?;
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &self.headers_for(journey) {
             request = request.header(name, value)?;
-        }
-        if let Some(value) = authorization {
-            request = request.header(http::header::AUTHORIZATION, value)?;
         }
         if let Some(options) = &self.compression {
             request = request.deflate(options.clone());
         }
         Ok(request)
     }
+
+    /// The user's header fields as far as they may go there, with the credentials of the URL and the cookies.
+    fn headers_for(&self, journey: &Journey) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if !headers.contains_key(AUTHORIZATION)
+            && let Some(value) = address::authorization(journey.start())
+        {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let headers: HeaderMap = headers
+            .iter()
+            .filter(|(name, value)| journey.may_send(name, value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        self.with_cookies(headers, journey.target())
+    }
+
+    /// Adds the cookies of the store, if there is one, in one field with those that are there.
+    #[cfg(feature = "cookies")]
+    fn with_cookies(&self, mut headers: HeaderMap, target: &Target) -> HeaderMap {
+        if let Some(store) = &self.cookies
+            && let Some(value) = store.header(target, &headers)
+        {
+            headers.insert(http::header::COOKIE, value);
+        }
+        headers
+    }
+
+    #[cfg(not(feature = "cookies"))]
+    fn with_cookies(&self, headers: HeaderMap, _: &Target) -> HeaderMap {
+        headers
+    }
+}
+
+/// What came of one request.
+enum Step {
+    Arrived(WebSocket),
+    Redirected(Target),
 }
 
 #[cfg(test)]
@@ -393,7 +470,8 @@ mod tests {
     use super::*;
 
     fn written(client: &Client, url: &str) -> String {
-        let request = client.settings.request(address::parse(url).unwrap()).unwrap();
+        let journey = client.settings.journey(address::parse(url).unwrap());
+        let request = client.settings.request(&journey).unwrap();
         let mut out = Vec::new();
         request.write(&mut out);
         String::from_utf8(out).unwrap()

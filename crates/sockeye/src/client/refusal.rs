@@ -1,4 +1,4 @@
-//! The body of a response that refuses the handshake, as far as it is worth reading.
+//! The body of a response that refuses the handshake, or the way through a proxy, as far as it is worth reading.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::error::{Error, Kind, Refusal};
+use crate::error::Refusal;
 
 /// The most that is kept of a body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -15,16 +15,15 @@ const MAX_BODY: usize = 64 * 1024;
 /// The longest line that gives the size of a chunk, extensions included, in bytes.
 const MAX_CHUNK_LINE: usize = 1024;
 
-/// Reads the body of what `host` answered, for at most `limit`, and makes the error of it.
+/// Reads the body of a response for at most `limit`; `received` is what came of it already.
 ///
 /// However the reading ends, the refusal is told with what came.
 pub(super) async fn read<IO: AsyncRead + Unpin>(
-    mut io: IO,
-    host: &str,
+    io: &mut IO,
     response: Response<()>,
     received: &[u8],
     limit: Duration,
-) -> Error {
+) -> Box<Refusal> {
     let mut body = Body::of(&response);
     let read_on = async {
         let mut done = body.take(received);
@@ -39,12 +38,11 @@ pub(super) async fn read<IO: AsyncRead + Unpin>(
     // Too late is as good as the end.
     let _ = tokio::time::timeout(limit, read_on).await;
     let (parts, ()) = response.into_parts();
-    let refusal = Refusal {
+    Box::new(Refusal {
         status: parts.status,
         headers: parts.headers,
         body: Bytes::from(body.collected),
-    };
-    Error::new(Kind::Refused(host.to_owned(), Box::new(refusal)))
+    })
 }
 
 /// A body that arrives in pieces.

@@ -49,7 +49,6 @@ impl Remote {
         Self::Address(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
-    #[expect(dead_code, reason = "for proxies, which come next")]
     pub(super) fn name(endpoint: &Endpoint) -> Self {
         Self::Name(endpoint.host().to_ascii_lowercase(), endpoint.port())
     }

@@ -164,7 +164,7 @@ async fn abort_drops_the_transport_without_a_close_frame() {
     ws.sender().abort();
     let mut rest = Vec::new();
     b.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(rest, []);
+    assert!(rest.is_empty(), "{rest:?}");
 }
 
 #[tokio::test(start_paused = true)]

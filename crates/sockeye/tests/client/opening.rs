@@ -183,7 +183,7 @@ async fn an_answer_that_breaks_the_rules_fails_the_handshake() {
         (|_| "SSH-2.0-OpenSSH_9.2\r\n\r\n".into(), "HTTP"),
         (|_| "HTTP/1.1 101 Fine\n\n".into(), "line"),
         (|_| String::new(), "without an answer"),
-        (|_| "HTTP/1.1 101 Switch".into(), "middle of its answer"),
+        (|_| "HTTP/1.1 101 Switch".into(), "middle of the answer"),
     ];
     for (answer, want) in cases {
         let error = handshake(&Client::default(), answer).await.unwrap_err();

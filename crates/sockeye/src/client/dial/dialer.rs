@@ -46,7 +46,6 @@ impl Dialer {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
-    #[expect(dead_code, reason = "for proxies, which come next")]
     pub(in crate::client) async fn dial(&self, endpoint: &Endpoint, clock: &Clock) -> Result<Dialed> {
         let addresses = self.resolve(endpoint, clock).await?;
         self.connect(endpoint, &addresses, clock).await
@@ -106,18 +105,15 @@ impl Dialer {
         let mut tries = Tries::default();
         let connect = |address| self.tcp.connect(address, self.local_address);
         match limit.hold(race(addresses, connect, &mut tries)).await {
-            Some(Some(tcp)) => Dialed::new(Socket::Tcp(tcp))
-                .map_err(|error| unreachable(&endpoint.to_string(), "", Some(error))),
+            Some(Some(tcp)) => {
+                Dialed::new(Socket::Tcp(tcp)).map_err(|error| unreachable(&endpoint.name(), "", Some(error)))
+            }
             // One address says what was wrong as the source; of several each is told.
             Some(None) => {
                 let detail = several(&tries);
-                Err(unreachable(
-                    &endpoint.to_string(),
-                    &detail,
-                    tries.into_last_failure(),
-                ))
+                Err(unreachable(&endpoint.name(), &detail, tries.into_last_failure()))
             }
-            None => Err(limit.passed(&endpoint.to_string(), several(&tries))),
+            None => Err(limit.passed(&endpoint.name(), several(&tries))),
         }
     }
 

@@ -10,6 +10,7 @@ use sockeye_proto::handshake::client::Target;
 pub(in crate::client) struct Endpoint {
     host: String,
     port: u16,
+    is_proxy: bool,
 }
 
 impl Endpoint {
@@ -18,6 +19,15 @@ impl Endpoint {
         Self {
             host: host.into(),
             port,
+            is_proxy: false,
+        }
+    }
+
+    /// Where a proxy is; `host` as in [`new`](Self::new).
+    pub(in crate::client) fn proxy(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            is_proxy: true,
+            ..Self::new(host, port)
         }
     }
 
@@ -32,6 +42,15 @@ impl Endpoint {
 
     pub(in crate::client) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// As error messages call it.
+    pub(in crate::client) fn name(&self) -> String {
+        if self.is_proxy {
+            format!("the proxy {self}")
+        } else {
+            self.to_string()
+        }
     }
 }
 

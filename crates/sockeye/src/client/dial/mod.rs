@@ -14,5 +14,5 @@ mod tcp;
 pub(super) use dialer::Dialer;
 pub(super) use endpoint::Endpoint;
 pub use resolve::{Resolve, Resolving};
-pub(super) use stream::{Dialed, Duplex};
+pub(super) use stream::{Dialed, Duplex, Stream};
 pub use tcp::TcpOptions;

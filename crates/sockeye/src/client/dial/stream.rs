@@ -58,7 +58,7 @@ impl Dialed {
 
 impl Stream {
     /// A stream made of something else than a socket.
-    #[expect(dead_code, reason = "for proxies, which come next")]
+    #[cfg(feature = "tls")]
     pub(in crate::client) fn tunnel(io: impl Duplex) -> Self {
         Self::Tunnel(Tunnel(Box::new(io)))
     }
