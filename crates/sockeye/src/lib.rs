@@ -55,6 +55,7 @@
 //! | a server: listeners, routes, limits, shutdown | [`Server`], [`server::ServerBuilder`], [`server::Route`] |
 //! | accepting or rejecting a request | [`server::UpgradeRequest`], [`server::Accept`], [`server::Rejection`], [`OriginPolicy`] |
 //! | a client: headers, subprotocols, TLS, timeouts | [`connect()`], [`Client`] |
+//! | where a client connects, and what it found there | [`ClientBuilder`], [`client::Resolve`], [`client::ConnectionInfo`] |
 //! | the browser's API: `onmessage`, `readyState`, `bufferedAmount` | [`web::WebSocket`] |
 //! | proxies, redirections, cookies of a client | [`Proxy`], [`ProxyPolicy`], [`ClientBuilder::redirects`], [`cookies`] |
 //! | limits and timeouts of a connection | [`Config`], [`QueueLimits`] |
