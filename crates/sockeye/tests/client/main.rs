@@ -3,11 +3,16 @@
 
 mod compression;
 mod connecting;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod dialing;
 mod facts;
 mod opening;
 mod peer;
+mod proxies;
+mod redirects;
 mod refusal;
+mod site;
 #[cfg(feature = "tls")]
 mod tls;
 mod turns;

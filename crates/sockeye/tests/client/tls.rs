@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::peer::{Terms, echo};
 
-fn certificate(names: &[&str]) -> CertifiedKey<KeyPair> {
+pub(crate) fn certificate(names: &[&str]) -> CertifiedKey<KeyPair> {
     self_signed(CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap())
 }
 
@@ -38,7 +38,7 @@ fn self_signed(mut params: CertificateParams) -> CertifiedKey<KeyPair> {
 }
 
 /// Serves connections with this certificate.
-async fn serve(certificate: &CertifiedKey<KeyPair>) -> SocketAddr {
+pub(crate) async fn serve(certificate: &CertifiedKey<KeyPair>) -> SocketAddr {
     serve_as(ServerTls::builder().identity(identity(certificate))).await
 }
 
@@ -57,7 +57,7 @@ async fn serve_as(tls: ServerTlsBuilder) -> SocketAddr {
     address
 }
 
-fn identity(certificate: &CertifiedKey<KeyPair>) -> Identity {
+pub(crate) fn identity(certificate: &CertifiedKey<KeyPair>) -> Identity {
     Identity::new(
         Pem::bytes(certificate.cert.pem()),
         Pem::bytes(certificate.signing_key.serialize_pem()),
@@ -68,7 +68,7 @@ fn client(tls: ClientTlsBuilder) -> Client {
     Client::builder().tls(tls.build().unwrap()).build().unwrap()
 }
 
-fn trust(certificate: &CertifiedKey<KeyPair>) -> ClientTlsBuilder {
+pub(crate) fn trust(certificate: &CertifiedKey<KeyPair>) -> ClientTlsBuilder {
     ClientTls::builder()
         .system_roots(false)
         .root(Pem::bytes(certificate.cert.pem()))
