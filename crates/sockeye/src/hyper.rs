@@ -32,7 +32,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
@@ -48,8 +48,8 @@ use sockeye_proto::{Config, Subprotocol};
 
 use crate::error::Kind;
 use crate::session::{Driver, Joined};
-use crate::upgrade::{Accepted, Adoption, Context, Settings, choose_subprotocol};
-use crate::{Error, HandlerResult, Origin, OriginPolicy, QueueLimits, Result, WebSocket};
+use crate::upgrade::{Accepted, Adoption, Context, Settings, check_origin, choose_subprotocol, mistake};
+use crate::{Error, HandlerResult, OriginPolicy, QueueLimits, Result, WebSocket};
 
 /// Accepts a request for a WebSocket on default terms: pages of the same host only, no subprotocol, no compression.
 ///
@@ -192,7 +192,11 @@ impl Upgrade {
     /// # Errors
     /// The page may not connect (403), or the terms cannot be met, which the log explains (500).
     pub fn accept(self) -> std::result::Result<(Response<Full<Bytes>>, Upgrading), Rejection> {
-        self.check_origin()?;
+        check_origin(
+            &self.origins,
+            &self.request_headers,
+            self.handshake.host().as_str(),
+        )?;
         if let Some(name) = self.settings.zero() {
             return Err(mistake(&format!("{name} must be more than zero")));
         }
@@ -209,7 +213,7 @@ impl Upgrade {
                 .map_err(|error: HeaderError| mistake(&error))?;
         }
         let response = acceptance.response().map(|()| Full::default());
-        let accepted = Accepted::new(&acceptance, self.settings, self.data, shared_context());
+        let accepted = Accepted::new(&acceptance, self.settings, self.data, Context::of_process());
         Ok((
             response,
             Upgrading {
@@ -218,25 +222,6 @@ impl Upgrade {
                 accepted: Some(accepted),
             },
         ))
-    }
-
-    fn check_origin(&self) -> std::result::Result<(), Rejection> {
-        let host = self.handshake.host().as_str();
-        let verdict = ["https", "http"].map(|scheme| {
-            self.origins.check(
-                &self.request_headers,
-                Origin::of_request(scheme, host).ok().as_ref(),
-            )
-        });
-        match verdict {
-            [Err(refusal), Err(_)] => {
-                tracing::debug!(%refusal, host, "origin refused");
-                Err(Rejection::forbidden(format!(
-                    "This page may not connect here: {refusal}."
-                )))
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -302,15 +287,4 @@ impl fmt::Debug for Upgrading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upgrading").finish_non_exhaustive()
     }
-}
-
-fn mistake(what: &dyn fmt::Display) -> Rejection {
-    tracing::error!(mistake = %what, "a WebSocket cannot be accepted on these terms");
-    Rejection::internal_error("The server made a mistake; its log says which.")
-}
-
-/// There is no server to belong to, so that metrics and compression pool are the process's.
-fn shared_context() -> &'static Context {
-    static CONTEXT: OnceLock<Context> = OnceLock::new();
-    CONTEXT.get_or_init(Context::new)
 }

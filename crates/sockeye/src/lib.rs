@@ -62,6 +62,7 @@
 //! | compression, off by default | [`proto::deflate::Deflate`] |
 //! | certificates | [`tls::ServerTls`], [`tls::ClientTls`] |
 //! | WebSockets in a program that serves HTTP already | [`axum`], [`hyper`] |
+//! | WebSockets on streams that the program accepted itself | [`server::accept`], [`server::Acceptor`] |
 //! | messages too large for memory | [`Delivery::Chunks`], [`WebSocket::recv_chunk`], [`Sender::send_fragment`] |
 //! | the protocol without I/O | [`proto`] |
 //!

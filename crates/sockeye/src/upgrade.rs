@@ -1,9 +1,11 @@
 //! From an accepted handshake to a running WebSocket: what the server and the hyper and axum glue have in common.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
+use http::HeaderMap;
 use sockeye_proto::deflate::{Compressor, Decompressor, Deflate, Pool};
-use sockeye_proto::handshake::server::Acceptance;
+use sockeye_proto::handshake::server::{Acceptance, Rejection};
 use sockeye_proto::{Config, Connection, Role, Subprotocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::SetOnce;
@@ -12,7 +14,7 @@ use crate::metrics::SessionMetrics;
 use crate::opening::Opening;
 use crate::session::Driver;
 use crate::websocket::Agreement;
-use crate::{QueueLimits, WeakSender, WebSocket};
+use crate::{Origin, OriginPolicy, QueueLimits, WeakSender, WebSocket};
 
 /// How a WebSocket behaves.
 #[derive(Clone, Debug)]
@@ -113,6 +115,38 @@ impl Context {
             pool: Arc::default(),
         }
     }
+
+    /// Where there is no server to belong to, metrics and compression pool are the process's.
+    pub(crate) fn of_process() -> &'static Self {
+        static CONTEXT: OnceLock<Context> = OnceLock::new();
+        CONTEXT.get_or_init(Self::new)
+    }
+
+    pub(crate) fn metrics(&self) -> Arc<SessionMetrics> {
+        Arc::clone(&self.metrics)
+    }
+}
+
+/// Whether the page that asks may connect to this host, whatever the scheme: it is not known here whether the client's
+/// connection is under TLS.
+pub(crate) fn check_origin(policy: &OriginPolicy, headers: &HeaderMap, host: &str) -> Result<(), Rejection> {
+    let verdict =
+        ["https", "http"].map(|scheme| policy.check(headers, Origin::of_request(scheme, host).ok().as_ref()));
+    match verdict {
+        [Err(refusal), Err(_)] => {
+            tracing::debug!(%refusal, host, "origin refused");
+            Err(Rejection::forbidden(format!(
+                "This page may not connect here: {refusal}."
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The answer to a client when the application asked for what cannot be.
+pub(crate) fn mistake(what: &dyn fmt::Display) -> Rejection {
+    tracing::error!(mistake = %what, "a WebSocket cannot be accepted on these terms");
+    Rejection::internal_error("The server made a mistake; its log says which.")
 }
 
 /// Where a [`Server`](crate::Server) learns of the WebSocket that its fallback made of a connection. It travels with

@@ -5,6 +5,7 @@
 //! `shutdown` ends it.
 
 mod accept;
+mod acceptor;
 mod address;
 mod admission;
 mod bind;
@@ -33,6 +34,7 @@ mod transport;
 mod write_limit;
 
 pub use accept::Accept;
+pub use acceptor::{Acceptor, accept};
 pub use address::Address;
 pub use bind::{Bind, BindError, TcpOptions};
 pub use bound::{BoundServer, Server};

@@ -1,5 +1,6 @@
 //! The server as clients meet it, over sockets.
 
+mod acceptor;
 #[cfg(feature = "axum")]
 mod axum_glue;
 mod control;
