@@ -1,7 +1,8 @@
 //! The server of these tests: Sockeye, echoing.
 
 use sockeye::proto::deflate::Deflate;
-use sockeye::server::Route;
+use sockeye::server::{Route, ServerBuilder};
+use sockeye::tls::ServerTls;
 use sockeye::{CloseCode, CloseInfo, Config, HandlerResult, Message, Server, WebSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,6 +20,15 @@ pub(crate) struct EchoServer {
 impl EchoServer {
     /// Starts on a free port; the subprotocols `a` and `b` are spoken.
     pub(crate) async fn start(compression: Option<Deflate>) -> Self {
+        Self::start_with("ws", Server::builder().compression(compression)).await
+    }
+
+    /// The same over TLS, for the name `localhost`.
+    pub(crate) async fn start_tls(tls: ServerTls) -> Self {
+        Self::start_with("wss", Server::builder().tls(tls)).await
+    }
+
+    async fn start_with(scheme: &str, builder: ServerBuilder) -> Self {
         let (report, closed) = mpsc::unbounded_channel();
         let route = Route::new(move |ws: WebSocket| echo(ws, report.clone()));
         let limits = Config {
@@ -26,10 +36,9 @@ impl EchoServer {
             max_frame_size: LARGEST_MESSAGE,
             ..Config::server()
         };
-        let server = Server::builder()
+        let server = builder
             .bind("127.0.0.1:0")
             .limits(limits)
-            .compression(compression)
             .route_with("/", route.subprotocols(["a", "b"]))
             .listen()
             .await
@@ -38,8 +47,9 @@ impl EchoServer {
         let task = tokio::spawn(async move {
             server.serve().await;
         });
+        let host = if scheme == "wss" { "localhost" } else { "127.0.0.1" };
         Self {
-            url: format!("ws://{address}/"),
+            url: format!("{scheme}://{host}:{}/", address.port()),
             closed,
             task,
         }

@@ -1,12 +1,13 @@
 //! Sockeye against what users have on the other side, in both roles.
 //!
-//! The Node and Python peers are processes (`peer`), tokio-tungstenite runs in this one. Chromium is tested
+//! The Node and Python peers, proxies among them, are processes (`peer`), tokio-tungstenite runs in this one. Chromium is tested
 //! with the console page, `cargo xtask test browser`.
 
 mod client_role;
 mod echo_server;
 mod messages;
 mod peer;
+mod proxies;
 mod server_role;
 mod tungstenite;
 

@@ -49,13 +49,8 @@ impl Library {
     }
 
     fn command(self, script: &str) -> Command {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop");
         let node = |library: &str| {
-            let mut command = Command::new("node");
-            // Node 20 has its own WebSocket behind this flag; later ones ignore it.
-            command
-                .arg("--experimental-websocket")
-                .arg(tests.join(format!("node/{script}.mjs")));
+            let mut command = node(script);
             command.args(["--library", library]);
             command
         };
@@ -65,11 +60,26 @@ impl Library {
             Self::Builtin => node("builtin"),
             Self::Websockets => {
                 let mut command = Command::new(python());
-                command.arg(tests.join(format!("python/{script}.py")));
+                command.arg(tests().join(format!("python/{script}.py")));
                 command
             }
         }
     }
+}
+
+/// One of the scripts for Node.
+fn node(script: &str) -> Command {
+    let mut command = Command::new("node");
+    // Node 20 has its own WebSocket behind this flag; later ones ignore it.
+    command
+        .arg("--experimental-websocket")
+        .arg(tests().join(format!("node/{script}.mjs")));
+    command
+}
+
+/// The folder of these tests.
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("interop")
 }
 
 /// The interpreter of the environment that `cargo xtask test interop` makes.
@@ -91,12 +101,14 @@ pub(crate) enum Event {
     Closed { code: u16, reason: String },
     /// A connection failed.
     Error { message: String },
+    /// A proxy was asked for a way to this place, `host:port`.
+    Proxied { to: String },
 }
 
 /// A running peer, ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    library: Library,
+    name: String,
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
@@ -104,35 +116,52 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts an echo server; returns its URL too.
     pub(crate) async fn server(library: Library, options: &[&str]) -> (Self, String) {
-        let mut peer = Self::start(library, library.command("server").args(options));
-        match peer.event().await {
-            Event::Ready { port } => (peer, format!("ws://127.0.0.1:{port}/")),
-            other => panic!("{library:?} server is not ready: {other:?}"),
-        }
+        let mut peer = Self::start(format!("{library:?}"), library.command("server").args(options));
+        let port = peer.ready().await;
+        (peer, format!("ws://127.0.0.1:{port}/"))
+    }
+
+    /// Starts a proxy of this package; returns its port on 127.0.0.1 too.
+    pub(crate) async fn proxy(package: &str, options: &[&str]) -> (Self, u16) {
+        let command = &mut node("proxy");
+        let mut peer = Self::start(package, command.args(["--package", package]).args(options));
+        let port = peer.ready().await;
+        (peer, port)
     }
 
     /// Starts a client that sends its messages to `url`, checks their echoes and closes.
     pub(crate) fn client(library: Library, url: &str, options: &[&str]) -> Self {
         Self::start(
-            library,
+            format!("{library:?}"),
             library.command("client").args(["--url", url]).args(options),
         )
     }
 
-    fn start(library: Library, command: &mut Command) -> Self {
+    fn start(name: impl Into<String>, command: &mut Command) -> Self {
+        let name = name.into();
         let spawned = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn();
         let mut child = spawned.unwrap_or_else(|error| {
-            panic!("cannot start the {library:?} peer ({error}): `cargo xtask test interop` installs what it needs")
+            panic!(
+                "cannot start the {name} peer ({error}): `cargo xtask test interop` installs what it needs"
+            )
         });
         let stdout = child.stdout.take().expect("standard output is piped");
         Self {
-            library,
+            name,
             child,
             output: BufReader::new(stdout).lines(),
+        }
+    }
+
+    /// The port on which a server listens.
+    async fn ready(&mut self) -> u16 {
+        match self.event().await {
+            Event::Ready { port } => port,
+            other => panic!("the {} peer is not ready: {other:?}", self.name),
         }
     }
 
@@ -140,10 +169,9 @@ impl Peer {
     pub(crate) async fn event(&mut self) -> Event {
         let line = timeout(PATIENCE, self.output.next_line()).await;
         let line = line
-            .unwrap_or_else(|_| panic!("the {:?} peer hangs", self.library))
+            .unwrap_or_else(|_| panic!("the {} peer hangs", self.name))
             .expect("output is readable");
-        let line =
-            line.unwrap_or_else(|| panic!("the {:?} peer ended too early, see its output", self.library));
+        let line = line.unwrap_or_else(|| panic!("the {} peer ended too early, see its output", self.name));
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
     }
 
@@ -154,7 +182,7 @@ impl Peer {
                 subprotocol,
                 extensions,
             } => (subprotocol, extensions),
-            other => panic!("{:?} opened no connection: {other:?}", self.library),
+            other => panic!("{} opened no connection: {other:?}", self.name),
         }
     }
 
@@ -162,7 +190,7 @@ impl Peer {
     pub(crate) async fn closed(&mut self) -> (u16, String) {
         match self.event().await {
             Event::Closed { code, reason } => (code, reason),
-            other => panic!("{:?} did not close: {other:?}", self.library),
+            other => panic!("{} did not close: {other:?}", self.name),
         }
     }
 
@@ -172,20 +200,33 @@ impl Peer {
             let event = self.event().await;
             assert!(
                 matches!(event, Event::Echo { .. }),
-                "{:?}, echo {number}: {event:?}",
-                self.library
+                "{}, echo {number}: {event:?}",
+                self.name
             );
         }
+    }
+
+    /// Where a proxy was asked for a way to.
+    pub(crate) async fn proxied(&mut self) -> String {
+        match self.event().await {
+            Event::Proxied { to } => to,
+            other => panic!("{} gave no way: {other:?}", self.name),
+        }
+    }
+
+    /// Kills the peer and waits for its end.
+    pub(crate) async fn killed(mut self) {
+        self.child.kill().await.expect("a child can be killed");
     }
 
     /// Waits for a client's end, which must be a success.
     pub(crate) async fn finished(mut self) {
         let status = timeout(PATIENCE, self.child.wait()).await;
-        let status = status.unwrap_or_else(|_| panic!("the {:?} client hangs", self.library));
+        let status = status.unwrap_or_else(|_| panic!("the {} client hangs", self.name));
         assert!(
             status.expect("a child can be waited for").success(),
-            "the {:?} client failed",
-            self.library
+            "the {} client failed",
+            self.name
         );
     }
 }
