@@ -24,13 +24,13 @@ pub(super) async fn settings(own: Option<&ClientTls>) -> Result<&ClientTls> {
 }
 
 async fn read_system_roots() -> Result<ClientTls> {
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
+        let message = format!("the system's root certificates cannot be used: {cause}");
+        Error::connecting_by(ConnectPhase::Tls, message, cause)
+    };
     match tokio::task::spawn_blocking(|| ClientTls::builder().build()).await {
-        Ok(built) => built.map_err(Error::from),
-        Err(stopped) => Err(Error::connecting_by(
-            ConnectPhase::Tls,
-            "reading the system's root certificates failed",
-            stopped,
-        )),
+        Ok(built) => built.map_err(|error| failed(error.into())),
+        Err(stopped) => Err(failed(stopped.into())),
     }
 }
 

@@ -147,6 +147,51 @@ async fn a_given_address_without_a_port_has_that_of_the_url() {
     assert_eq!(info(&ws).peer, Some(address));
 }
 
+/// An address that answers nothing. Linux ignores who knocks at a full queue; elsewhere it does not stay silent.
+#[cfg(target_os = "linux")]
+async fn silent() -> (SocketAddr, impl Sized) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let filling = tokio::net::TcpStream::connect(address).await.unwrap();
+    (address, (listener, filling))
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_silent_address_has_a_head_start_of_250_ms() {
+    let (dead, _full) = silent().await;
+    let (alive, _server) = serve("127.0.0.1:0").await;
+    let client = Client::builder()
+        .resolve("both.test", [dead, alive])
+        .build()
+        .unwrap();
+    let started = Instant::now();
+    let ws = client.connect("ws://both.test/").await.unwrap();
+    assert_eq!(info(&ws).peer, Some(alive));
+    assert_eq!(started.elapsed().as_millis() / 10, 25);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn silent_addresses_are_given_up_together_and_listed() {
+    let (first, _full) = silent().await;
+    let (second, _full_too) = silent().await;
+    let closed = closed().await;
+    let client = Client::builder().resolve("silent.test", [first, second, closed]);
+    let started = Instant::now();
+    let error = client.connect("ws://silent.test/").await.unwrap_err();
+    assert!(error.is_timeout());
+    assert_eq!(error.phase(), Some(ConnectPhase::Connect));
+    assert_eq!(started.elapsed().as_secs(), 10);
+    let text = error.to_string();
+    let want = format!(
+        "connecting to silent.test:80 took longer than 10s: {first}: no answer; {second}: no answer; {closed}: "
+    );
+    assert!(text.starts_with(&want), "{text}");
+}
+
 /// Elsewhere 127.0.0.2 has to be set up first.
 #[cfg(target_os = "linux")]
 #[tokio::test]

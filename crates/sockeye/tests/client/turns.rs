@@ -138,6 +138,20 @@ async fn a_refusal_lets_the_next_one_connect() {
 }
 
 #[tokio::test]
+async fn a_redirection_to_the_same_server_does_not_wait_for_itself() {
+    let (address, mut connections) = listen().await;
+    let client = Client::builder().redirects(1).build().unwrap();
+    let attempt = tokio::spawn(async move { client.connect(format!("ws://{address}/old")).await });
+    let mut io = connections.recv().await.unwrap();
+    read_request(&mut io).await;
+    io.write_all(b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    answer(&mut connections.recv().await.unwrap()).await;
+    attempt.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_attempt_that_is_dropped_closes_its_connection_and_lets_the_next_one_connect() {
     let (address, mut connections) = listen().await;
     let url = format!("ws://{address}/");
