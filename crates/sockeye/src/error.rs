@@ -268,6 +268,11 @@ impl Error {
         matches!(self.0.kind, Kind::Config(_))
     }
 
+    /// Messages were asked for on a connection that delivers chunks.
+    pub(crate) fn is_delivery(&self) -> bool {
+        self.0.kind == Kind::Delivery
+    }
+
     /// The HTTP response, if the opening handshake was answered with one that refuses it, or if a proxy answered with
     /// one that refuses the way to the server ([`is_proxy`](Self::is_proxy) tells which).
     #[must_use]

@@ -58,6 +58,7 @@
 //! | where a client connects, and what it found there | [`ClientBuilder`], [`client::Resolve`], [`client::ConnectionInfo`] |
 //! | the browser's API: `onmessage`, `readyState`, `bufferedAmount` | [`web::WebSocket`] |
 //! | proxies, redirections, cookies of a client | [`Proxy`], [`ProxyPolicy`], [`ClientBuilder::redirects`], [`cookies`] |
+//! | a client that comes back after failures | [`reconnect`] |
 //! | limits and timeouts of a connection | [`Config`], [`QueueLimits`] |
 //! | compression, off by default | [`proto::deflate::Deflate`] |
 //! | certificates | [`tls::ServerTls`], [`tls::ClientTls`] |
@@ -103,8 +104,8 @@
 //!
 //! # What it does not do yet
 //!
-//! There is no publish/subscribe between connections, no client that reconnects,
-//! no WebSocket over HTTP/2 or HTTP/3, no driver on io_uring, and no Socket.IO.
+//! There is no publish/subscribe between connections, no WebSocket over HTTP/2 or HTTP/3, no driver on io_uring, and no
+//! Socket.IO.
 
 #![forbid(unsafe_code)]
 // What lies beneath client and server is compiled whole; with fewer features some of it has no caller.
@@ -142,7 +143,7 @@ mod websocket;
 #[cfg(feature = "cookies")]
 pub use client::cookies;
 #[cfg(feature = "client")]
-pub use client::{Client, ClientBuilder, ConnectTimeouts, Proxy, ProxyPolicy, connect};
+pub use client::{Client, ClientBuilder, ConnectTimeouts, Proxy, ProxyPolicy, connect, reconnect};
 pub use error::{ConnectPhase, Error, Refusal, Result};
 pub use message::{AsMessage, Chunk, Message, Utf8Bytes};
 #[cfg(any(feature = "server", feature = "hyper"))]

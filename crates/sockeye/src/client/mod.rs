@@ -20,6 +20,7 @@ mod metrics;
 mod phase;
 mod proxy;
 mod redirect;
+pub mod reconnect;
 mod refusal;
 #[cfg(feature = "tls")]
 mod tls;
