@@ -121,6 +121,29 @@ async fn echo_client_prints_the_echo() {
 }
 
 #[test]
+fn reconnecting_places_its_orders_when_the_server_is_there() {
+    let (server, url) = Example::serve("echo_server");
+    let address = url
+        .trim_start_matches("ws://")
+        .trim_end_matches("/echo")
+        .to_owned();
+    drop(server);
+    let mut client = Example::start("reconnecting", &[&url]);
+    let mut line = String::new();
+    client.stdout.read_line(&mut line).unwrap();
+    assert!(line.starts_with("no connection: "), "{line}");
+    let _server = Example::start("echo_server", &[&address]);
+    let (status, printed) = client.end();
+    assert_eq!(status, Some(0), "{printed}");
+    for number in 1..=3 {
+        assert!(
+            printed.contains(&format!("confirmed: Text(\"order {number}\")\n")),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn proto_by_hand_sends_three_messages_there_and_back() {
     let (status, printed) = Example::start("proto_by_hand", &[]).end();
     assert_eq!(status, Some(0), "{printed}");

@@ -18,6 +18,7 @@ chapters! {
     operating "docs/src/operating.md",
     program "docs/src/program.md",
     readme "README.md",
+    reconnect "docs/src/reconnect.md",
     server "docs/src/server.md",
     tls "docs/src/tls.md",
     traps "docs/src/reference/traps.md",

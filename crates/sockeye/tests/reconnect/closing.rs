@@ -50,9 +50,9 @@ async fn closing_does_not_wait_for_a_connection() {
         let mut client = network.client().on_open(never).start().unwrap();
         let mut events = client.events();
         let receipt = client.send("order").await.unwrap();
-        let mut ws = None;
+        let (mut io, mut ws) = (None, None);
         match state {
-            "connecting" => drop(Box::leak(Box::new(server.accept().await))),
+            "connecting" => io = Some(server.accept().await),
             "in a hook" => ws = Some(server.open().await),
             _ => {
                 server.refuse(500).await;
@@ -75,6 +75,7 @@ async fn closing_does_not_wait_for_a_connection() {
         if let Some(mut ws) = ws {
             assert_eq!(ws.recv().await.unwrap(), None);
         }
+        drop(io);
     }
 }
 
@@ -86,8 +87,7 @@ async fn dropping_the_handles_ends_everything_in_each_state() {
         let mut events = client.events();
         let sender = client.sender();
         let receipt = client.send("order").await.unwrap();
-        let mut io = None;
-        let mut ws = None;
+        let (mut io, mut ws) = (None, None);
         match state {
             "connecting" => io = Some(server.accept().await),
             "open" => ws = Some(server.open().await),
@@ -164,15 +164,43 @@ async fn a_send_that_waits_for_room_hears_of_the_end() {
 async fn a_connection_that_is_lost_while_it_closes_is_not_come_back_to() {
     let (network, mut server) = network();
     let mut client = network.client().start().unwrap();
-    let mut ws = server.open().await;
+    let ws = server.open().await;
     client.opened().await.unwrap();
+    let receipt = client.send("order").await.unwrap();
     let closing = tokio::spawn(async move { client.close(CloseCode::NORMAL, "").await });
-    // The peer has read the Close frame, and has not answered it when it dies.
-    ws.send("last words").await.unwrap();
-    tokio::task::yield_now().await;
+    // The peer has read the Close frame, and owes the answer until its application has taken the message.
+    while ws.close_info().is_none() {
+        tokio::task::yield_now().await;
+    }
     kill(ws).await;
-    let error = closing.await.unwrap();
-    assert!(error.is_err() || error.unwrap().is_some());
+    assert!(closing.await.unwrap().unwrap_err().is_connection_lost());
+    assert_eq!(receipt.await, Fate::Sent { connection: 1 });
+    no_tasks().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_with_messages_to_send_before_the_close_is_told() {
+    let (network, mut server) = network();
+    let mut client = network.client().start().unwrap();
+    let ws = server.open().await;
+    client.opened().await.unwrap();
+    // More than the peer takes while its application takes nothing.
+    let mut receipts = Vec::new();
+    for _ in 0..4 {
+        receipts.push(client.send(vec![0; 50_000]).await.unwrap());
+    }
+    let closing = tokio::spawn(async move { client.close(CloseCode::NORMAL, "").await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    kill(ws).await;
+    assert!(closing.await.unwrap().unwrap_err().is_connection_lost());
+    let connection = 1;
+    for (receipt, sent) in receipts.into_iter().zip([true, true, false, false]) {
+        let unknown = Fate::Unknown { connection };
+        assert_eq!(
+            receipt.await,
+            if sent { Fate::Sent { connection } } else { unknown }
+        );
+    }
     no_tasks().await;
 }
 
@@ -180,15 +208,18 @@ async fn a_connection_that_is_lost_while_it_closes_is_not_come_back_to() {
 async fn a_peer_that_does_not_answer_the_close_is_left() {
     let (network, mut server) = network();
     let mut client = network.client().start().unwrap();
-    let io = server.accept().await;
-    let mut ws = crate::network::upgrade(io).await.unwrap();
+    let _ws = server.open().await;
     client.opened().await.unwrap();
-    // It holds its answer back, since its application has not taken what came before.
-    client.send("order").await.unwrap();
+    network.mute();
     let now = Instant::now();
-    client.close(CloseCode::NORMAL, "").await.ok();
-    assert!(now.elapsed() <= Duration::from_secs(30), "{:?}", now.elapsed());
-    assert_eq!(text(&mut ws).await, "order");
+    assert!(
+        client
+            .close(CloseCode::NORMAL, "")
+            .await
+            .unwrap_err()
+            .is_timeout()
+    );
+    assert_eq!(now.elapsed(), sockeye::Config::client().close_timeout);
 }
 
 #[tokio::test(start_paused = true)]

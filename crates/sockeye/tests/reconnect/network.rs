@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub(crate) struct Network {
     dialled: mpsc::UnboundedSender<DuplexStream>,
     /// What will go wrong with the connections from now on.
     faults: Arc<Mutex<Box<dyn FnMut() -> Fault + Send>>>,
+    muted: Arc<AtomicBool>,
 }
 
 /// Where servers get their connections.
@@ -40,6 +42,7 @@ pub(crate) fn network() -> (Network, Listener) {
     let network = Network {
         dialled,
         faults: Arc::new(Mutex::new(faults)),
+        muted: Arc::default(),
     };
     (network, Listener(listener))
 }
@@ -60,6 +63,11 @@ impl Network {
         *self.faults.lock().unwrap() = Box::new(faults);
     }
 
+    /// Loses whatever clients send from now on, and tells nobody.
+    pub(crate) fn mute(&self) {
+        self.muted.store(true, Ordering::Relaxed);
+    }
+
     /// Fails when the listener is gone.
     fn dial(&self) -> io::Result<Transport> {
         let (client, server) = duplex(PIPE);
@@ -70,6 +78,7 @@ impl Network {
             io: Some(client),
             fault,
             death: None,
+            muted: self.muted.clone(),
         })
     }
 }
@@ -185,6 +194,7 @@ pub(crate) struct Transport {
     fault: Fault,
     /// When what was swallowed comes out.
     death: Option<Pin<Box<Sleep>>>,
+    muted: Arc<AtomicBool>,
 }
 
 impl Transport {
@@ -225,6 +235,9 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.muted.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let left = self.fault.after_written.unwrap_or(usize::MAX);
         if left == 0 {
             let Some(time) = self.fault.swallow else {

@@ -237,7 +237,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::error::Kind;
+    use crate::error::{ConnectPhase, Kind};
 
     fn closed(code: u16) -> Cause {
         Cause::Closed(CloseInfo {
@@ -250,11 +250,14 @@ mod tests {
     fn refused(status: u16, retry_after: Option<&'static str>) -> Cause {
         let mut headers = HeaderMap::new();
         headers.extend(retry_after.map(|value| (RETRY_AFTER, value.parse().unwrap())));
-        Cause::NotConnected(Error::new(Kind::Refused(Box::new(Refusal {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers,
-            body: Bytes::new(),
-        }))))
+        Cause::NotConnected(Error::new(Kind::Refused(
+            "example.org".into(),
+            Box::new(Refusal {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers,
+                body: Bytes::new(),
+            }),
+        )))
     }
 
     #[test]
@@ -279,12 +282,14 @@ mod tests {
 
     #[test]
     fn errors_that_pass_are_not_final() {
-        for kind in [
-            Kind::Connect("cannot find example.org".into()),
-            Kind::Tls("expired".into()),
-            Kind::Handshake("no 101".into()),
+        for phase in [
+            ConnectPhase::Resolve,
+            ConnectPhase::Connect,
+            ConnectPhase::Tls,
+            ConnectPhase::Handshake,
         ] {
-            assert!(!Cause::NotConnected(Error::new(kind)).is_final());
+            let error = Error::connecting(phase, "example.org");
+            assert!(!Cause::NotConnected(error).is_final(), "{phase:?}");
         }
         assert!(Cause::NotConnected(Error::config("no URL")).is_final());
         assert!(!Cause::Lost(Error::new(Kind::Io)).is_final());
@@ -322,7 +327,7 @@ mod tests {
         };
         assert_eq!(
             gave_up.to_string(),
-            "gave up: the server refused the WebSocket with HTTP 403 Forbidden"
+            "gave up: example.org refused the WebSocket with HTTP 403 Forbidden"
         );
         assert_eq!(Error::from(gave_up).refusal().unwrap().status, 403);
         let gave_up = GaveUp {
