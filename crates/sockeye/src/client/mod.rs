@@ -19,8 +19,8 @@ mod info;
 mod metrics;
 mod phase;
 mod proxy;
-mod redirect;
 pub mod reconnect;
+mod redirect;
 mod refusal;
 #[cfg(feature = "tls")]
 mod tls;

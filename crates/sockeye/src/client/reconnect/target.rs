@@ -136,7 +136,7 @@ impl Target {
         }
         settings.headers.extend(self.headers);
         // Requests differ in their target only: if one can be made, all can.
-        settings.request(address::parse("ws://localhost/")?)?;
+        settings.request(&settings.journey(address::parse("ws://localhost/")?))?;
         Ok(Client {
             settings: settings.into(),
         })
