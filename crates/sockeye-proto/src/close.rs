@@ -83,6 +83,29 @@ impl CloseCode {
     }
 }
 
+/// What a close code means, in a few words: also of the codes that never travel and only tell what happened here
+/// (1005, 1006, 1015). `None` for those without a meaning of their own, 3000–4999 among them.
+///
+/// ```
+/// use sockeye_proto::close_description;
+///
+/// assert_eq!(close_description(1001), Some("going away"));
+/// assert_eq!(close_description(1006), Some("connection lost without a closing handshake"));
+/// assert_eq!(close_description(4001), None);
+/// ```
+#[must_use]
+pub const fn close_description(code: u16) -> Option<&'static str> {
+    match code {
+        1005 => Some("closed without a status code"),
+        1006 => Some("connection lost without a closing handshake"),
+        1015 => Some("TLS handshake failed"),
+        _ => match CloseCode::new(code) {
+            Some(code) => code.meaning(),
+            None => None,
+        },
+    }
+}
+
 impl fmt::Debug for CloseCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CloseCode({})", self.0)

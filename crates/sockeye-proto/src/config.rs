@@ -1,5 +1,6 @@
 //! The limits and timeouts of a connection.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 const KIB: u64 = 1024;
@@ -38,6 +39,17 @@ pub struct Config {
     pub max_control_rate: u32,
     /// How received messages are handed out. Default: whole.
     pub delivery: Delivery,
+    /// Whether Pings are answered without the application. Default: yes.
+    ///
+    /// RFC 6455 §5.5.2: an endpoint "MUST send a Pong frame in response, unless it already received a Close frame".
+    /// Without this the application has to, with [`Connection::pong`](crate::Connection::pong).
+    pub auto_pong: bool,
+    /// The longest payload of a frame to send whole messages in, in bytes on the wire: longer messages are sent in
+    /// several frames. Default: none, every message is one frame.
+    ///
+    /// Worth it for a peer that accepts small frames only. Fragments that the application makes itself stay as they
+    /// are.
+    pub fragmentation_threshold: Option<NonZeroUsize>,
     /// Whether and when to send Pings by itself. Server: after 25 s of silence, 10 s for the answer, which is below
     /// the 60 s after which common proxies drop an idle connection. Client: none.
     pub keepalive: Option<Keepalive>,
@@ -61,6 +73,8 @@ impl Config {
             max_fragments: 1024,
             max_control_rate: 1000,
             delivery: Delivery::Messages,
+            auto_pong: true,
+            fragmentation_threshold: None,
             keepalive: Some(Keepalive {
                 interval: Duration::from_secs(25),
                 timeout: Duration::from_secs(10),
@@ -94,6 +108,8 @@ pub enum Delivery {
     /// Piece by piece, as the bytes arrive, with frame boundaries shown: memory stays constant however large the
     /// message is. Raise [`Config::max_message_size`] and [`Config::message_timeout`] to match.
     Chunks,
+    /// Frame by frame, each whole, for programs that look at the framing itself: proxies, test tools.
+    Frames,
 }
 
 /// When to probe a silent peer with a Ping.

@@ -187,6 +187,18 @@ pub enum SendError {
     /// A fragment of the other kind than the message it belongs to.
     #[error("fragment of another kind than its message")]
     FragmentKind,
+    /// A control frame without FIN (RFC 6455 §5.5).
+    #[error("a control frame cannot be fragmented")]
+    FragmentedControl,
+    /// A Close frame whose body is one byte, has a code that may not travel, or a reason that is not UTF-8.
+    #[error("invalid body of a close frame")]
+    InvalidClose,
+    /// A continuation frame while no fragmented message is being sent (RFC 6455 §5.4).
+    #[error("continuation frame without a message")]
+    OrphanContinuation,
+    /// Text that is not UTF-8, or ends inside a code point (RFC 6455 §8.1).
+    #[error("text is not valid UTF-8")]
+    Utf8Invalid,
 }
 
 #[cfg(test)]

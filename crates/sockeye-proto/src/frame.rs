@@ -48,6 +48,17 @@ impl Opcode {
     }
 }
 
+/// One frame as an application sees it: its payload unmasked and, where its message is compressed, inflated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frame<'a> {
+    /// What the frame is. The first frame of a message tells the kind; the others are continuations.
+    pub opcode: Opcode,
+    /// Whether this frame is the last of its message; always so for control frames.
+    pub fin: bool,
+    /// The payload. Of text, a frame may begin and end inside a code point.
+    pub payload: &'a [u8],
+}
+
 /// The header of one frame, as it is on the wire.
 ///
 /// ```

@@ -93,7 +93,8 @@
 //! the peer is not blamed for the silence.
 //!
 //! Messages larger than memory pass through in pieces with [`Delivery::Chunks`], and are sent in pieces with
-//! [`Connection::send_fragment`].
+//! [`Connection::send_fragment`]. Programs that look at the framing itself use [`Delivery::Frames`] and
+//! [`Connection::send_frame`].
 //!
 //! # Links
 //!
@@ -119,11 +120,11 @@ mod utf8;
 #[cfg(test)]
 mod work;
 
-pub use close::{CloseCode, CloseFrame, MAX_CLOSE_REASON, ReasonTooLong};
+pub use close::{CloseCode, CloseFrame, MAX_CLOSE_REASON, ReasonTooLong, close_description};
 pub use config::{Config, Delivery, Keepalive};
 pub use connection::{Chunk, Connection, Event, Received, Shutdown, State, Workspace};
 pub use error::{Error, Limit, ProtocolError, SendError, Timeout};
-pub use frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
+pub use frame::{Frame, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
 pub use mask::{Mask, MaskKeys};
 pub use message::{Compress, Message, MessageKind};
 pub use role::Role;

@@ -41,6 +41,11 @@ impl Utf8Validator {
         Ok(())
     }
 
+    /// Whether no code point is unfinished.
+    pub(crate) fn is_at_boundary(self) -> bool {
+        self.len == 0
+    }
+
     /// Ends the text: no code point may be left unfinished.
     pub(crate) fn finish(self) -> Result<(), InvalidUtf8> {
         if self.len == 0 { Ok(()) } else { Err(InvalidUtf8) }

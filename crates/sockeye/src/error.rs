@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sockeye_proto::{CloseCode, SendError};
+use sockeye_proto::{CloseCode, Delivery, SendError};
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -49,8 +49,8 @@ pub(crate) enum Kind {
     Config(String),
     /// An error of the application, passed through from a handler.
     Application(String),
-    /// Messages were asked for on a connection that delivers chunks.
-    Delivery,
+    /// What was asked for is not what the connection delivers, which is this.
+    Delivery(Delivery),
 }
 
 /// A phase on the way from a URL to an open WebSocket, in the order in which they come.
@@ -268,9 +268,14 @@ impl Error {
         matches!(self.0.kind, Kind::Config(_))
     }
 
-    /// Messages were asked for on a connection that delivers chunks.
+    /// What was asked for is not what the connection delivers.
     pub(crate) fn is_delivery(&self) -> bool {
-        self.0.kind == Kind::Delivery
+        matches!(self.0.kind, Kind::Delivery(_))
+    }
+
+    /// Whether what was asked for is not what the connection delivers, which is `delivery`.
+    pub(crate) fn delivers(&self, delivery: Delivery) -> bool {
+        self.0.kind == Kind::Delivery(delivery)
     }
 
     /// The HTTP response, if the opening handshake was answered with one that refuses it, or if a proxy answered with
@@ -329,7 +334,11 @@ impl fmt::Display for Error {
             Kind::ProxyRefused(ProxyRefusal { proxy, to, refusal }) => {
                 write!(f, "{proxy} refused the way to {to} with HTTP {}", refusal.status)
             }
-            Kind::Delivery => f.write_str("this connection delivers chunks: receive with recv_chunk"),
+            Kind::Delivery(delivery) => f.write_str(match delivery {
+                Delivery::Messages => "this connection delivers whole messages: receive with recv",
+                Delivery::Chunks => "this connection delivers chunks: receive with recv_chunk or recv_reader",
+                Delivery::Frames => "this connection delivers frames: receive with recv_frame",
+            }),
         }
     }
 }
@@ -358,6 +367,23 @@ impl From<SendError> for Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::with_source(Kind::Io, error)
+    }
+}
+
+/// For the places where a connection is used as a stream of bytes.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind;
+        let kind = match error.0.kind {
+            Kind::Send(SendError::Closed) => ErrorKind::BrokenPipe,
+            Kind::Send(_) | Kind::Protocol(sockeye_proto::Error::Protocol(_)) => ErrorKind::InvalidData,
+            Kind::Delivery(_) | Kind::Config(_) => ErrorKind::InvalidInput,
+            Kind::Aborted => ErrorKind::ConnectionAborted,
+            _ if error.is_connection_lost() => ErrorKind::ConnectionReset,
+            _ if error.is_timeout() => ErrorKind::TimedOut,
+            _ => ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -145,15 +145,17 @@ pub use client::cookies;
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, ConnectTimeouts, Proxy, ProxyPolicy, connect, reconnect};
 pub use error::{ConnectPhase, Error, Refusal, Result};
-pub use message::{AsMessage, Chunk, Message, Utf8Bytes};
+pub use message::{AsMessage, Chunk, Frame, Message, Utf8Bytes};
 #[cfg(any(feature = "server", feature = "hyper"))]
 pub use origin::{BadOrigin, Origin, OriginPolicy, OriginRefusal};
 #[cfg(feature = "server")]
 pub use server::Server;
 pub use session::{CloseInfo, QueueLimits};
 pub use sockeye_proto as proto;
-pub use sockeye_proto::{CloseCode, Compress, Config, Delivery, Keepalive, MessageKind};
-pub use websocket::{Receiver, Sender, WeakSender, WebSocket};
+pub use sockeye_proto::{
+    CloseCode, Compress, Config, Delivery, Keepalive, MessageKind, Opcode, close_description,
+};
+pub use websocket::{ByteStream, MessageReader, MessageWriter, Receiver, Sender, WeakSender, WebSocket};
 
 /// An error of any type, which `?` makes from whatever the application uses.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use sockeye_proto::MessageKind;
+use sockeye_proto::{CloseCode, CloseFrame, MessageKind, Opcode};
 
 /// Shared, immutable UTF-8 text. Cloning it copies no text, and it gives out `&str` for free.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,15 @@ impl Utf8Bytes {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Bytes as text, without a copy.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not UTF-8.
+    pub fn from_utf8(bytes: Bytes) -> Result<Self, std::str::Utf8Error> {
+        ByteString::try_from(bytes).map(Self)
     }
 
     /// The text as bytes, without a copy.
@@ -218,6 +227,105 @@ pub struct Chunk {
     pub ends_frame: bool,
     /// Whether the message ends here.
     pub ends_message: bool,
+}
+
+impl Chunk {
+    /// A message in one piece.
+    pub(crate) fn whole(message: Message) -> Self {
+        Self {
+            kind: message.kind(),
+            payload: message.into_bytes(),
+            starts_message: true,
+            ends_frame: true,
+            ends_message: true,
+        }
+    }
+}
+
+/// One frame, as [`WebSocket::recv_frame`](crate::WebSocket::recv_frame) gives it and
+/// [`Sender::send_frame`](crate::Sender::send_frame) takes it: RFC 6455 §5.2 without masking and compression.
+///
+/// ```
+/// use sockeye::{Frame, Opcode};
+///
+/// let first = Frame::text("sock").not_last();
+/// let second = Frame::continuation("eye");
+/// assert!(!first.fin && second.fin);
+/// assert_eq!(second.opcode, Opcode::Continuation);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame {
+    /// What the frame is. The first frame of a message tells the kind; the others are continuations.
+    pub opcode: Opcode,
+    /// Whether this frame is the last of its message; always so for control frames.
+    pub fin: bool,
+    /// The payload, unmasked and inflated. Of text, a frame may begin and end inside a code point.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    /// A text message, or its first frame.
+    pub fn text(text: impl Into<Utf8Bytes>) -> Self {
+        Self::new(Opcode::Text, text.into().into_bytes())
+    }
+
+    /// A binary message, or its first frame.
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Self::new(Opcode::Binary, payload.into())
+    }
+
+    /// A further frame of the message in progress, its last.
+    pub fn continuation(payload: impl Into<Bytes>) -> Self {
+        Self::new(Opcode::Continuation, payload.into())
+    }
+
+    /// A Ping.
+    pub fn ping(payload: impl Into<Bytes>) -> Self {
+        Self::new(Opcode::Ping, payload.into())
+    }
+
+    /// A Pong.
+    pub fn pong(payload: impl Into<Bytes>) -> Self {
+        Self::new(Opcode::Pong, payload.into())
+    }
+
+    /// A Close frame; a reason longer than 123 bytes is cut at a character boundary.
+    #[must_use]
+    pub fn close(code: CloseCode, reason: &str) -> Self {
+        Self::from_close(Some(CloseFrame::truncated(code, reason)))
+    }
+
+    pub(crate) fn from_close(frame: Option<CloseFrame<'_>>) -> Self {
+        let mut payload = Vec::new();
+        if let Some(frame) = frame {
+            payload.extend_from_slice(&frame.code().get().to_be_bytes());
+            payload.extend_from_slice(frame.reason().as_bytes());
+        }
+        Self::new(Opcode::Close, payload.into())
+    }
+
+    /// The same frame without FIN: more of its message follows.
+    #[must_use]
+    pub fn not_last(mut self) -> Self {
+        self.fin = false;
+        self
+    }
+
+    const fn new(opcode: Opcode, payload: Bytes) -> Self {
+        Self {
+            opcode,
+            fin: true,
+            payload,
+        }
+    }
+
+    pub(crate) fn as_frame(&self) -> sockeye_proto::Frame<'_> {
+        sockeye_proto::Frame {
+            opcode: self.opcode,
+            fin: self.fin,
+            payload: &self.payload,
+        }
+    }
 }
 
 /// Anything that can be sent as one message without being copied into a [`Message`] first.

@@ -6,7 +6,7 @@ use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use sockeye_proto::{Chunk, Error, Limit, MessageKind, ProtocolError, Timeout};
+use sockeye_proto::{Error, Limit, MessageKind, ProtocolError, Timeout};
 
 /// The metrics of sessions, registered once and shared by all of a server or a client.
 #[derive(Debug)]
@@ -87,15 +87,21 @@ impl SessionMetrics {
         total.increment(bytes as u64);
     }
 
-    pub(crate) fn received_chunk(&self, chunk: &Chunk<'_>) {
-        let (messages, total) = self.received.of(chunk.kind);
-        messages.increment(u64::from(chunk.ends_message));
-        total.increment(chunk.payload.len() as u64);
+    pub(crate) fn received_piece(&self, kind: MessageKind, bytes: usize, ends_message: bool) {
+        let (messages, total) = self.received.of(kind);
+        messages.increment(u64::from(ends_message));
+        total.increment(bytes as u64);
     }
 
     pub(crate) fn sent(&self, kind: MessageKind, bytes: usize) {
         let (messages, total) = self.sent.of(kind);
         messages.increment(1);
+        total.increment(bytes as u64);
+    }
+
+    pub(crate) fn sent_piece(&self, kind: MessageKind, bytes: usize, ends_message: bool) {
+        let (messages, total) = self.sent.of(kind);
+        messages.increment(u64::from(ends_message));
         total.increment(bytes as u64);
     }
 

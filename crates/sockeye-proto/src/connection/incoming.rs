@@ -1,7 +1,7 @@
 //! The data message in progress: what its frames add up to.
 
 use super::receive::{ChunkPlace, Lent, Workspace};
-use crate::config::Config;
+use crate::config::{Config, Delivery};
 use crate::error::{Error, Limit, ProtocolError};
 use crate::message::MessageKind;
 use crate::utf8::Utf8Validator;
@@ -25,18 +25,19 @@ pub(super) struct Incoming {
     pub(super) body: Body,
 }
 
-/// What a message in progress has been assembled to.
+/// What a message in progress, or the frame of it in progress, has been assembled to.
 #[derive(Debug)]
 pub(super) enum Body {
     Text(String),
+    /// Also text that is delivered in frames, which need not end with a code point.
     Binary(Vec<u8>),
 }
 
 impl Incoming {
-    pub(super) fn new(kind: MessageKind, compressed: bool) -> Self {
+    pub(super) fn new(kind: MessageKind, compressed: bool, delivery: Delivery) -> Self {
         let body = match kind {
-            MessageKind::Text => Body::Text(String::new()),
-            MessageKind::Binary => Body::Binary(Vec::new()),
+            MessageKind::Text if delivery == Delivery::Messages => Body::Text(String::new()),
+            _ => Body::Binary(Vec::new()),
         };
         let utf8 = Utf8Validator::default();
         Self {
@@ -81,7 +82,7 @@ impl Incoming {
         }
     }
 
-    /// Takes over the workspace's buffer, at the start of a message, so that its memory is used again.
+    /// Takes over the workspace's buffer, at the start of a body, so that its memory is used again.
     pub(super) fn reuse(&mut self, workspace: &mut Workspace) {
         match &mut self.body {
             Body::Text(text) if text.capacity() == 0 => {
@@ -105,13 +106,17 @@ impl Incoming {
     /// Adds the next bytes, inflated, to the body.
     pub(super) fn push(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
         let (counted, limit) = self.count(bytes, config);
-        match &mut self.body {
-            Body::Text(text) => self
-                .utf8
-                .feed(counted, |valid| text.push_str(valid))
-                .map_err(|_| ProtocolError::Utf8Invalid)?,
-            Body::Binary(binary) => binary.extend_from_slice(counted),
-        }
+        let valid = match &mut self.body {
+            Body::Text(text) => self.utf8.feed(counted, |valid| text.push_str(valid)),
+            Body::Binary(binary) => {
+                binary.extend_from_slice(counted);
+                match self.kind {
+                    MessageKind::Text => self.utf8.feed(counted, |_| ()),
+                    MessageKind::Binary => Ok(()),
+                }
+            }
+        };
+        valid.map_err(|_| ProtocolError::Utf8Invalid)?;
         Ok(limit?)
     }
 
@@ -157,6 +162,22 @@ impl Incoming {
             ends_frame,
             ends_message,
         })
+    }
+
+    /// Takes the body of the frame in progress, if anything of it was gathered.
+    pub(super) fn take_frame(&mut self) -> Vec<u8> {
+        match &mut self.body {
+            Body::Binary(binary) => std::mem::take(binary),
+            Body::Text(text) => std::mem::take(text).into_bytes(),
+        }
+    }
+
+    /// Whether nothing was gathered of the frame in progress.
+    pub(super) fn is_frame_ungathered(&self) -> bool {
+        match &self.body {
+            Body::Binary(binary) => binary.is_empty(),
+            Body::Text(text) => text.is_empty(),
+        }
     }
 
     /// Ends the message: no code point may be left unfinished.

@@ -14,7 +14,7 @@ use crate::close::{CloseCode, CloseFrame};
 use crate::config::Config;
 use crate::deflate::{Compressor, Decompressor};
 use crate::error::{Error, ProtocolError, SendError, Timeout};
-use crate::frame::Opcode;
+use crate::frame::{Frame, MAX_CONTROL_PAYLOAD, Opcode};
 use crate::mask::MaskKeys;
 use crate::message::{Compress, Message, MessageKind};
 use crate::role::Role;
@@ -34,8 +34,8 @@ use time::Timers;
 ///   [`handle_eof`](Self::handle_eof) when the transport ended; [`handle_flushed`](Self::handle_flushed) when all
 ///   output so far was handed to the transport; [`handle_timeout`](Self::handle_timeout) when the deadline passed.
 /// - **Commands** of the application: [`send`](Self::send), [`send_fragment`](Self::send_fragment),
-///   [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close), [`fail`](Self::fail). They append frames
-///   to the caller's output buffer. Events do not borrow the connection, so a command may use what an event lent.
+///   [`send_frame`](Self::send_frame), [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
+///   [`fail`](Self::fail). They append frames to the caller's output buffer. Events do not borrow the connection, so a command may use what an event lent.
 /// - **Outputs**: [`poll_output`](Self::poll_output) appends the control frames that the protocol owes by itself:
 ///   Pongs, the answer to a Close, keepalive Pings. Call it when the transport can take output: what is owed
 ///   meanwhile does not pile up, since only the newest Ping is answered (RFC 6455 §5.5.3).
@@ -133,9 +133,9 @@ pub struct Received<'a> {
     pub consumed: usize,
     /// What they amounted to, `None` if more bytes are needed.
     pub event: Option<Event<'a>>,
-    /// Whether the event is a message that was gathered in the workspace and whose memory is too large to be kept
-    /// there: to have a message of your own, drop the event and take it with [`Workspace::take_text`] or
-    /// [`Workspace::take_binary`], which copies nothing.
+    /// Whether the event is a message, or a frame, that was gathered in the workspace and whose memory is too large to be kept
+    /// there: to have one of your own, drop the event and take it with [`Workspace::take_text`] or
+    /// [`Workspace::take_binary`] (frames of either kind too), which copies nothing.
     pub takeable: bool,
 }
 
@@ -146,7 +146,10 @@ pub enum Event<'a> {
     Message(Message<'a>),
     /// A piece of a message ([`Delivery::Chunks`](crate::Delivery::Chunks)).
     Chunk(Chunk<'a>),
-    /// A Ping. Its Pong is owed already: [`Connection::poll_output`] writes it.
+    /// A whole data frame ([`Delivery::Frames`](crate::Delivery::Frames)). Control frames are told as themselves.
+    Frame(Frame<'a>),
+    /// A Ping. Its Pong is owed already: [`Connection::poll_output`] writes it. Without
+    /// [`Config::auto_pong`](crate::Config::auto_pong) the application owes it.
     Ping(&'a [u8]),
     /// A Pong, asked for or not.
     Pong(&'a [u8]),
@@ -228,6 +231,21 @@ impl Connection {
         }
     }
 
+    /// Whether a message is being sent whose last fragment was not.
+    #[must_use]
+    pub fn is_sending_fragments(&self) -> bool {
+        self.sender.is_midway()
+    }
+
+    /// How many keepalive Pings were sent so far.
+    ///
+    /// The payload of the n-th is n as eight bytes, most significant first: by it the Pongs for Pings of the
+    /// application's own are told from theirs.
+    #[must_use]
+    pub const fn keepalive_pings(&self) -> u64 {
+        self.keepalives
+    }
+
     /// The limits and timeouts.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -286,6 +304,10 @@ impl Connection {
                 kind,
                 place: Place::Workspace,
             }) => workspace.is_large(*kind),
+            Some(Lent::Frame {
+                place: Place::Workspace,
+                ..
+            }) => workspace.is_large(MessageKind::Binary),
             _ => false,
         };
         let event = match lent {
@@ -328,6 +350,11 @@ impl Connection {
                     ends_message,
                 }))
             }
+            Some(Lent::Frame { opcode, fin, place }) => Some(Event::Frame(Frame {
+                opcode,
+                fin,
+                payload: lend(place, input, &workspace.binary),
+            })),
             Some(Lent::Control { opcode, place }) => {
                 let payload = lend(place, input, &workspace.control);
                 match self.control(opcode, payload, now) {
@@ -416,7 +443,8 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        self.sender.message(message, compress, out)
+        let threshold = self.config.fragmentation_threshold;
+        self.sender.message(message, compress, threshold, out)
     }
 
     /// Appends one fragment of a message to `out`; `fin` marks the last one (RFC 6455 §5.4).
@@ -426,7 +454,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The connection is closing, or the fragment is of another kind than its message.
+    /// The connection is closing, or the fragment is of another kind than its message, or follows a
+    /// [frame](Self::send_frame) of text that ended inside a code point.
     pub fn send_fragment(
         &mut self,
         fragment: Message<'_>,
@@ -436,6 +465,48 @@ impl Connection {
     ) -> Result<(), SendError> {
         self.check_open()?;
         self.sender.fragment(fragment, fin, compress, out)
+    }
+
+    /// Appends one frame to `out`, of any opcode, once it is sure that it breaks no rule: for programs that choose the
+    /// framing themselves.
+    ///
+    /// A data frame begins a message or carries on the one in progress, whichever way that was begun; the first
+    /// decides about compression, and text may be cut inside a code point. A Close frame starts the closing
+    /// handshake, as [`close`](Self::close) does.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was appended. The connection is closing; or a control frame is fragmented or longer than 125 bytes; or
+    /// the body of a Close frame is invalid; or the opcode does not fit the message in progress; or text is not
+    /// UTF-8.
+    pub fn send_frame(
+        &mut self,
+        frame: Frame<'_>,
+        compress: Compress,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        self.check_open()?;
+        if frame.opcode.is_control() && !frame.fin {
+            return Err(SendError::FragmentedControl);
+        }
+        match frame.opcode {
+            Opcode::Ping => self.ping(frame.payload, out),
+            Opcode::Pong => self.pong(frame.payload, out),
+            Opcode::Close if frame.payload.len() > MAX_CONTROL_PAYLOAD => {
+                Err(SendError::ControlTooLong(frame.payload.len()))
+            }
+            Opcode::Close if self.state != State::Open => Err(SendError::Closed),
+            Opcode::Close => {
+                let body = parse_close(frame.payload).map_err(|_| SendError::InvalidClose)?;
+                self.close(body, now, out);
+                Ok(())
+            }
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+                self.sender
+                    .data_frame(frame.opcode, frame.payload, frame.fin, compress, out)
+            }
+        }
     }
 
     /// Appends a Ping to `out`.
@@ -563,7 +634,9 @@ impl Connection {
     fn control<'a>(&mut self, opcode: Opcode, payload: &'a [u8], now: Instant) -> Result<Event<'a>, Error> {
         match opcode {
             Opcode::Ping => {
-                self.owed_pong = Some(payload.into());
+                if self.config.auto_pong {
+                    self.owed_pong = Some(payload.into());
+                }
                 Ok(Event::Ping(payload))
             }
             Opcode::Pong => {

@@ -92,6 +92,11 @@ pub(super) enum Lent {
         ends_frame: bool,
         ends_message: bool,
     },
+    Frame {
+        opcode: Opcode,
+        fin: bool,
+        place: Place,
+    },
     Control {
         opcode: Opcode,
         place: Place,
@@ -120,18 +125,18 @@ pub(super) struct Receiver {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Header,
-    Payload(Frame),
+    Payload(Reading),
     /// Streaming a compressed frame of which all that came was inflated, and more is to be handed out. `held` is 1
     /// if the last byte of it still counts as unread.
     Draining {
-        frame: Frame,
+        frame: Reading,
         held: usize,
     },
 }
 
 /// The frame whose payload is being read.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+struct Reading {
     opcode: Opcode,
     fin: bool,
     mask: Option<Mask>,
@@ -197,6 +202,7 @@ impl Receiver {
                                 self.assemble(&mut frame, input, payload, workspace, rules)?
                             }
                             Delivery::Chunks => self.stream(&mut frame, input, payload, workspace, rules)?,
+                            Delivery::Frames => self.gather(&mut frame, input, payload, workspace, rules)?,
                         }
                     };
                     at += used;
@@ -230,7 +236,7 @@ impl Receiver {
     }
 
     /// Checks a frame against the rules that depend on the state of the connection.
-    fn begin(&mut self, header: &FrameHeader, rules: Rules<'_>) -> Result<Frame, Error> {
+    fn begin(&mut self, header: &FrameHeader, rules: Rules<'_>) -> Result<Reading, Error> {
         // RFC 6455 §5.1: a server MUST close on an unmasked frame, a client on a masked one.
         match (header.mask, rules.expects_mask) {
             (None, true) => return Err(ProtocolError::MaskMissing.into()),
@@ -247,7 +253,7 @@ impl Receiver {
         } else {
             self.begin_data(header, rules.config)?;
         }
-        Ok(Frame {
+        Ok(Reading {
             opcode: header.opcode,
             fin: header.fin,
             mask: header.mask.map(Mask::new),
@@ -275,7 +281,7 @@ impl Receiver {
                 } else {
                     MessageKind::Binary
                 };
-                vacant.insert(Incoming::new(kind, header.rsv1))
+                vacant.insert(Incoming::new(kind, header.rsv1, config.delivery))
             }
         };
         Ok(message.add_frame(header.payload_len, config)?)
@@ -283,7 +289,7 @@ impl Receiver {
 
     fn control_payload(
         &mut self,
-        frame: &mut Frame,
+        frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
         workspace: &mut Workspace,
@@ -317,7 +323,7 @@ impl Receiver {
     /// Adds payload to the message in progress; lends the message when it is whole.
     fn assemble(
         &mut self,
-        frame: &mut Frame,
+        frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
         workspace: &mut Workspace,
@@ -344,20 +350,7 @@ impl Receiver {
         match &mut self.decompressor {
             Some(decompressor) if message.compressed => {
                 let step = workspace.inflated();
-                let mut rest = &input[payload];
-                let mut drained = rest.is_empty();
-                while !drained {
-                    let inflated = inflate(decompressor, rest, step)?;
-                    rest = &rest[inflated.consumed..];
-                    drained = rest.is_empty() && inflated.produced < step.len();
-                    message.push(&step[..inflated.produced], rules.config)?;
-                }
-                let mut finished = !ends;
-                while !finished {
-                    let end = finish(decompressor, step)?;
-                    finished = end.done;
-                    message.push(&step[..end.produced], rules.config)?;
-                }
+                inflate_into(message, decompressor, &input[payload], ends, step, rules)?;
             }
             _ => message.push(&input[payload], rules.config)?,
         }
@@ -379,10 +372,57 @@ impl Receiver {
         ))
     }
 
+    /// Adds payload to the frame in progress; lends the frame when it is whole.
+    fn gather(
+        &mut self,
+        frame: &mut Reading,
+        input: &mut [u8],
+        payload: Range<usize>,
+        workspace: &mut Workspace,
+        rules: Rules<'_>,
+    ) -> Result<(usize, Option<Lent>), Error> {
+        let used = payload.len();
+        frame.take(&mut input[payload.clone()]);
+        let (opcode, fin, ends_frame) = (frame.opcode, frame.fin, frame.remaining == 0);
+        let Some(message) = &mut self.message else {
+            return Ok((used, None));
+        };
+        let place = if !message.compressed && ends_frame && message.is_frame_ungathered() {
+            message.check(&input[payload.clone()], rules.config)?;
+            Place::Input(payload)
+        } else {
+            message.reuse(workspace);
+            match &mut self.decompressor {
+                Some(decompressor) if message.compressed => {
+                    let step = workspace.inflated();
+                    inflate_into(
+                        message,
+                        decompressor,
+                        &input[payload],
+                        ends_frame && fin,
+                        step,
+                        rules,
+                    )?;
+                }
+                _ => message.push(&input[payload], rules.config)?,
+            }
+            if !ends_frame {
+                return Ok((used, None));
+            }
+            workspace.binary = message.take_frame();
+            Place::Workspace
+        };
+        if fin {
+            message.finish()?;
+            self.message = None;
+        }
+        Ok((used, Some(Lent::Frame { opcode, fin, place })))
+    }
+
     /// Lends the next piece of the message in progress.
     fn stream(
         &mut self,
-        frame: &mut Frame,
+        frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
         workspace: &mut Workspace,
@@ -404,7 +444,7 @@ impl Receiver {
     /// Lends the next piece of a compressed message: as much as fits into one step.
     fn stream_inflated(
         &mut self,
-        frame: &mut Frame,
+        frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
         workspace: &mut Workspace,
@@ -457,7 +497,7 @@ impl Receiver {
     /// Lends the next piece of what a compressed message still holds after the bytes that came.
     fn drain(
         &mut self,
-        frame: &Frame,
+        frame: &Reading,
         workspace: &mut Workspace,
         rules: Rules<'_>,
     ) -> Result<Option<Lent>, Error> {
@@ -484,6 +524,32 @@ impl Receiver {
         let chunk = message.chunk(ChunkPlace::Inflated(produced), ends_frame, frame.fin)?;
         Ok(Some(chunk))
     }
+}
+
+/// Inflates all of `input`, and what is left at the end of the message, into its body.
+fn inflate_into(
+    message: &mut Incoming,
+    decompressor: &mut Decompressor,
+    input: &[u8],
+    ends_message: bool,
+    step: &mut [u8],
+    rules: Rules<'_>,
+) -> Result<(), Error> {
+    let mut rest = input;
+    let mut drained = rest.is_empty();
+    while !drained {
+        let inflated = inflate(decompressor, rest, step)?;
+        rest = &rest[inflated.consumed..];
+        drained = rest.is_empty() && inflated.produced < step.len();
+        message.push(&step[..inflated.produced], rules.config)?;
+    }
+    let mut finished = !ends_message;
+    while !finished {
+        let end = finish(decompressor, step)?;
+        finished = end.done;
+        message.push(&step[..end.produced], rules.config)?;
+    }
+    Ok(())
 }
 
 /// Inflates one step.
@@ -515,7 +581,7 @@ pub(super) struct Rules<'a> {
     pub(super) now: Instant,
 }
 
-impl Frame {
+impl Reading {
     /// Unmasks the next bytes of the payload and counts them.
     fn take(&mut self, payload: &mut [u8]) {
         if let Some(mask) = &mut self.mask {

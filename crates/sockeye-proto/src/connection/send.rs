@@ -1,10 +1,13 @@
 //! From messages to bytes: framing, compression and masking into the caller's output buffer.
 
+use std::num::NonZeroUsize;
+
 use crate::deflate::Compressor;
 use crate::error::SendError;
 use crate::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
 use crate::mask::{Mask, MaskKeys};
 use crate::message::{Compress, Message, MessageKind};
+use crate::utf8::Utf8Validator;
 
 /// The sending half of a connection.
 pub(super) struct Sender {
@@ -19,6 +22,18 @@ pub(super) struct Sender {
 struct Fragmented {
     kind: MessageKind,
     compressed: bool,
+    /// The text so far, which may end inside a code point if it is sent in frames of bytes.
+    utf8: Utf8Validator,
+}
+
+/// A data frame, but for its payload.
+#[derive(Clone, Copy, Debug)]
+struct DataFrame {
+    opcode: Opcode,
+    fin: bool,
+    compressed: bool,
+    /// Marks the first frame of a compressed message (RFC 7692 §6.1).
+    rsv1: bool,
 }
 
 impl std::fmt::Debug for Sender {
@@ -50,10 +65,12 @@ impl Sender {
         self.fragmented = None;
     }
 
+    /// Appends a whole message, in frames of at most `threshold` bytes.
     pub(super) fn message(
         &mut self,
         message: Message<'_>,
         compress: Compress,
+        threshold: Option<NonZeroUsize>,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         if self.fragmented.is_some() {
@@ -61,16 +78,19 @@ impl Sender {
         }
         let payload = message.as_bytes();
         let compressed = self.compresses(compress, payload.len());
-        self.data(
-            message.kind().opcode(),
-            payload,
+        let whole = DataFrame {
+            opcode: message.kind().opcode(),
+            fin: true,
             compressed,
-            compressed,
-            true,
-            out,
-        )
+            rsv1: compressed,
+        };
+        match threshold {
+            None => self.data(whole, payload, out),
+            Some(threshold) => self.split(whole, payload, threshold, out),
+        }
     }
 
+    /// Appends a fragment of whole code points, or of bytes.
     pub(super) fn fragment(
         &mut self,
         message: Message<'_>,
@@ -79,8 +99,53 @@ impl Sender {
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         let kind = message.kind();
-        let payload = message.as_bytes();
-        let (opcode, compressed, rsv1) = match self.fragmented {
+        if let Some(first) = &self.fragmented
+            && kind == MessageKind::Text
+            && first.kind == kind
+            && !first.utf8.is_at_boundary()
+        {
+            return Err(SendError::Utf8Invalid);
+        }
+        let utf8 = Utf8Validator::default();
+        self.continued(kind, message.as_bytes(), fin, compress, utf8, out)
+    }
+
+    /// Appends the next frame of a message, whose text is checked here: `opcode` says whether it is the first.
+    pub(super) fn data_frame(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        fin: bool,
+        compress: Compress,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        let (kind, mut utf8) = match (&self.fragmented, opcode) {
+            (None, Opcode::Text) => (MessageKind::Text, Utf8Validator::default()),
+            (None, Opcode::Binary) => (MessageKind::Binary, Utf8Validator::default()),
+            (None, _) => return Err(SendError::OrphanContinuation),
+            (Some(first), Opcode::Continuation) => (first.kind, first.utf8),
+            (Some(_), _) => return Err(SendError::FragmentInProgress),
+        };
+        if kind == MessageKind::Text {
+            utf8.feed(payload, |_| ()).map_err(|_| SendError::Utf8Invalid)?;
+            if fin && !utf8.is_at_boundary() {
+                return Err(SendError::Utf8Invalid);
+            }
+        }
+        self.continued(kind, payload, fin, compress, utf8, out)
+    }
+
+    /// Appends the next fragment of the message in progress, or the first of a new one; `utf8` is its text so far.
+    fn continued(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        fin: bool,
+        compress: Compress,
+        utf8: Utf8Validator,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        let (opcode, compressed, rsv1) = match &self.fragmented {
             Some(first) if first.kind != kind => return Err(SendError::FragmentKind),
             Some(first) => (Opcode::Continuation, first.compressed, false),
             None => {
@@ -89,13 +154,24 @@ impl Sender {
                 (kind.opcode(), compressed, compressed)
             }
         };
-        self.data(opcode, payload, compressed, rsv1, fin, out)?;
-        self.fragmented = if fin {
-            None
-        } else {
-            Some(Fragmented { kind, compressed })
+        let frame = DataFrame {
+            opcode,
+            fin,
+            compressed,
+            rsv1,
         };
+        self.data(frame, payload, out)?;
+        self.fragmented = (!fin).then_some(Fragmented {
+            kind,
+            compressed,
+            utf8,
+        });
         Ok(())
+    }
+
+    /// Whether a message has begun and its last fragment was not sent.
+    pub(super) fn is_midway(&self) -> bool {
+        self.fragmented.is_some()
     }
 
     pub(super) fn control(
@@ -119,15 +195,43 @@ impl Sender {
         }
     }
 
-    fn data(
+    /// Appends a message in frames of at most `threshold` bytes. Compressed, it is one stream that is cut: only the
+    /// first frame is marked (RFC 7692 §6.1).
+    fn split(
         &mut self,
-        opcode: Opcode,
+        whole: DataFrame,
         payload: &[u8],
-        compressed: bool,
-        rsv1: bool,
-        fin: bool,
+        threshold: NonZeroUsize,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
+        let inflated = payload;
+        let mut deflated = Vec::new();
+        let payload = match &mut self.compressor {
+            Some(compressor) if whole.compressed => {
+                let done = compressor.compress(inflated, true, &mut deflated);
+                done.map_err(|_| SendError::Compression)?;
+                &deflated
+            }
+            _ => inflated,
+        };
+        let (mut opcode, mut rsv1, mut rest) = (whole.opcode, whole.rsv1, payload);
+        loop {
+            let (piece, after) = rest.split_at(rest.len().min(threshold.get()));
+            self.frame(opcode, piece, rsv1, after.is_empty(), out);
+            if after.is_empty() {
+                return Ok(());
+            }
+            (opcode, rsv1, rest) = (Opcode::Continuation, false, after);
+        }
+    }
+
+    fn data(&mut self, frame: DataFrame, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SendError> {
+        let DataFrame {
+            opcode,
+            fin,
+            compressed,
+            rsv1,
+        } = frame;
         match &mut self.compressor {
             Some(compressor) if compressed => {
                 // The length of the header depends on the compressed length: guess it by the length that went in,

@@ -366,7 +366,7 @@ fn an_unfinished_closing_handshake_ends_without_another_word() {
 #[test]
 fn limits_at_their_largest_do_not_overflow() {
     for role in [Role::Server, Role::Client] {
-        for delivery in [Delivery::Messages, Delivery::Chunks] {
+        for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Frames] {
             let config = Config {
                 max_message_size: u64::MAX,
                 max_frame_size: u64::MAX,
@@ -381,6 +381,7 @@ fn limits_at_their_largest_do_not_overflow() {
                     interval: Duration::MAX,
                     timeout: Duration::MAX,
                 }),
+                ..Config::server()
             };
             let mut peer = Peer::of(role, config, Some(crate::support::TAKEOVER));
             assert_eq!(peer.connection.poll_timeout(), None);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sockeye_proto::{Connection, Error, Event, Message, MessageKind, Workspace};
+use sockeye_proto::{Connection, Error, Event, Message, MessageKind, Opcode, Workspace};
 
 /// An event that outlives the buffers it was lent from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,6 +15,11 @@ pub(crate) enum Heard {
         starts_message: bool,
         ends_frame: bool,
         ends_message: bool,
+    },
+    Frame {
+        opcode: Opcode,
+        fin: bool,
+        payload: Vec<u8>,
     },
     Ping(Vec<u8>),
     Pong(Vec<u8>),
@@ -33,6 +38,11 @@ impl From<Event<'_>> for Heard {
                 starts_message: chunk.starts_message,
                 ends_frame: chunk.ends_frame,
                 ends_message: chunk.ends_message,
+            },
+            Event::Frame(frame) => Self::Frame {
+                opcode: frame.opcode,
+                fin: frame.fin,
+                payload: frame.payload.to_vec(),
             },
             Event::Ping(payload) => Self::Ping(payload.to_vec()),
             Event::Pong(payload) => Self::Pong(payload.to_vec()),

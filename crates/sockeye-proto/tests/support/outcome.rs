@@ -1,7 +1,7 @@
 //! What came of a byte stream, to be compared however the bytes arrived.
 
 use sockeye_proto::deflate::Parameters;
-use sockeye_proto::{Config, Error, Limit, MessageKind, ProtocolError, Role, State};
+use sockeye_proto::{Config, Error, Limit, MessageKind, Opcode, ProtocolError, Role, State};
 
 use super::end::Heard;
 use super::peer::Peer;
@@ -115,11 +115,29 @@ fn join_chunks(heard: Vec<Heard>) -> Vec<Heard> {
     joined
 }
 
-/// Joins the chunks of each message, as the other delivery does. An unfinished one is left out.
+/// Joins the chunks, or the frames, of each message, as whole messages are delivered. An unfinished one is left out.
 pub(crate) fn join_messages(heard: impl IntoIterator<Item = Heard>) -> Vec<Heard> {
     let mut joined = Vec::new();
     let mut current = Vec::new();
+    let mut first = MessageKind::Binary;
     for event in heard {
+        let event = match event {
+            Heard::Frame { opcode, fin, payload } => {
+                first = match opcode {
+                    Opcode::Text => MessageKind::Text,
+                    Opcode::Binary => MessageKind::Binary,
+                    _ => first,
+                };
+                Heard::Chunk {
+                    kind: first,
+                    payload,
+                    starts_message: opcode != Opcode::Continuation,
+                    ends_frame: true,
+                    ends_message: fin,
+                }
+            }
+            other => other,
+        };
         match event {
             Heard::Chunk {
                 kind,

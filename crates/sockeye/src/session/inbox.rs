@@ -4,16 +4,32 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::message::{Chunk, Message};
+use super::arena;
+use crate::message::{Chunk, Frame, Message, Utf8Bytes};
 
 /// What an entry costs beside its payload, in bytes: many small messages count as much as one large one.
 const OVERHEAD: usize = size_of::<Incoming>() + 32;
 
-/// One entry: a message or a chunk, as the connection delivers.
+/// How much may be held for payloads to go into shared blocks: one that is behind makes whole blocks wait with each of
+/// its messages, so that of a backlog each message gets memory of its own.
+const BEHIND: usize = 8 * 1024;
+
+/// One entry: a message, a chunk or a frame, as the connection delivers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Incoming {
     Message(Message),
     Chunk(Chunk),
+    Frame(Frame),
+}
+
+impl Incoming {
+    fn payload_len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Chunk(chunk) => chunk.payload.len(),
+            Self::Frame(frame) => frame.payload.len(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,30 +66,48 @@ impl Inbox {
         std::mem::take(&mut self.paused)
     }
 
+    /// Copies what is lent, to be pushed.
+    pub(super) fn copy(&self, payload: &[u8]) -> Bytes {
+        if self.size <= BEHIND {
+            arena::copy(payload)
+        } else {
+            Bytes::copy_from_slice(payload)
+        }
+    }
+
+    /// Copies a message that is lent, to be pushed.
+    pub(super) fn copy_message(&self, message: sockeye_proto::Message<'_>) -> Message {
+        match message {
+            sockeye_proto::Message::Binary(bytes) => Message::Binary(self.copy(bytes)),
+            // What was text before the copy is text after it.
+            sockeye_proto::Message::Text(text) => Message::Text(
+                Utf8Bytes::from_utf8(self.copy(text.as_bytes())).unwrap_or_else(|_| text.into()),
+            ),
+        }
+    }
+
     pub(super) fn push_message(&mut self, message: Message) {
-        self.size += message.len() + OVERHEAD;
         self.push(Incoming::Message(message));
     }
 
     pub(super) fn push_chunk(&mut self, chunk: &sockeye_proto::Chunk<'_>) {
-        self.size += chunk.payload.len() + OVERHEAD;
         self.push(Incoming::Chunk(Chunk {
             kind: chunk.kind,
-            payload: Bytes::copy_from_slice(chunk.payload),
+            payload: self.copy(chunk.payload),
             starts_message: chunk.starts_message,
             ends_frame: chunk.ends_frame,
             ends_message: chunk.ends_message,
         }));
     }
 
+    pub(super) fn push_frame(&mut self, frame: Frame) {
+        self.push(Incoming::Frame(frame));
+    }
+
     pub(super) fn pop(&mut self) -> Option<Incoming> {
         let entry = self.first.take()?;
         self.first = self.rest.pop_front();
-        let payload = match &entry {
-            Incoming::Message(message) => message.len(),
-            Incoming::Chunk(chunk) => chunk.payload.len(),
-        };
-        self.size -= payload + OVERHEAD;
+        self.size -= entry.payload_len() + OVERHEAD;
         if self.rest.is_empty() && self.rest.capacity() > 0 {
             // An idle connection owns no buffers.
             self.rest = VecDeque::new();
@@ -88,6 +122,7 @@ impl Inbox {
     }
 
     fn push(&mut self, entry: Incoming) {
+        self.size += entry.payload_len() + OVERHEAD;
         if self.first.is_none() {
             self.first = Some(entry);
         } else {

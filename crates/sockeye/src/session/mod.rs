@@ -4,9 +4,11 @@
 //! [`WebSocket`](crate::WebSocket) and its halves are handles to a session; a driver ([`stream`]) moves its bytes.
 //! Nothing here does I/O.
 
+mod arena;
 mod buffers;
 mod inbox;
 mod join;
+mod pings;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -15,14 +17,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use sockeye_proto::{CloseFrame, Compress, Connection, Event, MessageKind, SendError, State, Workspace};
+use sockeye_proto::{
+    CloseFrame, Compress, Connection, Delivery, Event, MessageKind, Opcode, SendError, State, Workspace,
+};
 
 use crate::error::{Error, Kind};
-use crate::message::Utf8Bytes;
+use crate::message::{Frame, Utf8Bytes};
 use crate::metrics::SessionMetrics;
 use inbox::Inbox;
 pub(crate) use inbox::Incoming;
 pub(crate) use join::{HandlerFuture, Joined};
+pub(crate) use pings::PingId;
+use pings::Pings;
 pub(crate) use stream::Driver;
 use tokio::sync::Notify;
 
@@ -62,6 +68,14 @@ pub struct CloseInfo {
     pub reason: Utf8Bytes,
     /// Whether Close frames went both ways.
     pub clean: bool,
+}
+
+impl CloseInfo {
+    /// What the code means, in a few words; `None` for codes whose meaning is the application's.
+    #[must_use]
+    pub const fn description(&self) -> Option<&'static str> {
+        sockeye_proto::close_description(self.code)
+    }
 }
 
 /// A session, shared by its driver and its handles.
@@ -109,7 +123,17 @@ pub(crate) struct Session {
     dirty: bool,
     receiver_alive: bool,
     senders: usize,
+    /// The application wants nothing to be read.
+    held: bool,
+    /// A message is being written piece by piece, and others have to wait for its end.
+    is_writing: bool,
+    /// The kind of the message whose frames are being delivered.
+    frames_of: MessageKind,
+    /// The Pings that were not answered yet, if there are any.
+    pings: Option<Box<Pings>>,
     aborted: bool,
+    /// The transport is to be dropped once it has what waits.
+    hangs_up: bool,
     peer_close: Option<CloseInfo>,
     /// Until when the Close frame that is owed waits for the application to answer what came before.
     last_words: Option<Instant>,
@@ -144,7 +168,12 @@ impl Shared {
             dirty: false,
             receiver_alive: true,
             senders: 1,
+            held: false,
+            is_writing: false,
+            frames_of: MessageKind::Binary,
+            pings: None,
             aborted: false,
+            hangs_up: false,
             peer_close: None,
             last_words: None,
             failure: None,
@@ -216,14 +245,38 @@ impl Session {
         Poll::Pending
     }
 
+    /// Waits for room in the queue, and for the end of a message that is being written piece by piece.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.is_writing && !self.ended {
+            self.wait_to_write(cx);
+            return Poll::Pending;
+        }
+        self.poll_room(cx)
+    }
+
+    /// Keeps other senders of messages out; waits until no other does.
+    pub(crate) fn poll_begin_writing(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        std::task::ready!(self.poll_turn(cx))?;
+        if self.connection.is_sending_fragments() {
+            return Poll::Ready(Err(SendError::FragmentInProgress.into()));
+        }
+        self.check_open()?;
+        self.is_writing = true;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Lets other senders of messages in again.
+    pub(crate) fn end_writing(&mut self) {
+        self.is_writing = false;
+        self.wake_writers();
+    }
+
     /// Runs `command` whether or not there is room.
     pub(crate) fn command(
         &mut self,
         command: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
     ) -> Result<(), Error> {
-        if self.ended {
-            return Err(SendError::Closed.into());
-        }
+        self.check_open()?;
         if self.queue.capacity() == 0 {
             self.queue = buffers::take_output();
         }
@@ -232,8 +285,16 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.buffered_amount() < self.limits.send
+    fn check_open(&self) -> Result<(), Error> {
+        if self.ended {
+            Err(SendError::Closed.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn has_turn(&self) -> bool {
+        !self.is_writing && self.buffered_amount() < self.limits.send
     }
 
     pub(crate) fn send(
@@ -246,11 +307,81 @@ impl Session {
         Ok(())
     }
 
+    pub(crate) fn send_fragment(
+        &mut self,
+        fragment: sockeye_proto::Message<'_>,
+        fin: bool,
+    ) -> Result<(), Error> {
+        self.command(|connection, queue| connection.send_fragment(fragment, fin, Compress::Auto, queue))?;
+        self.metrics
+            .sent_piece(fragment.kind(), fragment.as_bytes().len(), fin);
+        Ok(())
+    }
+
+    pub(crate) fn send_frame(
+        &mut self,
+        frame: sockeye_proto::Frame<'_>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.command(|connection, queue| connection.send_frame(frame, compress, now(), queue))?;
+        if self.connection.state() != State::Open {
+            self.release();
+        }
+        Ok(())
+    }
+
+    /// Sends the next fragment of a message of this kind.
+    pub(crate) fn send_piece(
+        &mut self,
+        kind: MessageKind,
+        piece: sockeye_proto::Frame<'_>,
+        compress: Compress,
+    ) -> Result<(), Error> {
+        self.send_frame(piece, compress)?;
+        self.metrics.sent_piece(kind, piece.payload.len(), piece.fin);
+        Ok(())
+    }
+
     pub(crate) fn close(&mut self, frame: Option<CloseFrame<'_>>) {
         if self.is_open() {
             self.connection.close(frame, now(), &mut self.queue);
+            self.release();
             self.wake_driver();
         }
+    }
+
+    /// Sends a Close frame, and has the driver drop the transport as soon as that has it.
+    pub(crate) fn hang_up(&mut self, frame: CloseFrame<'_>) {
+        if !self.ended {
+            self.close(Some(frame));
+            self.hangs_up = true;
+            self.fail(Error::new(Kind::Aborted));
+            self.wake_driver();
+        }
+    }
+
+    /// Stops reading.
+    pub(crate) fn hold(&mut self) {
+        if self.is_open() && !self.held {
+            self.held = true;
+            self.connection.handle_paused();
+        }
+    }
+
+    /// Reads again after [`hold`](Self::hold).
+    pub(crate) fn release(&mut self) {
+        if std::mem::take(&mut self.held) && !self.inbox.is_paused() {
+            self.connection.handle_resumed(now());
+            self.wake_driver();
+        }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    pub(crate) fn delivery(&self) -> Delivery {
+        self.connection.config().delivery
     }
 
     /// Takes the next message or chunk; `None` after the last one.
@@ -373,6 +504,7 @@ impl Session {
         // Nobody will take what is there: reading must go on, or the peer's Close is never seen.
         self.inbox.clear();
         self.resume();
+        self.release();
         if self.is_abandoned() {
             self.wake_driver();
         }
@@ -380,7 +512,7 @@ impl Session {
 
     /// Lets the driver read again, if it had stopped because the application was behind.
     fn resume(&mut self) {
-        if self.inbox.take_paused() {
+        if self.inbox.take_paused() && !self.held {
             self.connection.handle_resumed(now());
             self.wake_driver();
         }
@@ -415,6 +547,11 @@ impl Session {
     }
 
     // For the drivers
+
+    /// Whether the driver is not to read: the application is behind, or asked for it.
+    fn is_reading_paused(&self) -> bool {
+        (self.inbox.is_paused() || self.held) && self.connection.state() != State::Closed
+    }
 
     /// Notes that the driver is at work, in this task, until it [rests](Self::rest) or [yields](Self::yield_now).
     fn attend(&mut self, cx: &Context<'_>) {
@@ -462,29 +599,51 @@ impl Session {
                         Some(Event::Message(message)) => {
                             self.metrics.received(message.kind(), message.as_bytes().len());
                             if self.receiver_alive {
-                                let kind = message.kind();
-                                self.inbox.push_message(match kind {
-                                    _ if !received.takeable => message.into(),
+                                let message = match message.kind() {
+                                    _ if !received.takeable => self.inbox.copy_message(message),
                                     MessageKind::Text => workspace.take_text().into(),
                                     MessageKind::Binary => workspace.take_binary().into(),
-                                });
+                                };
+                                self.inbox.push_message(message);
+                            }
+                        }
+                        Some(Event::Frame(frame)) => {
+                            self.count_frame(frame);
+                            if self.receiver_alive {
+                                let (opcode, fin) = (frame.opcode, frame.fin);
+                                let payload = if received.takeable {
+                                    workspace.take_binary().into()
+                                } else {
+                                    self.inbox.copy(frame.payload)
+                                };
+                                self.inbox.push_frame(Frame { opcode, fin, payload });
                             }
                         }
                         Some(Event::Chunk(chunk)) => {
-                            self.metrics.received_chunk(&chunk);
+                            self.metrics
+                                .received_piece(chunk.kind, chunk.payload.len(), chunk.ends_message);
                             if self.receiver_alive {
                                 self.inbox.push_chunk(&chunk);
                             }
                         }
+                        Some(Event::Ping(payload)) => {
+                            self.push_control(|inbox| Frame::ping(inbox.copy(payload)))
+                        }
+                        Some(Event::Pong(payload)) => {
+                            self.pong_received(payload);
+                            self.push_control(|inbox| Frame::pong(inbox.copy(payload)));
+                        }
                         Some(Event::Close(frame)) => {
+                            self.push_control(|_| Frame::from_close(frame));
                             self.peer_close = Some(CloseInfo {
                                 code: frame.map_or(1005, |frame| frame.code().get()),
                                 reason: frame.map_or("", |frame| frame.reason()).into(),
                                 clean: false,
                             });
                             self.wake_writers();
+                            self.wake_pings();
                         }
-                        Some(Event::Ping(_) | Event::Pong(_)) | None => {}
+                        None => {}
                     }
                 }
                 Err(error) => {
@@ -502,11 +661,29 @@ impl Session {
         at
     }
 
+    fn count_frame(&mut self, frame: sockeye_proto::Frame<'_>) {
+        self.frames_of = match frame.opcode {
+            Opcode::Text => MessageKind::Text,
+            Opcode::Binary => MessageKind::Binary,
+            _ => self.frames_of,
+        };
+        self.metrics
+            .received_piece(self.frames_of, frame.payload.len(), frame.fin);
+    }
+
+    /// Hands a control frame to an application that looks at frames.
+    fn push_control(&mut self, frame: impl FnOnce(&Inbox) -> Frame) {
+        if self.receiver_alive && self.delivery() == Delivery::Frames {
+            let frame = frame(&self.inbox);
+            self.inbox.push_frame(frame);
+        }
+    }
+
     /// Queues the control frames that are owed; a Close frame not before the application has had its last words.
     fn poll_output(&mut self, now: Instant) {
         // Nothing is left in the inbox and the application asks for more: it has answered what it will.
         let asks = self.reader.is_some() || self.failure_told;
-        let answered = !self.receiver_alive || (self.inbox.is_empty() && asks);
+        let answered = !self.receiver_alive || self.hangs_up || (self.inbox.is_empty() && asks);
         if self.last_words.is_none_or(|until| answered || until <= now) {
             self.last_words = None;
             self.connection.poll_output(&mut self.queue);
@@ -525,6 +702,8 @@ impl Session {
             self.metrics.failed(&sockeye_proto::Error::ConnectionLost);
         }
         self.failure.get_or_insert(error);
+        self.release();
+        self.wake_pings();
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
@@ -540,7 +719,9 @@ impl Session {
         self.queue = Vec::new();
         self.in_flight = 0;
         self.driver = None;
+        self.is_writing = false;
         self.metrics.closed(self.end_code());
+        self.wake_pings();
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use sockeye_proto::{CloseCode, CloseFrame, Shutdown, State};
+use sockeye_proto::{CloseCode, CloseFrame, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -38,7 +38,7 @@ pub(crate) struct Driver<IO> {
     stalled: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     sending_ended: bool,
-    /// The application was behind when something was last received.
+    /// Reading was to wait for the application when the session was last looked at.
     paused: bool,
 }
 
@@ -85,7 +85,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         mut handle: impl FnMut(&mut Context<'_>),
     ) -> Poll<()> {
         let now = now();
-        self.shared.lock().attend(cx);
+        {
+            let mut session = self.shared.lock();
+            session.attend(cx);
+            self.paused = session.is_reading_paused();
+        }
         let mut woken = true;
         for _ in 0..TURNS {
             match self.turn(cx, now, woken, &mut handle) {
@@ -138,6 +142,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             let normal = CloseFrame::truncated(CloseCode::NORMAL, "");
             session.connection.close(Some(normal), now, &mut session.queue);
         }
+        self.paused = session.is_reading_paused();
         ControlFlow::Continue(())
     }
 
@@ -191,6 +196,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let flushed = mem::take(&mut self.flushed);
         if flushed {
             session.flushed = session.taken;
+            session.pings_flushed();
         }
         session.poll_output(now);
         mem::swap(&mut self.writing, &mut session.queue);
@@ -224,7 +230,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     return Poll::Ready(Ok(()));
                 }
                 let used = session.receive(input, workspace, writable, now);
-                self.paused = session.inbox.is_paused();
+                self.paused = session.is_reading_paused();
                 session.wake_reader();
                 if used < input.len() {
                     self.unread = input[used..].to_vec();
@@ -232,7 +238,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             } else {
                 let mut session = self.shared.lock();
                 let used = session.receive(&mut self.unread, workspace, writable, now);
-                self.paused = session.inbox.is_paused();
+                self.paused = session.is_reading_paused();
                 session.wake_reader();
                 self.unread.drain(..used);
                 if self.unread.is_empty() {
@@ -243,10 +249,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         })
     }
 
-    /// Whether the application is so far behind that reading waits for it.
+    /// Whether reading waits for the application.
     fn is_paused(&self) -> bool {
-        let session = self.shared.lock();
-        session.inbox.is_paused() && session.connection.state() != State::Closed
+        self.shared.lock().is_reading_paused()
     }
 
     /// Acts on the deadlines that have passed and waits for the next; breaks if that ended the connection.
@@ -296,26 +301,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Ends the transport when the connection is done with it; breaks when it may be dropped.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
-        let (shutdown, drained) = {
+        let (shutdown, drained, hangs_up) = {
             let session = self.shared.lock();
             let drained =
                 session.buffered_amount() == 0 && !session.connection.has_output() && !self.unflushed;
-            (session.connection.shutdown(), drained)
+            (session.connection.shutdown(), drained, session.hangs_up)
         };
         match shutdown {
-            Shutdown::NotYet | Shutdown::AwaitPeer => ControlFlow::Continue(()),
             Shutdown::Now => ControlFlow::Break(()),
+            _ if hangs_up && drained && self.ends_sending(cx) => ControlFlow::Break(()),
+            _ if hangs_up => ControlFlow::Continue(()),
+            Shutdown::NotYet | Shutdown::AwaitPeer => ControlFlow::Continue(()),
             Shutdown::AfterFlush | Shutdown::Linger if !drained => ControlFlow::Continue(()),
             Shutdown::AfterFlush | Shutdown::Linger => {
-                self.sending_ended =
-                    self.sending_ended || Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
-                if self.sending_ended && shutdown == Shutdown::AfterFlush {
+                if self.ends_sending(cx) && shutdown == Shutdown::AfterFlush {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
                 }
             }
         }
+    }
+
+    /// Ends the sending direction of the transport; gives whether that is done.
+    fn ends_sending(&mut self, cx: &mut Context<'_>) -> bool {
+        self.sending_ended = self.sending_ended || Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
+        self.sending_ended
     }
 
     /// The transport failed.
@@ -368,7 +379,7 @@ mod tests {
     use std::task::Wake;
     use std::time::Duration;
 
-    use sockeye_proto::{Config, Connection};
+    use sockeye_proto::{Config, Connection, State};
 
     use super::*;
     use crate::metrics::SessionMetrics;

@@ -1,18 +1,27 @@
 //! The async WebSocket: what handlers are given and what `connect` returns.
 
-mod half;
+mod byte_stream;
+mod reader;
+mod receiver;
+mod sender;
 mod stream_sink;
 mod weak;
+mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use sockeye_proto::{CloseCode, CloseFrame, MAX_CLOSE_REASON};
+use sockeye_proto::{CloseCode, CloseFrame, MAX_CLOSE_REASON, MessageKind};
 
 use crate::error::{Error, Result};
-use crate::message::{AsMessage, Chunk, Message};
+use crate::message::{AsMessage, Chunk, Frame, Message};
 use crate::session::{CloseInfo, Shared};
-pub use half::{Receiver, Sender};
+pub use byte_stream::ByteStream;
+pub use reader::MessageReader;
+pub use receiver::Receiver;
+pub use sender::Sender;
 pub use weak::WeakSender;
+pub use writer::MessageWriter;
 
 /// An open WebSocket connection, of either role.
 ///
@@ -101,6 +110,66 @@ impl WebSocket {
         self.receiver.recv_chunk().await
     }
 
+    /// Receives the next frame, control frames among them, for connections that deliver
+    /// [frames](sockeye_proto::Delivery::Frames).
+    ///
+    /// Frames are checked and bounded as in other deliveries; payloads are unmasked and inflated. Pings are answered
+    /// all the same, unless [`Config::auto_pong`](crate::Config::auto_pong) is off; the peer's Close is answered
+    /// once it was taken and more is asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and if the connection does not deliver frames.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a frame is either returned or still there.
+    pub async fn recv_frame(&mut self) -> Result<Option<Frame>> {
+        self.receiver.recv_frame().await
+    }
+
+    /// Receives the next message piece by piece, as [`AsyncRead`](tokio::io::AsyncRead): of any size, in constant
+    /// memory. For connections that deliver [chunks](sockeye_proto::Delivery::Chunks).
+    ///
+    /// The rest of a message that was not read to its end is skipped.
+    ///
+    /// ```
+    /// # async fn download(mut ws: sockeye::WebSocket) -> Result<(), Box<dyn std::error::Error>> {
+    /// if let Some(mut message) = ws.recv_reader().await? {
+    ///     let mut file = tokio::fs::File::create("big.iso").await?;
+    ///     tokio::io::copy(&mut message, &mut file).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and if the connection does not deliver chunks.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the message is either returned or still there.
+    pub async fn recv_reader(&mut self) -> Result<Option<MessageReader<'_>>> {
+        self.receiver.recv_reader().await
+    }
+
+    /// Stops reading. See [`Receiver::pause`].
+    pub fn pause(&self) {
+        self.receiver.pause();
+    }
+
+    /// Reads again. See [`Receiver::resume`].
+    pub fn resume(&self) {
+        self.receiver.resume();
+    }
+
+    /// Whether the application [paused](Self::pause) the connection.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.receiver.is_paused()
+    }
+
     /// Sends a message: text for strings, binary for bytes.
     ///
     /// Returns once the message is queued, which is at once unless
@@ -117,16 +186,42 @@ impl WebSocket {
         self.sender.send(message).await
     }
 
-    /// Sends a Ping; its payload may be 125 bytes long. The Pong is not reported.
+    /// Sends one frame of any opcode. See [`Sender::send_frame`].
     ///
     /// # Errors
     ///
-    /// The connection is closing or closed, or the payload is too long.
+    /// Nothing was sent: the connection is closing or closed, or the frame would break the protocol.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe, as [`send`](Self::send).
-    pub async fn ping(&self, payload: &[u8]) -> Result<()> {
+    pub async fn send_frame(&self, frame: Frame) -> Result<()> {
+        self.sender.send_frame(frame).await
+    }
+
+    /// Begins a message that is written piece by piece. See [`Sender::message_writer`].
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing or closed, or a message is being sent in fragments.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped, nobody is kept waiting.
+    pub async fn message_writer(&self, kind: MessageKind) -> Result<MessageWriter> {
+        self.sender.message_writer(kind).await
+    }
+
+    /// Sends a Ping and waits for its Pong; gives the round trip. See [`Sender::ping`].
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing or closed, or closes before the Pong came, or the payload is too long.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future gives up the wait. The Ping may have been sent.
+    pub async fn ping(&self, payload: &[u8]) -> Result<Duration> {
         self.sender.ping(payload).await
     }
 
@@ -165,6 +260,13 @@ impl WebSocket {
     #[must_use]
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.sender.close_info()
+    }
+
+    /// The connection as one stream of bytes, for protocols that know nothing of messages: what is written is sent in
+    /// binary messages, what is read is the payloads of all messages, one behind the other.
+    #[must_use]
+    pub fn into_byte_stream(self) -> ByteStream {
+        ByteStream::new(self.sender, self.receiver)
     }
 
     /// Splits the connection into two halves, for two tasks.

@@ -5,10 +5,11 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use sockeye_proto::Compress;
 
 use super::{Receiver, Sender, WebSocket};
 use crate::error::{Error, Result};
-use crate::message::Message;
+use crate::message::{AsMessage, Message};
 
 impl Stream for Receiver {
     type Item = Result<Message>;
@@ -23,11 +24,11 @@ impl Sink<Message> for Sender {
     type Error = Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.poll_room(cx)
+        self.lock().poll_turn(cx)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<()> {
-        self.queue(&message)
+        self.lock().send(message.as_message(), Compress::Auto)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

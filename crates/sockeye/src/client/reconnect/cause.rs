@@ -293,7 +293,7 @@ mod tests {
         }
         assert!(Cause::NotConnected(Error::config("no URL")).is_final());
         assert!(!Cause::Lost(Error::new(Kind::Io)).is_final());
-        assert!(Cause::Lost(Error::new(Kind::Delivery)).is_final());
+        assert!(Cause::Lost(Error::new(Kind::Delivery(sockeye_proto::Delivery::Chunks))).is_final());
         assert!(!Cause::TimedOut(Duration::ZERO).is_final());
     }
 
