@@ -75,10 +75,11 @@ fn responses() -> io::Result<()> {
 }
 
 /// Setups in front of a stream: compression, delivery, limits, and the size of the pieces.
-const SETUPS: [(&str, &[u8]); 3] = [
+const SETUPS: [(&str, &[u8]); 4] = [
     ("messages", &[0, 0, 0, 0]),
     ("deflate", &[1, 1, 0, 0, 2]),
     ("chunks", &[1, 0, 1, 1, 0]),
+    ("frames", &[1, 1, 2, 0, 4]),
 ];
 
 /// The first byte of a frame, and its payload.

@@ -6,11 +6,13 @@ use sockeye_proto::{Config, Delivery, Role};
 use crate::support::outcome::{Outcome, join_messages};
 use crate::support::{NO_TAKEOVER, TAKEOVER};
 
+const DELIVERIES: [Delivery; 3] = [Delivery::Messages, Delivery::Chunks, Delivery::Frames];
+
 /// The first bytes of the input; the rest is the stream.
 #[derive(Arbitrary, Debug)]
 struct Setup {
     deflate: Option<bool>,
-    chunks: bool,
+    delivery: u8,
     small_limits: bool,
     piece: u8,
 }
@@ -32,11 +34,7 @@ fn frames(role: Role, data: &[u8]) {
     };
     let stream = input.take_rest();
     let mut config = Config {
-        delivery: if setup.chunks {
-            Delivery::Chunks
-        } else {
-            Delivery::Messages
-        },
+        delivery: DELIVERIES[usize::from(setup.delivery) % DELIVERIES.len()],
         ..Config::server()
     };
     if setup.small_limits {
@@ -55,19 +53,15 @@ fn frames(role: Role, data: &[u8]) {
     let piece = usize::from(setup.piece) + 1;
     whole.assert_same(&Outcome::of(role, &config, parameters, stream.chunks(piece)));
 
-    let other = match config.delivery {
-        Delivery::Messages => Delivery::Chunks,
-        Delivery::Chunks => Delivery::Messages,
-    };
-    let other = Outcome::of(
-        role,
-        &Config {
-            delivery: other,
-            ..config
-        },
-        parameters,
-        [stream],
-    );
-    whole.assert_same_error(&other);
-    assert_eq!(join_messages(whole.heard), join_messages(other.heard));
+    let [messages, chunks, frames] = DELIVERIES.map(|delivery| {
+        let config = Config {
+            delivery,
+            ..config.clone()
+        };
+        Outcome::of(role, &config, parameters, [stream])
+    });
+    for other in [chunks, frames] {
+        messages.assert_same_error(&other);
+        assert_eq!(messages.heard, join_messages(other.heard));
+    }
 }

@@ -3,12 +3,14 @@
 //! Whatever happens: what one end hears is what the other sent, in order, nothing twice, nothing left out before the
 //! end; and both ends get to be closed.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use sockeye_proto::deflate::{Deflate, Parameters, WindowBits};
 use sockeye_proto::{
-    CloseCode, CloseFrame, Compress, Config, Delivery, Keepalive, Message, SendError, Shutdown, State,
+    CloseCode, CloseFrame, Compress, Config, Delivery, Frame, Keepalive, Message, Opcode, SendError, Shutdown,
+    State,
 };
 
 use crate::support::end::{End, Heard};
@@ -19,9 +21,11 @@ use crate::support::pair::Pair;
 #[derive(Arbitrary, Debug)]
 struct Setup {
     deflate: Option<Agreement>,
-    chunks: bool,
+    delivery: u8,
     keepalive: bool,
     small_limits: bool,
+    /// Messages are sent in frames of at most this many bytes; 0 for whole.
+    threshold: u16,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -37,6 +41,8 @@ struct Agreement {
 enum Operation {
     Send(bool, Payload, Effort),
     Fragment(bool, Payload, Effort, bool),
+    /// A frame that carries on the message in progress, or does not.
+    Frame(bool, Payload, Effort, bool, bool),
     Ping(bool, u8),
     Pong(bool, u8),
     Close(bool, u16),
@@ -124,11 +130,12 @@ impl Simulation {
             }
         };
         let config = Config {
-            delivery: if setup.chunks {
-                Delivery::Chunks
-            } else {
-                Delivery::Messages
+            delivery: match setup.delivery % 3 {
+                0 => Delivery::Messages,
+                1 => Delivery::Chunks,
+                _ => Delivery::Frames,
             },
+            fragmentation_threshold: NonZeroUsize::new(setup.threshold.into()),
             keepalive: setup.keepalive.then_some(Keepalive {
                 interval: Duration::from_millis(2000),
                 timeout: Duration::from_millis(1000),
@@ -183,6 +190,34 @@ impl Simulation {
                     Ok(()) => {
                         let (text, whole) = side.unfinished.get_or_insert((payload.text, Vec::new()));
                         assert_eq!(*text, payload.text, "a fragment of another kind was sent");
+                        whole.extend(bytes);
+                        if fin && let Some((text, whole)) = side.unfinished.take() {
+                            side.sent.push(heard(whole, text));
+                        }
+                    }
+                    Err(error) => side.expect_refused(error),
+                }
+            }
+            Operation::Frame(client, payload, effort, fin, continues) => {
+                let bytes = payload.bytes();
+                let (end, side, now) = self.end_of(client);
+                let opcode = match (continues, payload.text) {
+                    (true, _) => Opcode::Continuation,
+                    (false, true) => Opcode::Text,
+                    (false, false) => Opcode::Binary,
+                };
+                let frame = Frame {
+                    opcode,
+                    fin,
+                    payload: &bytes,
+                };
+                match end
+                    .connection
+                    .send_frame(frame, effort.into(), now, &mut end.out)
+                {
+                    Ok(()) => {
+                        assert_eq!(side.unfinished.is_some(), continues, "a frame out of order was sent");
+                        let (_, whole) = side.unfinished.get_or_insert((payload.text, Vec::new()));
                         whole.extend(bytes);
                         if fin && let Some((text, whole)) = side.unfinished.take() {
                             side.sent.push(heard(whole, text));
@@ -327,7 +362,7 @@ impl Side {
         for event in events {
             match event {
                 Heard::Text(_) | Heard::Binary(_) => self.heard.push(event),
-                Heard::Chunk { ends_message, .. } => {
+                Heard::Chunk { ends_message, .. } | Heard::Frame { fin: ends_message, .. } => {
                     self.chunks.push(event);
                     if ends_message {
                         self.heard.extend(join_messages(self.chunks.drain(..)));
@@ -343,6 +378,11 @@ impl Side {
         match error {
             SendError::Closed => {}
             SendError::FragmentInProgress | SendError::FragmentKind => assert!(self.unfinished.is_some()),
+            SendError::OrphanContinuation => assert!(self.unfinished.is_none()),
+            // Bytes without order, sent as the continuation of text.
+            SendError::Utf8Invalid => {
+                assert!(self.unfinished.as_ref().is_some_and(|(text, _)| *text));
+            }
             other => panic!("{other}"),
         }
     }

@@ -3,6 +3,7 @@
 mod closing;
 mod cost;
 mod deflate;
+mod frames;
 mod framing;
 mod keepalive;
 mod limits;

@@ -1,12 +1,15 @@
 //! What holds for every input.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sockeye_proto::deflate::{Deflate, Level, MemLevel, Parameters, WindowBits};
-use sockeye_proto::{CloseCode, CloseFrame, Compress, Config, Delivery, Message, Role, State};
+use sockeye_proto::{
+    CloseCode, CloseFrame, Compress, Config, Delivery, Frame as Lent, Message, Opcode, Role, State,
+};
 
 use crate::support::end::Heard;
 use crate::support::frame::Frame;
@@ -20,7 +23,11 @@ fn role() -> impl Strategy<Value = Role> {
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
-    prop_oneof![Just(Delivery::Messages), Just(Delivery::Chunks)]
+    prop_oneof![
+        Just(Delivery::Messages),
+        Just(Delivery::Chunks),
+        Just(Delivery::Frames)
+    ]
 }
 
 /// Limits that short streams can reach.
@@ -145,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn both_deliveries_hand_out_the_same_messages(
+    fn all_deliveries_hand_out_the_same_messages(
         role in role(),
         config in config(),
         parameters in prop_oneof![Just(None), Just(Some(TAKEOVER))],
@@ -153,12 +160,15 @@ proptest! {
     ) {
         let key = (role == Role::Server).then_some([0x11, 0x80, 0xC3, 0xFF]);
         let bytes = stream.encode(key);
-        let [messages, chunks] = [Delivery::Messages, Delivery::Chunks].map(|delivery| {
+        let deliveries = [Delivery::Messages, Delivery::Chunks, Delivery::Frames];
+        let [messages, chunks, frames] = deliveries.map(|delivery| {
             let config = Config { delivery, ..config.clone() };
             Outcome::of(role, &config, parameters, [&bytes[..]])
         });
         messages.assert_same_error(&chunks);
-        prop_assert_eq!(messages.heard, join_messages(chunks.heard));
+        messages.assert_same_error(&frames);
+        prop_assert_eq!(&messages.heard, &join_messages(chunks.heard));
+        prop_assert_eq!(messages.heard, join_messages(frames.heard));
     }
 
     #[test]
@@ -183,6 +193,8 @@ proptest! {
 enum Command {
     Send(Payload, Compress),
     Fragments(Vec<Payload>, Compress),
+    /// A message in frames that are cut anywhere.
+    Frames(Payload, Vec<Index>, Compress),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Deliver(usize),
@@ -232,6 +244,8 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (message(), compress()).prop_map(|(message, compress)| Command::Send(message, compress)),
         2 => (prop_oneof![texts, binaries], compress())
             .prop_map(|(fragments, compress)| Command::Fragments(fragments, compress)),
+        2 => (message(), vec(any::<Index>(), 0..4), compress())
+            .prop_map(|(message, cuts, compress)| Command::Frames(message, cuts, compress)),
         1 => vec(any::<u8>(), 0..=125).prop_map(Command::Ping),
         1 => vec(any::<u8>(), 0..=125).prop_map(Command::Pong),
         2 => prop_oneof![1..20_usize, Just(usize::MAX)].prop_map(Command::Deliver),
@@ -267,13 +281,20 @@ proptest! {
         options in options(),
         commands in vec((role(), command()), 1..25),
         closer in role(),
+        threshold in prop_oneof![Just(None), (1..500_usize).prop_map(NonZeroUsize::new)],
     ) {
-        let config = Config { max_message_size: 1 << 20, ..Config::server() };
+        let config = Config {
+            max_message_size: 1 << 20,
+            max_fragments: u32::MAX,
+            fragmentation_threshold: threshold,
+            ..Config::server()
+        };
         let mut pair = Pair::with_deflate(config.clone(), config, parameters, &options);
         // What the server and the client must hear.
         let (mut by_server, mut by_client) = (Vec::new(), Vec::new());
         for (role, command) in commands {
             let expected = if role == Role::Client { &mut by_server } else { &mut by_client };
+            let now = pair.now;
             let (end, _) = pair.ends(role);
             let out = &mut end.out;
             match command {
@@ -296,6 +317,20 @@ proptest! {
                         Payload::Text(_) => Heard::Text(String::from_utf8(whole).unwrap()),
                         Payload::Binary(_) => Heard::Binary(whole),
                     });
+                }
+                Command::Frames(payload, cuts, compress) => {
+                    let bytes = payload.as_message().as_bytes();
+                    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+                    ends.push(bytes.len());
+                    ends.sort_unstable();
+                    let (mut start, last) = (0, ends.len() - 1);
+                    for (i, at) in ends.into_iter().enumerate() {
+                        let opcode = if i == 0 { payload.as_message().kind().opcode() } else { Opcode::Continuation };
+                        let frame = Lent { opcode, fin: i == last, payload: &bytes[start..at] };
+                        end.connection.send_frame(frame, compress, now, out).unwrap();
+                        start = at;
+                    }
+                    expected.push(payload.heard());
                 }
                 Command::Ping(payload) => {
                     end.connection.ping(&payload, out).unwrap();

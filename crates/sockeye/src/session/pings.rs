@@ -47,6 +47,11 @@ enum Wait {
 }
 
 impl Pings {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.sent.len()
+    }
+
     fn position(&self, id: PingId) -> Option<usize> {
         self.sent.iter().position(|ping| ping.id == id)
     }

@@ -12,7 +12,11 @@ use crate::opening::Opening;
 use crate::websocket::{Agreement, WebSocket};
 
 mod ending;
+mod framing;
+mod pausing;
+mod pinging;
 mod slow;
+mod streaming;
 mod wakeups;
 
 fn opening(connection: Connection) -> Opening {
