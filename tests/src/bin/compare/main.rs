@@ -1,8 +1,9 @@
-//! For the record: what an echoed message costs a server's CPU, and an idle connection its memory, with Sockeye and
-//! with two peers, measured in one run.
+//! For the record: what an echoed message costs a server's CPU or a client's, and an idle connection its memory, with
+//! Sockeye and with other libraries, measured in one run.
 //!
 //! ```sh
-//! cargo run --release -p sockeye-tests --bin compare
+//! cargo run --release -p sockeye-tests --bin compare -- server
+//! cargo run --release -p sockeye-tests --bin compare -- client
 //! ```
 
 use std::process::ExitCode;

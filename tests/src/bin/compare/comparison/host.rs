@@ -1,7 +1,7 @@
 //! What the operating system knows: cores, limits, the time and memory that processes took.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,22 +12,26 @@ use nix::sys::signal::Signal;
 use nix::time::ClockId;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
+use super::report::Facts;
+
 /// The cores that the two sides run on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cores {
-    pub(super) server: usize,
-    pub(super) load: usize,
+    /// For the library under test, alone.
+    pub(super) measured: usize,
+    /// For what it talks to.
+    pub(super) other: usize,
 }
 
 impl Cores {
     /// The first two cores of the machine that we may use.
     pub(super) fn choose() -> Result<Self> {
-        // A child inherits its parent's pinning: ask init, whose cores are those of the machine or the container.
+        // Whoever started us may have pinned us: ask init, whose cores are those of the machine or the container.
         let allowed = sched_getaffinity(Pid::from_raw(1)).or_else(|_| sched_getaffinity(Pid::this()))?;
         let mut cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
         match (cores.next(), cores.next()) {
-            (Some(server), Some(load)) => Ok(Self { server, load }),
-            _ => anyhow::bail!("two cores are needed, one for the server and one for the load"),
+            (Some(measured), Some(other)) => Ok(Self { measured, other }),
+            _ => anyhow::bail!("two cores are needed, one for the library and one for what it talks to"),
         }
     }
 }
@@ -37,6 +41,14 @@ pub(super) fn pin(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core)?;
     sched_setaffinity(Pid::this(), &set).with_context(|| format!("cannot run on core {core}"))
+}
+
+/// Starts a program on the core of what is measured: a child inherits its parent's pinning.
+pub(super) fn spawn_measured(command: &mut Command, cores: &Cores) -> Result<Child> {
+    pin(cores.measured)?;
+    let child = command.spawn();
+    pin(cores.other)?;
+    Ok(child?)
 }
 
 /// Has the kernel end this process when its parent ends.
@@ -141,8 +153,9 @@ fn kib_field(text: &str, name: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// What a reader must know to place the numbers, by name.
-pub(super) fn facts(cores: &Cores) -> Vec<(&'static str, String)> {
+/// What a reader must know to place the numbers: `roles` are what runs on the two cores, `packages` those whose
+/// versions matter.
+pub(super) fn facts(cores: &Cores, roles: [&str; 2], packages: &[&str]) -> Facts {
     let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
@@ -150,19 +163,27 @@ pub(super) fn facts(cores: &Cores) -> Vec<(&'static str, String)> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
     let unknown = || "unknown".to_owned();
     let mut command = vec!["cargo run --release -p sockeye-tests --bin compare".to_owned()];
-    command.extend(std::env::args().skip(1));
+    command.extend(std::env::args().skip(1).map(|argument| {
+        if argument.contains(' ') {
+            format!("'{argument}'")
+        } else {
+            argument
+        }
+    }));
     if command.len() > 1 {
         command.insert(1, "--".to_owned());
     }
-    vec![
+    Facts(vec![
         ("command", format!("`{}`", command.join(" "))),
         (
             "processor",
             format!(
-                "{}, server on core {}, load on core {}",
+                "{}, {} on core {}, {} on core {}",
                 processor.unwrap_or_else(unknown),
-                cores.server,
-                cores.load
+                roles[0],
+                cores.measured,
+                roles[1],
+                cores.other
             ),
         ),
         (
@@ -179,11 +200,13 @@ pub(super) fn facts(cores: &Cores) -> Vec<(&'static str, String)> {
         ),
         (
             "versions",
-            ["tokio-tungstenite", "fastwebsockets", "tokio", "hyper"]
+            packages
+                .iter()
                 .map(|name| format!("{name} {}", locked_version(name).unwrap_or("unknown")))
+                .collect::<Vec<_>>()
                 .join(", "),
         ),
-    ]
+    ])
 }
 
 /// The first line of what a program prints, if it runs.

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::wire::{self, Kind, PATIENCE, Traffic};
+use super::wire::{self, PATIENCE, Traffic};
+use crate::comparison::kind::{self, Kind};
 
 /// How much is read at once, in bytes: more than a window, so that one read is enough.
 const READ_SIZE: usize = 256 * 1024;
@@ -32,16 +33,8 @@ impl Scenario {
     }
 
     pub(super) fn name(&self) -> String {
-        let kind = match self.kind {
-            Kind::Text => "text",
-            Kind::Binary => "binary",
-        };
-        let size = match self.payload_len {
-            len if len >= 1024 * 1024 && len % (1024 * 1024) == 0 => format!("{} MiB", len / (1024 * 1024)),
-            len if len >= 1024 && len % 1024 == 0 => format!("{} KiB", len / 1024),
-            len => format!("{len} B"),
-        };
-        format!("{size} {kind}, window {}", self.window)
+        let size = kind::size(self.payload_len);
+        format!("{size} {}, window {}", self.kind, self.window)
     }
 }
 

@@ -6,20 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Socket, Type};
-use sockeye_proto::{FrameHeader, Mask, Opcode};
+use sockeye_proto::{FrameHeader, Mask};
+
+use crate::comparison::Kind;
 
 /// Messages differ in turn, so that one that is lost, doubled or out of order is seen.
 const CYCLE: usize = 4;
 
 /// How long a server may take to accept, to answer a handshake, to echo.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Which kind of message is sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
-    Text,
-    Binary,
-}
 
 /// The frames of one scenario, the client's masked and the server's not, one behind the other.
 #[derive(Debug)]
@@ -66,10 +61,7 @@ fn frame(kind: Kind, mask: Option<[u8; 4]>, payload: &[u8], out: &mut Vec<u8>) {
     let header = FrameHeader {
         fin: true,
         rsv1: false,
-        opcode: match kind {
-            Kind::Text => Opcode::Text,
-            Kind::Binary => Opcode::Binary,
-        },
+        opcode: kind.opcode(),
         mask,
         payload_len: payload.len() as u64,
     };

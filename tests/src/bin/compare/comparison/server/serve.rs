@@ -25,7 +25,7 @@ use super::Library;
 const LARGEST_MESSAGE: u64 = 16 * 1024 * 1024;
 
 /// Serves on a free port, which it prints, until the process is killed.
-pub(super) fn serve(library: Library) -> Result<()> {
+pub(in crate::comparison) fn serve(library: Library) -> Result<()> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use nix::unistd::Pid;
 
 use super::Library;
-use super::host::{Memory, Times};
+use crate::comparison::host::{self, Cores, Memory, Times};
 
 /// An echo server that runs; dropping this ends it.
 #[derive(Debug)]
@@ -20,14 +20,14 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts the server and waits until it listens.
-    pub(super) fn start(library: Library) -> Result<Self> {
+    pub(super) fn start(library: Library, cores: &Cores) -> Result<Self> {
         let name = library.to_possible_value().context("a library without a name")?;
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(["--serve", name.get_name()])
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["serve", name.get_name()])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start the server")?;
+            .stdout(Stdio::piped());
+        let mut process = host::spawn_measured(&mut command, cores).context("cannot start the server")?;
         let stdout = process.stdout.take();
         let mut child = Self {
             process,

@@ -9,16 +9,17 @@ use anyhow::{Result, ensure};
 
 use super::Library;
 use super::child::Child;
-use super::host::KernelMemory;
 use super::report::MemoryRow;
-use super::wire::{self, Kind, Traffic};
+use super::wire::{self, Traffic};
+use crate::comparison::Kind;
+use crate::comparison::host::{Cores, KernelMemory};
 
 /// Time for the kernel to free what connections that were just opened needed for a moment.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Opens idle connections to a fresh server.
-pub(super) fn measure(library: Library, count: usize) -> Result<MemoryRow> {
-    let child = Child::start(library)?;
+pub(super) fn measure(library: Library, cores: &Cores, count: usize) -> Result<MemoryRow> {
+    let child = Child::start(library, cores)?;
     let traffic = Traffic::new(Kind::Binary, 20, 1);
     // What the first connection makes the program load and allocate is not the price of a connection.
     drop(open(&child, &traffic, 0)?);
