@@ -129,51 +129,83 @@ impl fmt::Display for Report {
         };
         let runtime = self.runtime();
         writeln!(f, "Echo over {connections}, tokio's {runtime} runtime.\n")?;
-        let compressed = |row: &&Row| row.scenario.compression != Compression::Off;
-        table(f, self, self.rows.iter().filter(|row| !compressed(row)), false)?;
-        table(f, self, self.rows.iter().filter(compressed), true)
+        self.tables(f, "without compression", |scenario| {
+            scenario.compression == Compression::Off
+        })?;
+        self.tables(f, "with permessage-deflate", |scenario| {
+            scenario.compression != Compression::Off
+        })
     }
 }
 
-/// One table; with the bytes on the wire where messages were compressed.
-fn table<'a>(
-    f: &mut fmt::Formatter<'_>,
-    report: &Report,
-    rows: impl Iterator<Item = &'a Row>,
-    wire: bool,
-) -> fmt::Result {
-    let mut rows = rows.peekable();
-    if rows.peek().is_none() {
-        return Ok(());
-    }
-    let (wire_title, wire_rule) = if wire {
-        (" bytes sent per message |", "---:|")
-    } else {
-        ("", "")
-    };
-    writeln!(
-        f,
-        "| echo | library | messages per second | µs CPU per message (min–max) | of that in user space | core in use |{wire_title} µs ÷ Sockeye's |"
-    )?;
-    writeln!(f, "|---|---|---:|---:|---:|---:|{wire_rule}---:|")?;
-    for row in rows {
-        let cost = row.cost();
-        write!(
-            f,
-            "| {} | {} | {} | {:.2} ({:.2}–{:.2}) | {:.2} | {:.0} % |",
-            row.scenario,
-            row.library.title(),
-            thousands(row.throughput()),
-            cost.median,
-            cost.min,
-            cost.max,
-            cost.median * row.user_share(),
-            row.busy() * 100.0,
-        )?;
-        if wire {
-            write!(f, " {} |", thousands(row.wire_bytes()))?;
+impl Report {
+    /// One table for each thing that was measured: a line for each scenario, a column for each library.
+    fn tables(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        which: &str,
+        belongs: impl Fn(&Scenario) -> bool,
+    ) -> fmt::Result {
+        let rows: Vec<&Row> = self.rows.iter().filter(|row| belongs(&row.scenario)).collect();
+        let Some(first) = rows.first() else {
+            return Ok(());
+        };
+        let title = format!("µs CPU per message, {which} (× Sockeye's; less than that in bold)");
+        table(f, &title, &rows, |row| {
+            let cell = format!("{:.2} ({})", row.cost().median, times(self.ratio(row)));
+            match self.ratio(row) {
+                Some(ratio) if ratio < 0.995 => format!("**{cell}**"),
+                _ => cell,
+            }
+        })?;
+        let title = format!("The least and the greatest of these, {which}");
+        table(f, &title, &rows, |row| {
+            format!("{:.2}–{:.2}", row.cost().min, row.cost().max)
+        })?;
+        let title = format!("Messages per second, {which} (core in use)");
+        table(f, &title, &rows, |row| {
+            format!("{} ({:.0} %)", thousands(row.throughput()), row.busy() * 100.0)
+        })?;
+        if first.scenario.compression == Compression::Off {
+            return Ok(());
         }
-        writeln!(f, " {} |", times(report.ratio(row)))?;
+        table(f, "Bytes sent per message", &rows, |row| {
+            thousands(row.wire_bytes())
+        })
+    }
+}
+
+fn table(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    rows: &[&Row],
+    cell: impl Fn(&Row) -> String,
+) -> fmt::Result {
+    let mut libraries: Vec<Library> = Vec::new();
+    let mut scenarios: Vec<Scenario> = Vec::new();
+    for row in rows {
+        if !libraries.contains(&row.library) {
+            libraries.push(row.library);
+        }
+        if !scenarios.contains(&row.scenario) {
+            scenarios.push(row.scenario);
+        }
+    }
+    writeln!(f, "{title}:\n")?;
+    write!(f, "| echo |")?;
+    for library in &libraries {
+        write!(f, " {} |", library.title())?;
+    }
+    writeln!(f, "\n|---|{}", "---:|".repeat(libraries.len()))?;
+    for scenario in scenarios {
+        write!(f, "| {scenario} |")?;
+        for library in &libraries {
+            let row = rows
+                .iter()
+                .find(|row| row.scenario == scenario && row.library == *library);
+            write!(f, " {} |", row.map_or_else(|| "–".to_owned(), |row| cell(row)))?;
+        }
+        writeln!(f)?;
     }
     writeln!(f)
 }

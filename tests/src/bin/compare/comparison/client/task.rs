@@ -84,7 +84,10 @@ struct Shared<L: Link> {
 async fn run<L: Link + 'static>(plan: Plan, bytes: Bytes) -> Result<Taken> {
     let kind = plan.scenario.kind;
     let len = plan.scenario.payload_len;
-    ensure!(!bytes.is_empty() && bytes.len().is_multiple_of(len), "no whole messages");
+    ensure!(
+        !bytes.is_empty() && bytes.len().is_multiple_of(len),
+        "no whole messages"
+    );
     let messages = (0..bytes.len())
         .step_by(len)
         .map(|at| {
