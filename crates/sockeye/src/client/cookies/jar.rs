@@ -181,7 +181,8 @@ fn is_within(name: &str, domain: &str) -> bool {
 /// list, or a single word.
 fn is_public_suffix(domain: &CookieDomain) -> bool {
     match domain {
-        CookieDomain::Suffix(name) => psl::suffix_str(name) == Some(name.as_str()),
+        // A name may end in the dot of the root, as that of the server may.
+        CookieDomain::Suffix(name) => psl::suffix_str(name) == Some(name.trim_end_matches('.')),
         _ => false,
     }
 }
@@ -296,6 +297,16 @@ mod tests {
             (
                 "https://a.github.io/",
                 "a=v; Domain=.GitHub.io",
+                CookieError::PublicSuffix,
+            ),
+            (
+                "https://a.b.co.uk./",
+                "a=v; Domain=co.uk.",
+                CookieError::PublicSuffix,
+            ),
+            (
+                "https://a.公司.cn/",
+                "a=v; Domain=公司.cn",
                 CookieError::PublicSuffix,
             ),
             (
