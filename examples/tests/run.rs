@@ -120,6 +120,49 @@ async fn echo_client_prints_the_echo() {
     assert!(printed.contains("Hello, sockeye!"), "{printed}");
 }
 
+#[tokio::test]
+async fn browser_api_goes_through_all_events() {
+    let (_server, url) = Example::serve("echo_server");
+    let (status, printed) = Example::start("browser_api", &[&url]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    let file = include_str!("../browser_api.rs").len();
+    let sent = "hello server".len() + file + 320 * 200;
+    let want = [
+        "readyState 0".to_owned(),
+        format!("open, bufferedAmount {sent}"),
+        "message Text(\"hello server\")".to_owned(),
+        format!("message Blob(Blob {{ size: {file}, type: \"\", .. }})"),
+        "message Blob(Blob { size: 64000, type: \"\", .. })".to_owned(),
+        "close 1000 \"done\"".to_owned(),
+        "wasClean true".to_owned(),
+        "readyState 3".to_owned(),
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), want);
+}
+
+#[tokio::test]
+async fn browser_api_hears_of_a_server_that_is_not_there() {
+    let (server, url) = Example::serve("echo_server");
+    drop(server);
+    let (status, printed) = Example::start("browser_api", &[&url]).end();
+    assert_eq!(status, Some(0), "{printed}");
+    let want = [
+        "readyState 0",
+        "error",
+        "close 1006 \"\"",
+        "wasClean false",
+        "readyState 3",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), want);
+}
+
+#[test]
+fn browser_api_has_at_most_forty_lines() {
+    let text = include_str!("../browser_api.rs");
+    let code = text.lines().filter(|line| !line.starts_with("//!"));
+    assert!(code.count() <= 40);
+}
+
 #[test]
 fn reconnecting_places_its_orders_when_the_server_is_there() {
     let (server, url) = Example::serve("echo_server");

@@ -1,4 +1,5 @@
-//! Conformance: the Autobahn test suite against the `sockeye` program and against the client.
+//! Conformance: the Autobahn test suite against the `sockeye` program, against the client, and against the browser's API
+//! of the client.
 
 mod cases;
 mod verdicts;
@@ -43,7 +44,8 @@ const ROOM_FOR_THE_LARGEST_CASES: [&str; 8] = [
     "off",
 ];
 
-/// What to run of the suite; without options, the quick set for both roles, with and without compression.
+/// What to run of the suite; without options, the quick set for both roles, the client's through both of its faces,
+/// with and without compression.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
     /// Run all 517 cases per role, not only groups 1-7, 9, 10 and sizes 1-6 of 12 and 13
@@ -79,6 +81,8 @@ enum Compression {
 enum Role {
     Server,
     Client,
+    /// The client as browsers have it.
+    WebClient,
 }
 
 impl Role {
@@ -86,6 +90,15 @@ impl Role {
         match self {
             Self::Server => "server",
             Self::Client => "client",
+            Self::WebClient => "web-client",
+        }
+    }
+
+    /// What the client of `sockeye-tests` is told.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Server | Self::Client => &[],
+            Self::WebClient => &["--face", "web"],
         }
     }
 }
@@ -113,7 +126,7 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         checkout::renew(&run.folder)?;
         let verdicts = match run.role {
             Role::Server => run.test_server(&suite, options.url.as_deref()),
-            Role::Client => run.test_client(&suite, options.client_program.as_deref()),
+            Role::Client | Role::WebClient => run.test_client(&suite, options.client_program.as_deref()),
         };
         match verdicts {
             Ok(verdicts) => {
@@ -145,9 +158,11 @@ pub(crate) fn test(options: &Options) -> Result<()> {
 
 fn runs(options: &Options) -> Vec<Run> {
     let mut runs = Vec::new();
+    let no_client = options.server || options.url.is_some();
     for (role, skipped) in [
         (Role::Server, options.client),
-        (Role::Client, options.server || options.url.is_some()),
+        (Role::Client, no_client),
+        (Role::WebClient, no_client || options.client_program.is_some()),
     ] {
         for (compression, skipped_by) in [(true, Compression::Off), (false, Compression::On)] {
             if skipped || options.compression == skipped_by {
@@ -222,7 +237,8 @@ impl Run {
         command
             .args(["--url", &format!("ws://127.0.0.1:{port}")])
             .args(["--agent", AGENT])
-            .args(["--compression", switch(self.compression)]);
+            .args(["--compression", switch(self.compression)])
+            .args(self.role.arguments());
         let mut client = Running::start(&mut command, Some(&self.folder.join("client.log")))?;
         // The client knows its cases by their number in the run.
         self.follow(&mut client, CASE_TIME, |line| {
@@ -409,6 +425,8 @@ mod tests {
             (Role::Server, false),
             (Role::Client, true),
             (Role::Client, false),
+            (Role::WebClient, true),
+            (Role::WebClient, false),
         ];
         assert_eq!(roles(&Options::default()), expected);
     }
@@ -419,6 +437,11 @@ mod tests {
             client: true,
             compression: Compression::On,
             ..Options::default()
+        };
+        assert_eq!(roles(&options), [(Role::Client, true), (Role::WebClient, true)]);
+        let options = Options {
+            client_program: Some(PathBuf::from("other")),
+            ..options
         };
         assert_eq!(roles(&options), [(Role::Client, true)]);
         let options = Options {

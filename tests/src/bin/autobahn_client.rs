@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use sockeye::proto::deflate::Deflate;
-use sockeye::{Client, CloseCode, Config, Message, QueueLimits, WebSocket};
+use sockeye::{Client, CloseCode, Config, Message, QueueLimits, WebSocket, web};
 
 /// Runs the cases of an Autobahn fuzzing server
 #[derive(Parser, Debug)]
@@ -23,6 +23,9 @@ struct Options {
     /// Whether to offer permessage-deflate
     #[arg(long, value_enum, default_value_t)]
     compression: Compression,
+    /// Which of the client's faces runs the cases
+    #[arg(long, value_enum, default_value_t)]
+    face: Face,
     /// The cases to run by their number in the server's list, such as 1,10-20; all if absent
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = range)]
     cases: Vec<RangeInclusive<usize>>,
@@ -35,6 +38,15 @@ enum Compression {
     Off,
 }
 
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Face {
+    /// `sockeye::WebSocket`
+    #[default]
+    Native,
+    /// `sockeye::web::WebSocket`, the browser's API
+    Web,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let options = Options::parse();
@@ -42,9 +54,12 @@ async fn main() -> Result<()> {
     let count = case_count(&client, &options.url).await?;
     for case in selected(&options.cases, count)? {
         println!("case {case}");
-        run_case(&client, &options, case)
-            .await
-            .with_context(|| format!("case {case} could not be begun"))?;
+        let url = format!("{}/runCase?case={case}&agent={}", options.url, options.agent);
+        match options.face {
+            Face::Native => run_case(&client, &url).await.map_err(anyhow::Error::from),
+            Face::Web => run_web_case(&client, options.compression, &url).await,
+        }
+        .with_context(|| format!("case {case} could not be begun"))?;
     }
     let url = format!("{}/updateReports?agent={}", options.url, options.agent);
     drain(&mut client.connect(url).await?).await;
@@ -62,16 +77,20 @@ fn client(compression: Compression) -> Result<Client> {
         write_timeout: Duration::from_secs(60),
         ..QueueLimits::default()
     };
+    let builder = Client::builder()
+        .limits(limits)
+        .queues(queues)
+        .compression(deflate(compression));
+    Ok(builder.build()?)
+}
+
+fn deflate(compression: Compression) -> Option<Deflate> {
     // The server may keep its window, so that both ways of inflating are tested.
     let deflate = Deflate {
         server_no_context_takeover: false,
         ..Deflate::default()
     };
-    let builder = Client::builder()
-        .limits(limits)
-        .queues(queues)
-        .compression((compression == Compression::On).then_some(deflate));
-    Ok(builder.build()?)
+    (compression == Compression::On).then_some(deflate)
 }
 
 async fn case_count(client: &Client, url: &str) -> Result<usize> {
@@ -85,11 +104,8 @@ async fn case_count(client: &Client, url: &str) -> Result<usize> {
 }
 
 /// Runs one case. Most end in a failure of the connection, as they should: the server judges.
-async fn run_case(client: &Client, options: &Options, case: usize) -> sockeye::Result<()> {
-    let Options { url, agent, .. } = options;
-    let mut ws = client
-        .connect(format!("{url}/runCase?case={case}&agent={agent}"))
-        .await?;
+async fn run_case(client: &Client, url: &str) -> sockeye::Result<()> {
+    let mut ws = client.connect(url).await?;
     while let Ok(Some(message)) = ws.recv().await {
         if ws.send(message).await.is_err() {
             break;
@@ -98,6 +114,32 @@ async fn run_case(client: &Client, options: &Options, case: usize) -> sockeye::R
     // The next case must not begin before the server is done with this one.
     drain(&mut ws).await;
     Ok(())
+}
+
+/// Runs one case as a page in a browser would.
+async fn run_web_case(client: &Client, compression: Compression, url: &str) -> Result<()> {
+    let event_loop = web::EventLoop::new();
+    let page = web::Environment::builder()
+        .client(client.clone())
+        .compression(deflate(compression))
+        .event_loop(event_loop.clone())
+        .build()?;
+    let ws = web::WebSocket::new_in(&page, url, ())?;
+    ws.set_on_message(|event| {
+        if let Some(ws) = event.target() {
+            // While the connection is being opened there are no messages, so there is nothing to fail.
+            let _ = ws.send(event.data());
+        }
+    });
+    let mut opened = false;
+    while ws.ready_state() != web::WebSocket::CLOSED {
+        event_loop.turn().await;
+        opened |= ws.ready_state() == web::WebSocket::OPEN;
+    }
+    match ws.failure() {
+        Some(error) if !opened => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Waits until the connection has ended, however it does.

@@ -437,6 +437,12 @@ impl Session {
         Poll::Pending
     }
 
+    /// Whether there is something to take, without asking for more.
+    #[cfg(feature = "web")]
+    pub(crate) fn has_incoming(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
     /// Waits until the connection is closing: until one side has sent a Close frame.
     #[cfg(feature = "web")]
     pub(crate) fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {

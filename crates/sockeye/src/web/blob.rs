@@ -1,5 +1,6 @@
 //! Immutable bytes that may lie in memory or in files (File API §3).
 
+use std::fmt;
 use std::io::{self, SeekFrom};
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use crate::message::Utf8Bytes;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Blob {
     parts: Arc<[Part]>,
     size: u64,
@@ -244,6 +245,16 @@ fn not_readable(error: &io::Error) -> DomException {
         _ => "NotReadableError",
     };
     DomException::new(format!("the file cannot be read: {error}"), name)
+}
+
+/// Without the bytes.
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blob")
+            .field("size", &self.size)
+            .field("type", &self.type_)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Copies nothing.

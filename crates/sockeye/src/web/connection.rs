@@ -86,6 +86,13 @@ async fn receive(core: &Arc<Core>, ws: &mut WebSocket, shared: &Shared) -> End {
     let mut closing = false;
     loop {
         core.room().await;
+        if is_drained(shared) {
+            if !std::mem::replace(&mut closing, true) {
+                core.closing();
+            }
+            // To ask for more means that there are no answers to come, and the Close frame that is owed leaves.
+            core.settled().await;
+        }
         tokio::select! {
             biased;
             received = ws.recv() => match received {
@@ -93,10 +100,7 @@ async fn receive(core: &Arc<Core>, ws: &mut WebSocket, shared: &Shared) -> End {
                 // The failure is told again by the end.
                 Ok(None) | Err(_) => break,
             },
-            () = poll_fn(|cx| shared.lock().poll_closing(cx)), if !closing => {
-                closing = true;
-                core.closing();
-            }
+            () = poll_fn(|cx| shared.lock().poll_closing(cx)), if !closing => {}
         }
     }
     if !closing {
@@ -106,6 +110,12 @@ async fn receive(core: &Arc<Core>, ws: &mut WebSocket, shared: &Shared) -> End {
         Ok(_) => ended(shared, None),
         Err(error) => ended(shared, Some(error)),
     }
+}
+
+/// Whether the connection is closing, and everything that came before was taken.
+fn is_drained(shared: &Shared) -> bool {
+    let session = shared.lock();
+    !session.is_open() && !session.has_incoming()
 }
 
 /// What scripts learn of the end.
@@ -160,6 +170,7 @@ async fn send(leaving: &mut Leaving<'_>, sender: &Sender) -> Infallible {
                 None => shared.close(None),
             },
         }
+        core.sent();
     }
 }
 

@@ -65,7 +65,7 @@ struct State {
 }
 
 /// What the connection is to send next.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Outgoing {
     Data(Data),
     Close(Option<(CloseCode, Utf8Bytes)>),
@@ -252,11 +252,21 @@ impl Core {
         self.when(|state| state.giving_up.clone()).await
     }
 
-    /// Waits for what is to be sent next.
-    ///
-    /// Cancel safe: nothing is taken unless it is returned.
+    /// Waits for what is to be sent next. It stays in the queue until it [was sent](Self::sent).
     pub(super) async fn next_outgoing(&self) -> Outgoing {
-        self.when(|state| state.outgoing.pop_front()).await
+        self.when(|state| state.outgoing.front().cloned()).await
+    }
+
+    /// What was next was sent.
+    pub(super) fn sent(&self) {
+        self.lock().outgoing.pop_front();
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until listeners have heard everything that was received, and what they answered was sent.
+    pub(super) async fn settled(&self) {
+        let settled = |state: &State| self.received.load(Ordering::Acquire) == 0 && state.outgoing.is_empty();
+        self.when(|state| settled(state).then_some(())).await;
     }
 
     async fn when<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
@@ -322,21 +332,26 @@ impl Core {
         let size = message.len() + OVERHEAD;
         self.received.fetch_add(size, Ordering::Release);
         self.queue(move |core| {
+            core.hear(message);
             core.received.fetch_sub(size, Ordering::AcqRel);
             core.taken.notify_one();
-            let binary_type = {
-                let state = core.lock();
-                if state.ready_state != ReadyState::Open {
-                    return;
-                }
-                state.binary_type
-            };
-            let data = match message {
-                Message::Text(text) => MessageData::Text(text),
-                Message::Binary(bytes) => binary(bytes, binary_type),
-            };
-            core.fire(&MessageEvent::trusted(data, core.origin.clone()));
+            core.changed.notify_waiters();
         });
+    }
+
+    fn hear(self: &Arc<Self>, message: Message) {
+        let binary_type = {
+            let state = self.lock();
+            if state.ready_state != ReadyState::Open {
+                return;
+            }
+            state.binary_type
+        };
+        let data = match message {
+            Message::Text(text) => MessageData::Text(text),
+            Message::Binary(bytes) => binary(bytes, binary_type),
+        };
+        self.fire(&MessageEvent::trusted(data, self.origin.clone()));
     }
 
     /// "When the WebSocket closing handshake is started".

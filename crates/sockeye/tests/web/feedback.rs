@@ -277,3 +277,22 @@ async fn a_page_that_does_not_listen_holds_the_server_back() {
     // Once it runs, everything arrives.
     page.until(|| log.lines().len() == count).await;
 }
+
+#[tokio::test]
+async fn what_came_before_the_peers_close_or_fault_can_be_answered() {
+    for (end, code) in [(&b"\x88\x02\x0f\xa0"[..], 4000_u16), (b"\x83\x00", 1002)] {
+        let page = Page::new();
+        let (ws, mut peer) = page.open().await;
+        ws.set_on_message(|event| event.target().unwrap().send(event.data()).unwrap());
+        // In one piece, so that the end is known before the first listener is called.
+        peer.write(&[b"\x81\x01a\x81\x01b", end].concat()).await;
+        let answers = tokio::spawn(async move {
+            let answers = (peer.read_text().await, peer.read_text().await);
+            assert_eq!(peer.read_close().await[..2], code.to_be_bytes());
+            peer.end().await;
+            answers
+        });
+        page.reach(&ws, WebSocket::CLOSED).await;
+        assert_eq!(answers.await.unwrap(), ("a".to_owned(), "b".to_owned()));
+    }
+}

@@ -213,3 +213,25 @@ async fn a_server_that_cannot_be_reached_fails_the_connection() {
     assert_eq!(log.lines(), ["error", "close 1006 unclean"]);
     assert!(ws.failure().unwrap().is_connect());
 }
+
+#[tokio::test]
+async fn one_connection_to_a_host_is_connecting_at_a_time() {
+    let (page, server) = (Page::new(), Server::listen().await);
+    let one = page.socket(&server.url(), ());
+    let other = page.socket(&server.url(), ());
+    let (mut first, _) = tokio::join!(server.accept(), idle());
+    // The first is not answered yet, so nobody else has come.
+    assert!(!server.has_next(idle()).await);
+    first.open("").await;
+    let mut second = server.accept().await;
+    second.open("").await;
+    page.reach(&one, WebSocket::OPEN).await;
+    page.reach(&other, WebSocket::OPEN).await;
+}
+
+/// Long enough for everybody else to do what they can.
+async fn idle() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}

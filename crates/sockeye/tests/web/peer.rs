@@ -50,6 +50,14 @@ impl Server {
             request: String::from_utf8(head).unwrap(),
         }
     }
+
+    /// Whether a connection comes before `time` is over.
+    pub(crate) async fn has_next(&self, time: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            _ = self.listener.accept() => true,
+            () = time => false,
+        }
+    }
 }
 
 /// A connection at the server's end.
