@@ -1,18 +1,18 @@
 //! The WebSocket that browsers have, line by line: states, listeners, text, file and bytes, the four events.
 //!
 //! ```text
-//! cargo run -p sockeye-examples --example browser_api -- ws://localhost:3000/echo
+//! cargo run -p sockeye-examples --example browser_api -- ws://localhost:3000/echo README.md
 //! ```
 
 use sockeye::web::{Blob, CloseEvent, Environment, Event, EventLoop, MessageEvent, WebSocket};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let url = std::env::args().nth(1).ok_or("usage: browser_api URL")?;
-    let file = Blob::from_file(concat!(env!("CARGO_MANIFEST_DIR"), "/browser_api.rs")).await?;
+    let mut arguments = std::env::args().skip(1);
+    let url = arguments.next().ok_or("usage: browser_api URL FILE")?;
+    let file = Blob::from_file(arguments.next().ok_or("which file?")?).await?;
     let page = EventLoop::new();
     let environment = Environment::builder().event_loop(page.clone());
-
     let ws = WebSocket::new_in(&environment.build()?, url, ())?;
     println!("readyState {}", ws.ready_state() as u16);
 

@@ -123,7 +123,8 @@ async fn echo_client_prints_the_echo() {
 #[tokio::test]
 async fn browser_api_goes_through_all_events() {
     let (_server, url) = Example::serve("echo_server");
-    let (status, printed) = Example::start("browser_api", &[&url]).end();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/browser_api.rs");
+    let (status, printed) = Example::start("browser_api", &[&url, file]).end();
     assert_eq!(status, Some(0), "{printed}");
     let file = include_str!("../browser_api.rs").len();
     let sent = "hello server".len() + file + 320 * 200;
@@ -144,7 +145,11 @@ async fn browser_api_goes_through_all_events() {
 async fn browser_api_hears_of_a_server_that_is_not_there() {
     let (server, url) = Example::serve("echo_server");
     drop(server);
-    let (status, printed) = Example::start("browser_api", &[&url]).end();
+    let (status, printed) = Example::start(
+        "browser_api",
+        &[&url, concat!(env!("CARGO_MANIFEST_DIR"), "/lib.rs")],
+    )
+    .end();
     assert_eq!(status, Some(0), "{printed}");
     let want = [
         "readyState 0",

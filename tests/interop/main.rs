@@ -3,6 +3,7 @@
 //! The Node and Python peers, proxies among them, are processes (`peer`), tokio-tungstenite runs in this one. Chromium is tested
 //! with the console page, `cargo xtask test browser`.
 
+mod browser_api;
 mod client_role;
 mod echo_server;
 mod messages;
