@@ -54,8 +54,16 @@ fn has_test(source: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_the_list_of_traps_names_exists() {
-    let page = Page::read("docs/src/reference/traps.md");
+fn every_test_that_the_references_name_exists() {
+    for (page, least) in [("traps", 100), ("whatwg", 100)] {
+        let page = Page::read(format!("docs/src/reference/{page}.md"));
+        let count = tests_named_in(&page);
+        assert!(count > least, "{}: {count}", page.path.display());
+    }
+}
+
+/// Looks for each test that stands behind the path of its file; gives how many there are.
+fn tests_named_in(page: &Page) -> usize {
     let mut source = String::new();
     let mut path = "";
     let mut count = 0;
@@ -63,10 +71,37 @@ fn every_test_that_the_list_of_traps_names_exists() {
         if literal.ends_with(".rs") {
             path = literal;
             source = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        } else {
+        } else if is_name_of_a_test(literal) {
             assert!(has_test(&source, literal), "{path} has no test {literal}");
             count += 1;
         }
     }
-    assert!(count > 100, "{count}");
+    count
+}
+
+/// Names of tests are sentences; what else is code in these pages is a word, or has other characters.
+fn is_name_of_a_test(literal: &str) -> bool {
+    literal.contains('_')
+        && literal
+            .bytes()
+            .all(|byte| matches!(byte, b'_' | b'a'..=b'z' | b'0'..=b'9'))
+}
+
+#[test]
+fn every_test_of_the_browsers_api_stands_in_its_reference() {
+    let page = Page::read("docs/src/reference/whatwg.md");
+    for entry in fs::read_dir(root().join("crates/sockeye/tests/web")).unwrap() {
+        let path = entry.unwrap().path();
+        let source = fs::read_to_string(&path).unwrap();
+        // Tests are not indented there, and `async` or not.
+        let names = source
+            .split("\nasync fn ")
+            .skip(1)
+            .chain(source.split("\nfn ").skip(1));
+        for name in names.filter_map(|rest| rest.split_once("()").map(|(name, _)| name)) {
+            if has_test(&source, name) {
+                assert!(page.literals.iter().any(|literal| literal == name), "{name}");
+            }
+        }
+    }
 }

@@ -22,5 +22,7 @@ chapters! {
     server "docs/src/server.md",
     tls "docs/src/tls.md",
     traps "docs/src/reference/traps.md",
+    web "docs/src/web.md",
     websocket "docs/src/websocket.md",
+    whatwg "docs/src/reference/whatwg.md",
 }

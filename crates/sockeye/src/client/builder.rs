@@ -108,13 +108,6 @@ impl ClientBuilder {
         self
     }
 
-    /// Offers these subprotocols and no others.
-    #[cfg(feature = "web")]
-    pub(crate) fn only_subprotocols(mut self, names: impl IntoIterator<Item = String>) -> Self {
-        self.settings.subprotocols = names.into_iter().collect();
-        self
-    }
-
     /// Whether a server that chooses none of the offered subprotocols is refused, as browsers do. Default: no.
     pub fn require_subprotocol(mut self, required: bool) -> Self {
         self.settings.subprotocol_required = required;
@@ -273,6 +266,19 @@ impl ClientBuilder {
     pub fn tls(mut self, tls: ClientTls) -> Self {
         self.settings.tls = Some(tls);
         self
+    }
+
+    /// Keeps what is about the way to the server, and for the rest takes what the WebSockets Standard says: these
+    /// subprotocols, one of which has to be chosen, no redirections, whole messages.
+    #[cfg(feature = "web")]
+    pub(crate) fn by_the_standard(mut self, subprotocols: impl IntoIterator<Item = String>) -> Self {
+        self.settings.subprotocols = subprotocols.into_iter().collect();
+        self.settings.redirects.max = 0;
+        self.settings.config = Arc::new(Config {
+            delivery: sockeye_proto::Delivery::Messages,
+            ..Config::clone(&self.settings.config)
+        });
+        self.require_subprotocol(true)
     }
 
     /// Makes the client.

@@ -1,19 +1,21 @@
 //! What a page gives to the WebSockets that are made on it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::HeaderValue;
-use sockeye_proto::Subprotocol;
 use sockeye_proto::deflate::Deflate;
+use sockeye_proto::{CloseCode, Subprotocol};
 use tokio::runtime::Handle;
 use url::Url;
 
 use super::DomException;
+use super::core::Core;
 use super::event_loop::EventLoop;
 use super::exception::{Exception, Reporter};
 use crate::client::Client;
 use crate::error::Result;
+use crate::message::Utf8Bytes;
 
 /// How many bytes wait to be sent before a WebSocket counts as full.
 const MAX_BUFFERED: u64 = 256 * 1024 * 1024;
@@ -35,9 +37,11 @@ const MAX_BUFFERED: u64 = 256 * 1024 * 1024;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Environment {
     settings: Arc<Settings>,
+    /// The WebSockets that were made here.
+    sockets: Arc<Mutex<Vec<Weak<Core>>>>,
 }
 
 #[derive(Debug)]
@@ -45,6 +49,8 @@ struct Settings {
     base: Option<Url>,
     origin: Option<HeaderValue>,
     client: Client,
+    #[cfg(feature = "cookies")]
+    cookies: Option<crate::cookies::CookieStore>,
     compression: Option<Deflate>,
     event_loop: Option<EventLoop>,
     runtime: Option<Handle>,
@@ -56,6 +62,28 @@ impl Environment {
     /// Starts from the default.
     pub fn builder() -> EnvironmentBuilder {
         EnvironmentBuilder::default()
+    }
+
+    /// What happens when a page goes away ("make disappear", WebSockets Standard §5): WebSockets that are connecting are
+    /// given up, and open ones are closed with 1001.
+    pub fn unload(&self) {
+        let sockets = std::mem::take(&mut *self.sockets());
+        for core in sockets.iter().filter_map(Weak::upgrade) {
+            core.close(Some((CloseCode::GOING_AWAY, Utf8Bytes::default())));
+        }
+    }
+
+    /// Remembers a WebSocket for [`unload`](Self::unload).
+    pub(super) fn adopt(&self, core: &Arc<Core>) {
+        let mut sockets = self.sockets();
+        if sockets.len() == sockets.capacity() {
+            sockets.retain(|core| core.strong_count() > 0);
+        }
+        sockets.push(Arc::downgrade(core));
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<Weak<Core>>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What relative URLs are relative to.
@@ -100,21 +128,16 @@ impl Environment {
         } = &*self.settings;
         let mut builder = client
             .to_builder()
-            .only_subprotocols(protocols.iter().map(|name| name.to_string()))
-            .require_subprotocol(true)
+            .by_the_standard(protocols.iter().map(|name| name.to_string()))
             .compression(compression.clone());
         if let Some(origin) = origin {
             builder = builder.origin(origin.clone());
         }
-        builder.build()
-    }
-}
-
-impl Default for Environment {
-    fn default() -> Self {
-        Self {
-            settings: Arc::new(Settings::default()),
+        #[cfg(feature = "cookies")]
+        if let Some(store) = &self.settings.cookies {
+            builder = builder.cookies(store.clone());
         }
+        builder.build()
     }
 }
 
@@ -124,6 +147,8 @@ impl Default for Settings {
             base: None,
             origin: None,
             client: Client::default(),
+            #[cfg(feature = "cookies")]
+            cookies: None,
             // What browsers offer: `permessage-deflate; client_max_window_bits`.
             compression: Some(Deflate {
                 server_no_context_takeover: false,
@@ -180,10 +205,19 @@ impl EnvironmentBuilder {
         self
     }
 
-    /// The client that opens the connections, for its TLS, proxies, limits and timeouts. Its subprotocols and its
-    /// compression are not used, since they are the WebSocket's own. Default: [`Client::default`].
+    /// The client that opens the connections, for its TLS, proxies, cookies, limits and timeouts. Its subprotocols, its
+    /// compression, its redirections and its delivery are not used: the standard says what they are. Default:
+    /// [`Client::default`].
     pub fn client(mut self, client: Client) -> Self {
         self.settings.client = client;
+        self
+    }
+
+    /// Where cookies are kept that servers set, and taken from. It can be shared with other environments and clients.
+    /// Default: that of the [client](Self::client), if it has one.
+    #[cfg(feature = "cookies")]
+    pub fn cookies(mut self, store: crate::cookies::CookieStore) -> Self {
+        self.settings.cookies = Some(store);
         self
     }
 
@@ -230,6 +264,7 @@ impl EnvironmentBuilder {
             Some(error) => Err(error),
             None => Ok(Environment {
                 settings: Arc::new(self.settings),
+                sockets: Arc::default(),
             }),
         }
     }

@@ -37,6 +37,40 @@
 //! - After the `close` event all listeners are dropped, and with them the handles they hold. No event would come for
 //!   them any more, but they do not hear what [`WebSocket::dispatch_event`] sends from then on.
 //!
+//! # What does not compile
+//!
+//! Some of what the standard forbids at run time is not a program here. No URL:
+//!
+//! ```compile_fail
+//! let ws = sockeye::web::WebSocket::new();
+//! ```
+//!
+//! An assignment to a constant, or to an attribute that can only be read:
+//!
+//! ```compile_fail
+//! sockeye::web::WebSocket::OPEN = sockeye::web::ReadyState::Closed;
+//! ```
+//!
+//! ```compile_fail
+//! fn example(ws: sockeye::web::WebSocket) {
+//!     ws.ready_state = sockeye::web::ReadyState::Closed;
+//! }
+//! ```
+//!
+//! Data that is neither text nor bytes, and a code that is no 16-bit number:
+//!
+//! ```compile_fail
+//! fn example(ws: sockeye::web::WebSocket) {
+//!     ws.send(7);
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! fn example(ws: sockeye::web::WebSocket) {
+//!     ws.close(66_536, None);
+//! }
+//! ```
+//!
 //! # What else a program is told
 //!
 //! Scripts do not learn why a connection failed. Programs do: [`WebSocket::failure`].

@@ -112,6 +112,7 @@ impl WebSocket {
         let runtime = environment.runtime()?;
         let event_loop = environment.event_loop(&runtime);
         let core = Core::new(url, environment.clone(), event_loop);
+        environment.adopt(&core);
         let ws = Self::of(core.clone());
         runtime.spawn(connection::run(core, environment.client(&protocols)));
         Ok(ws)

@@ -124,6 +124,23 @@ async fn what_was_sent_before_is_delivered_before_the_close() {
     assert_eq!(peer.read_close().await, b"");
 }
 
+#[tokio::test]
+async fn a_page_that_goes_away_fails_or_closes_with_1001() {
+    let (page, server) = (Page::new(), Server::listen().await);
+    let connecting = page.socket(&server.url(), ());
+    let mut waiting = server.accept().await;
+    let (open, mut peer) = page.open().await;
+    let (closing, mut other) = page.open().await;
+    closing.close(3000, None).unwrap();
+    page.environment.unload();
+    for ws in [&connecting, &open, &closing] {
+        assert_eq!(ws.ready_state(), WebSocket::CLOSING);
+    }
+    assert!(waiting.ended().await);
+    assert_eq!(peer.read_close().await, 1001_u16.to_be_bytes());
+    assert_eq!(other.read_close().await, 3000_u16.to_be_bytes());
+}
+
 /// Says when it is dropped.
 struct Witness(Log);
 

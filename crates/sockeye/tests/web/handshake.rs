@@ -110,6 +110,31 @@ async fn credentials_in_the_url_become_basic_authentication() {
     assert!(peer.request.starts_with("GET / HTTP/1.1\r\n"));
 }
 
+#[cfg(feature = "cookies")]
+#[tokio::test]
+async fn cookies_are_sent_and_those_that_are_set_are_stored() {
+    let store = sockeye::cookies::CookieStore::new();
+    let server = Server::listen().await;
+    store.set(server.url(), "before=1").unwrap();
+    let page = Page::with(|page| page.cookies(store.clone()));
+    let ws = page.socket(&server.url(), ());
+    let mut peer = server.accept().await;
+    assert_eq!(peer.field("Cookie"), Some("before=1"));
+    peer.open("Set-Cookie: ws_test=test; HttpOnly\r\nSet-Cookie: path=a; Path=/a\r\n")
+        .await;
+    page.reach(&ws, WebSocket::OPEN).await;
+    assert_eq!(store.len(), 3);
+    // Another page that shares the store; a failed handshake stores as well.
+    let other = Page::with(|page| page.cookies(store.clone()));
+    let ws = other.socket(&format!("{}a/b", server.url()), ());
+    let mut peer = server.accept().await;
+    assert_eq!(peer.field("Cookie"), Some("path=a; before=1; ws_test=test"));
+    peer.write(b"HTTP/1.1 403 No\r\nSet-Cookie: refused=1\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    other.reach(&ws, WebSocket::CLOSED).await;
+    assert_eq!(store.len(), 4);
+}
+
 #[tokio::test]
 async fn the_client_of_the_environment_opens_the_connection() {
     let client = Client::builder()
