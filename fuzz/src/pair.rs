@@ -9,8 +9,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use sockeye_proto::deflate::{Deflate, Parameters, WindowBits};
 use sockeye_proto::{
-    CloseCode, CloseFrame, Compress, Config, Delivery, Frame, Keepalive, Message, Opcode, SendError, Shutdown,
-    State,
+    CloseCode, CloseFrame, Compress, Config, Delivery, Frame, Keepalive, Message, Opcode, SendError,
+    Shutdown, State,
 };
 
 use crate::support::end::{End, Heard};
@@ -211,12 +211,13 @@ impl Simulation {
                     fin,
                     payload: &bytes,
                 };
-                match end
-                    .connection
-                    .send_frame(frame, effort.into(), now, &mut end.out)
-                {
+                match end.connection.send_frame(frame, effort.into(), now, &mut end.out) {
                     Ok(()) => {
-                        assert_eq!(side.unfinished.is_some(), continues, "a frame out of order was sent");
+                        assert_eq!(
+                            side.unfinished.is_some(),
+                            continues,
+                            "a frame out of order was sent"
+                        );
                         let (_, whole) = side.unfinished.get_or_insert((payload.text, Vec::new()));
                         whole.extend(bytes);
                         if fin && let Some((text, whole)) = side.unfinished.take() {
@@ -362,7 +363,10 @@ impl Side {
         for event in events {
             match event {
                 Heard::Text(_) | Heard::Binary(_) => self.heard.push(event),
-                Heard::Chunk { ends_message, .. } | Heard::Frame { fin: ends_message, .. } => {
+                Heard::Chunk { ends_message, .. }
+                | Heard::Frame {
+                    fin: ends_message, ..
+                } => {
                     self.chunks.push(event);
                     if ends_message {
                         self.heard.extend(join_messages(self.chunks.drain(..)));

@@ -64,7 +64,9 @@
 //! | certificates | [`tls::ServerTls`], [`tls::ClientTls`] |
 //! | WebSockets in a program that serves HTTP already | [`axum`], [`hyper`] |
 //! | WebSockets on streams that the program accepted itself | [`server::accept`], [`server::Acceptor`] |
-//! | messages too large for memory | [`Delivery::Chunks`], [`WebSocket::recv_chunk`], [`Sender::send_fragment`] |
+//! | messages too large for memory | [`WebSocket::recv_reader`], [`Sender::message_writer`], or piece by piece [`WebSocket::recv_chunk`], [`Sender::send_fragment`] |
+//! | a connection as a stream of bytes | [`WebSocket::into_byte_stream`] |
+//! | round trips, frames, pauses | [`WebSocket::ping`], [`WebSocket::recv_frame`], [`Sender::send_frame`], [`Receiver::pause`] |
 //! | the protocol without I/O | [`proto`] |
 //!
 //! # Features

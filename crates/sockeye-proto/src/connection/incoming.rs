@@ -9,6 +9,10 @@ use crate::utf8::Utf8Validator;
 /// A buffer that grew beyond this, in bytes, is given back to the allocator rather than kept for the next message.
 pub(super) const KEEP_CAPACITY: usize = 64 * 1024;
 
+/// From this length on, in bytes, a message is worth more than the memory it was gathered in: who wants to keep it takes
+/// that over, rather than to copy the message.
+pub(super) const WORTH_TAKING: usize = 4 * 1024;
+
 /// The data message in progress.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -98,6 +102,25 @@ impl Incoming {
                     *binary = Vec::new();
                 }
                 binary.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes room for a piece of the first frame, and for what is still to come of it, though for no more than came so
+    /// far: a frame that arrives in a few pieces is moved little, and a declared length reserves nothing.
+    pub(super) fn reserve(&mut self, piece: usize, remaining: u64) {
+        // Memory that fits each of many fragments would be moved with each.
+        if self.fragments > 1 || self.compressed {
+            return;
+        }
+        let wanted = |len: usize| piece + remaining.min((len + piece) as u64) as usize;
+        match &mut self.body {
+            Body::Text(text) if text.capacity() - text.len() < piece => {
+                text.reserve_exact(wanted(text.len()))
+            }
+            Body::Binary(binary) if binary.capacity() - binary.len() < piece => {
+                binary.reserve_exact(wanted(binary.len()));
             }
             _ => {}
         }

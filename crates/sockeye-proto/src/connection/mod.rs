@@ -134,7 +134,7 @@ pub struct Received<'a> {
     /// What they amounted to, `None` if more bytes are needed.
     pub event: Option<Event<'a>>,
     /// Whether the event is a message, or a frame, that was gathered in the workspace and whose memory is too large to be kept
-    /// there: to have one of your own, drop the event and take it with [`Workspace::take_text`] or
+    /// there, or about as large as the message is: to have one of your own, drop the event and take it with [`Workspace::take_text`] or
     /// [`Workspace::take_binary`] (frames of either kind too), which copies nothing.
     pub takeable: bool,
 }
@@ -303,11 +303,11 @@ impl Connection {
             Some(Lent::Message {
                 kind,
                 place: Place::Workspace,
-            }) => workspace.is_large(*kind),
+            }) => workspace.is_takeable(*kind),
             Some(Lent::Frame {
                 place: Place::Workspace,
                 ..
-            }) => workspace.is_large(MessageKind::Binary),
+            }) => workspace.is_takeable(MessageKind::Binary),
             _ => false,
         };
         let event = match lent {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::incoming::{Body, Incoming, KEEP_CAPACITY};
+use super::incoming::{Body, Incoming, KEEP_CAPACITY, WORTH_TAKING};
 use super::rate::ControlRate;
 use crate::config::{Config, Delivery};
 use crate::deflate::{Decompressor, Finished, Inflated};
@@ -53,13 +53,14 @@ impl Workspace {
         std::mem::take(&mut self.binary)
     }
 
-    /// Whether the memory of the message that was lent from here will not be used for the next one.
-    pub(super) fn is_large(&self, kind: MessageKind) -> bool {
-        let capacity = match kind {
-            MessageKind::Text => self.text.capacity(),
-            MessageKind::Binary => self.binary.capacity(),
+    /// Whether the memory of the message that was lent from here will not be used for the next one, or is mostly filled
+    /// by a message that is worth it.
+    pub(super) fn is_takeable(&self, kind: MessageKind) -> bool {
+        let (len, capacity) = match kind {
+            MessageKind::Text => (self.text.len(), self.text.capacity()),
+            MessageKind::Binary => (self.binary.len(), self.binary.capacity()),
         };
-        capacity > KEEP_CAPACITY
+        capacity > KEEP_CAPACITY || (len >= WORTH_TAKING && len >= capacity / 2)
     }
 
     fn inflated(&mut self) -> &mut [u8] {
@@ -185,6 +186,15 @@ impl Receiver {
                     let Some(header) = header else {
                         break None;
                     };
+                    if let Some(kind) = self.is_whole_message(&header, input.len() - at, rules) {
+                        let payload = at..at + header.payload_len as usize;
+                        if let Some(key) = header.mask {
+                            Mask::new(key).apply(&mut input[payload.clone()]);
+                        }
+                        at = payload.end;
+                        let place = Place::Input(payload);
+                        break Some(Lent::Message { kind, place });
+                    }
                     let frame = self.begin(&header, rules)?;
                     self.phase = Phase::Payload(frame);
                 }
@@ -233,6 +243,33 @@ impl Receiver {
             self.message = None;
         }
         Ok((at, lent))
+    }
+
+    /// Whether a frame is what most frames are: a whole message, uncompressed, that lies in the input and breaks no
+    /// rule. Then nothing has to be remembered of it. Any other takes the way through [`Receiver::begin`].
+    fn is_whole_message(
+        &self,
+        header: &FrameHeader,
+        available: usize,
+        rules: Rules<'_>,
+    ) -> Option<MessageKind> {
+        let Rules {
+            config, expects_mask, ..
+        } = rules;
+        let kind = match header.opcode {
+            Opcode::Text => MessageKind::Text,
+            Opcode::Binary => MessageKind::Binary,
+            _ => return None,
+        };
+        let is_whole = header.fin
+            && !header.rsv1
+            && header.mask.is_some() == expects_mask
+            && header.payload_len <= available as u64
+            && header.payload_len <= config.max_frame_size.min(config.max_message_size)
+            && config.max_fragments > 0
+            && config.delivery == Delivery::Messages
+            && self.message.is_none();
+        is_whole.then_some(kind)
     }
 
     /// Checks a frame against the rules that depend on the state of the connection.
@@ -352,7 +389,10 @@ impl Receiver {
                 let step = workspace.inflated();
                 inflate_into(message, decompressor, &input[payload], ends, step, rules)?;
             }
-            _ => message.push(&input[payload], rules.config)?,
+            _ => {
+                message.reserve(used, frame.remaining);
+                message.push(&input[payload], rules.config)?;
+            }
         }
         if !ends {
             return Ok((used, None));
@@ -404,7 +444,10 @@ impl Receiver {
                         rules,
                     )?;
                 }
-                _ => message.push(&input[payload], rules.config)?,
+                _ => {
+                    message.reserve(used, frame.remaining);
+                    message.push(&input[payload], rules.config)?;
+                }
             }
             if !ends_frame {
                 return Ok((used, None));

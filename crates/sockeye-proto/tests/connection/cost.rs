@@ -52,6 +52,7 @@ impl Bench {
                 received += match step.event {
                     Some(Event::Message(message)) => message.as_bytes().len(),
                     Some(Event::Chunk(chunk)) => chunk.payload.len(),
+                    Some(Event::Frame(frame)) => frame.payload.len(),
                     _ => 0,
                 };
             }
@@ -75,7 +76,7 @@ fn key(role: Role) -> Option<[u8; 4]> {
 #[test]
 fn whole_frames_are_received_and_sent_without_allocation() {
     for role in [Role::Server, Role::Client] {
-        for delivery in [Delivery::Messages, Delivery::Chunks] {
+        for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Frames] {
             let config = Config {
                 delivery,
                 ..Config::server()
@@ -184,6 +185,29 @@ fn a_large_gathered_message_is_taken_without_a_copy() {
 }
 
 #[test]
+fn a_frame_that_arrives_in_two_pieces_is_gathered_in_memory_of_its_size_and_taken() {
+    let payload = vec![7; 65536];
+    let whole = Frame::binary(&payload).encode(Some(PEER_KEY));
+    // As reads of a socket cut it, and at its worst for memory that doubles.
+    for first in [100, 20_000, 40_000, whole.len() - 1] {
+        let mut bench = Bench::new(Role::Server, Config::server(), None);
+        let mut input = whole.clone();
+        let (first, last) = input.split_at_mut(first);
+        let cost = measure(|| {
+            assert_eq!(bench.receive(first, usize::MAX), 0);
+            let received = bench
+                .connection
+                .receive(last, &mut bench.workspace, bench.now)
+                .unwrap();
+            assert!(received.takeable);
+            assert_eq!(bench.workspace.take_binary(), payload);
+        });
+        assert!(cost.count_total <= 2, "{cost:?}");
+        assert!(cost.bytes_max <= 65536 + 40_000, "{cost:?}");
+    }
+}
+
+#[test]
 fn compressed_messages_use_pooled_memory_again() {
     for parameters in [TAKEOVER, NO_TAKEOVER] {
         let mut client = Bench::new(Role::Client, Config::client(), Some(parameters));
@@ -206,7 +230,7 @@ fn compressed_messages_use_pooled_memory_again() {
 
 #[test]
 fn a_declared_length_reserves_nothing() {
-    for delivery in [Delivery::Messages, Delivery::Chunks] {
+    for delivery in [Delivery::Messages, Delivery::Chunks, Delivery::Frames] {
         for length in [1 << 20, u64::from(u32::MAX) + 1, i64::MAX as u64] {
             for payload in [0, 1, 100] {
                 let config = Config {

@@ -14,7 +14,7 @@ use super::dial::Duplex;
 use super::exchange::exchange;
 use super::phase::Clock;
 use super::redirect::{Journey, Verdict};
-use super::{ConnectionInfo, Settings, Step, refusal};
+use super::{ConnectionInfo, Settings, Step, mask_keys, refusal};
 use crate::error::{ConnectPhase, Error, Kind, Result};
 use crate::opening::Opening;
 use crate::websocket::{Agreement, WebSocket};
@@ -165,7 +165,7 @@ impl Settings {
             connection: Connection::client(
                 self.config.clone(),
                 // RFC 6455 §5.3: unpredictable, "derived from a strong source of entropy".
-                Box::new(rand::random::<[u8; 4]>),
+                Box::new(mask_keys::next_key),
                 deflate.and_then(|parameters| self.codec(parameters)),
                 opened_at.into_std(),
             ),

@@ -16,6 +16,7 @@ mod dial;
 mod exchange;
 mod handshake;
 mod info;
+mod mask_keys;
 mod metrics;
 mod phase;
 mod proxy;

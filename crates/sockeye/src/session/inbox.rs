@@ -1,5 +1,6 @@
 //! What was received and not taken by the application yet.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -13,6 +14,14 @@ const OVERHEAD: usize = size_of::<Incoming>() + 32;
 /// How much may be held for payloads to go into shared blocks: one that is behind makes whole blocks wait with each of
 /// its messages, so that of a backlog each message gets memory of its own.
 const BEHIND: usize = 8 * 1024;
+
+/// The memory of a queue for more entries than this is not kept.
+const KEEP_ENTRIES: usize = 1024;
+
+thread_local! {
+    /// The memory of an inbox that ran empty, for the next one that fills.
+    static SPARE: Cell<VecDeque<Incoming>> = const { Cell::new(VecDeque::new()) };
+}
 
 /// One entry: a message, a chunk or a frame, as the connection delivers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -110,7 +119,10 @@ impl Inbox {
         self.size -= entry.payload_len() + OVERHEAD;
         if self.rest.is_empty() && self.rest.capacity() > 0 {
             // An idle connection owns no buffers.
-            self.rest = VecDeque::new();
+            let rest = std::mem::take(&mut self.rest);
+            if rest.capacity() <= KEEP_ENTRIES {
+                SPARE.set(rest);
+            }
         }
         Some(entry)
     }
@@ -126,6 +138,9 @@ impl Inbox {
         if self.first.is_none() {
             self.first = Some(entry);
         } else {
+            if self.rest.capacity() == 0 {
+                self.rest = SPARE.take();
+            }
             self.rest.push_back(entry);
         }
     }
