@@ -21,7 +21,8 @@ const MIB: u64 = 1024 * KIB;
 pub struct Config {
     /// The largest message, in bytes, after inflation; `u64::MAX` for no limit.
     ///
-    /// Server: 64 KiB, since anybody may connect. Client: 16 MiB, since it chose its server.
+    /// Server: 1 MiB, since anybody may connect, and browsers send a file or a picture in one message without asking.
+    /// Client: 16 MiB, since it chose its server.
     /// Reached: 1009.
     pub max_message_size: u64,
     /// The largest payload of a single frame, in bytes on the wire; `u64::MAX` for no limit.
@@ -68,7 +69,7 @@ impl Config {
     #[must_use]
     pub const fn server() -> Self {
         Self {
-            max_message_size: 64 * KIB,
+            max_message_size: MIB,
             max_frame_size: u64::MAX,
             max_fragments: 1024,
             max_control_rate: 1000,

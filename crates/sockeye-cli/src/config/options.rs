@@ -93,7 +93,7 @@ pub(crate) struct ServeOptions {
 
     /// Largest message accepted, counted after decompression. A larger one closes with 1009.
     #[arg(
-        help_heading = MESSAGES, long, default_value = "64KiB", value_name = "SIZE",
+        help_heading = MESSAGES, long, default_value = "1MiB", value_name = "SIZE",
         value_parser = positive::<Size>
     )]
     pub(crate) max_message_size: Size,

@@ -132,7 +132,7 @@ fn what_is_printed_is_a_file_that_gives_the_same_settings() {
 fn every_option_is_printed_with_its_comment_default_and_variable() {
     let printed = run(&["config", "print"]).stdout;
     let expected = "# Largest message accepted, counted after decompression. A larger one closes with 1009.\n\
-        # Default: \"64KiB\". Environment: SOCKEYE_MAX_MESSAGE_SIZE.\nmax-message-size = \"64KiB\"\n";
+        # Default: \"1MiB\". Environment: SOCKEYE_MAX_MESSAGE_SIZE.\nmax-message-size = \"1MiB\"\n";
     assert!(printed.contains(expected), "{printed}");
     let keys = printed.lines().filter(|line| line.contains(" = ")).count();
     assert_eq!(keys, printed.matches("Environment: SOCKEYE_").count());

@@ -214,13 +214,18 @@ fn a_payload_cut_anywhere_is_the_same_message() {
     }
 }
 
+/// A server that takes messages of 64 KiB.
+fn small() -> Config {
+    Config {
+        max_message_size: 65536,
+        ..Config::server()
+    }
+}
+
 #[test]
 fn a_bomb_in_one_frame_stops_at_the_limit() {
     for delivery in [Delivery::Messages, Delivery::Chunks] {
-        let config = Config {
-            delivery,
-            ..Config::server()
-        };
+        let config = Config { delivery, ..small() };
         let mut peer = Peer::of(Role::Server, config, Some(NO_TAKEOVER));
         let bomb = compressed(&vec![0; 8 << 20]);
         assert!(
@@ -240,7 +245,7 @@ fn a_bomb_in_one_frame_stops_at_the_limit() {
 
 #[test]
 fn a_bomb_across_fragments_stops_at_the_limit() {
-    let mut peer = server(NO_TAKEOVER);
+    let mut peer = Peer::of(Role::Server, small(), Some(NO_TAKEOVER));
     let (mut compressor, _) = deflate(Role::Client, NO_TAKEOVER);
     for round in 0..5 {
         let mut payload = Vec::new();
@@ -257,7 +262,7 @@ fn a_bomb_across_fragments_stops_at_the_limit() {
 
 #[test]
 fn a_bomb_that_refers_to_an_earlier_message_stops_at_the_limit() {
-    let mut peer = server(TAKEOVER);
+    let mut peer = Peer::of(Role::Server, small(), Some(TAKEOVER));
     let (mut compressor, _) = deflate(Role::Client, TAKEOVER);
     let seed: Vec<u8> = noise(9).take(20_000).collect();
     for copies in [1, 3] {

@@ -52,7 +52,7 @@ fn lengths_are_compared_before_they_are_narrowed() {
         i64::MAX as u64,
     ] {
         let bytes = header(&Frame::binary(""), length, Some(PEER_KEY));
-        expect_server_fails(&bytes, Limit::MessageSize(65536));
+        expect_server_fails(&bytes, Limit::MessageSize(1 << 20));
     }
 }
 

@@ -62,20 +62,20 @@ fn a_message_in_fragments_is_measured_as_a_whole() {
 #[test]
 fn a_header_alone_reaches_the_message_limit() {
     // Neither a byte of payload nor room for one is needed to see it.
-    for length in [65537, 1 << 20, u64::from(u32::MAX), i64::MAX as u64] {
+    for length in [(1 << 20) + 1, 1 << 30, u64::from(u32::MAX), i64::MAX as u64] {
         let mut peer = Peer::of_server();
         peer.send_bytes(&header(&Frame::text(""), length, Some(PEER_KEY)));
         expect_reason(
             &mut peer,
-            Limit::MessageSize(65536),
+            Limit::MessageSize(1 << 20),
             1009,
-            "message larger than 65536 bytes",
+            "message larger than 1048576 bytes",
         );
     }
     let mut peer = Peer::of_server();
     peer.send(Frame::binary([0; 60000]).more());
     peer.send_bytes(&header(&Frame::continuation(""), i64::MAX as u64, Some(PEER_KEY)));
-    peer.expect_failure(Limit::MessageSize(65536));
+    peer.expect_failure(Limit::MessageSize(1 << 20));
 }
 
 #[test]

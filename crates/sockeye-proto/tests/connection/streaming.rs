@@ -270,3 +270,22 @@ fn a_message_larger_than_memory_passes_through() {
         );
     }
 }
+
+#[test]
+fn a_frame_longer_than_4_gib_is_taken() {
+    let mut peer = Peer::of_server_with(config());
+    peer.send_bytes(&header(&Frame::binary(""), (1 << 32) + 7, Some(PEER_KEY)));
+    let mut length = 0;
+    for _ in 0..16 {
+        peer.send_bytes(&[0; 1 << 16]);
+        let heard = peer.take_heard();
+        length += heard
+            .iter()
+            .map(|event| match event {
+                Heard::Chunk { payload, .. } => payload.len(),
+                _ => 0,
+            })
+            .sum::<usize>();
+    }
+    assert_eq!((length, peer.error.as_ref()), (1 << 20, None));
+}

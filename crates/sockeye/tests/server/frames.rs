@@ -38,9 +38,9 @@ async fn each_offence_closes_with_its_code_and_harms_nobody_else() {
     for (bytes, code, words) in [
         (long(2, 1 << 63), 1002, "top bit"),
         (long(2, u64::MAX), 1002, "top bit"),
-        (long(2, i64::MAX as u64), 1009, "larger than 65536"),
-        (long(2, (1 << 32) + 1), 1009, "larger than 65536"),
-        (long(2, (1 << 32) - 1), 1009, "larger than 65536"),
+        (long(2, i64::MAX as u64), 1009, "larger than 1048576"),
+        (long(2, (1 << 32) + 1), 1009, "larger than 1048576"),
+        (long(2, (1 << 32) - 1), 1009, "larger than 1048576"),
         (long(2, 125), 1002, "minimally"),
         (long(9, 126), 1002, ""),
         (vec![0xC1, 0x80, 0, 0, 0, 0], 1002, "reserved bit"),
@@ -54,7 +54,7 @@ async fn each_offence_closes_with_its_code_and_harms_nobody_else() {
         (frame(8, &1005_u16.to_be_bytes()), 1002, "close code"),
         (frame(8, b"\x03\xe8\xff"), 1007, "UTF-8"),
         (frame(TEXT, b"\xed\xa0\x80"), 1007, "UTF-8"),
-        (frame(2, &[0; 65_537]), 1009, "larger than 65536"),
+        (frame(2, &vec![0; (1 << 20) + 1]), 1009, "larger than 1048576"),
         (fragments(1024, b""), 1008, "1024 fragments"),
         (fragments(1024, b"x"), 1008, "1024 fragments"),
         (pings_between(1001), 1008, "1000 control frames"),
@@ -182,7 +182,7 @@ async fn bombs_stop_at_the_limit_on_what_they_inflate_to() {
         let (code, reason) = peer.receive_close().await;
         assert_eq!(
             (code, reason.as_str()),
-            (1009, "message larger than 65536 bytes"),
+            (1009, "message larger than 1048576 bytes"),
             "{name}"
         );
         bystander.send_text("well?").await;

@@ -12,6 +12,7 @@ mod hostile;
 #[cfg(feature = "hyper")]
 mod hyper_glue;
 mod limits;
+mod others;
 mod peer;
 mod shutdown;
 mod slow;
