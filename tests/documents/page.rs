@@ -24,7 +24,18 @@ pub(crate) struct Page {
     pub(crate) code: Vec<(String, String)>,
     /// Rows and columns of each table, its head included.
     pub(crate) tables: Vec<(usize, usize)>,
+    /// The cells of each row of each table, heads included.
+    pub(crate) rows: Vec<Vec<Cell>>,
     /// Code within text.
+    pub(crate) literals: Vec<String>,
+}
+
+/// A cell of a table.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    /// All of its text.
+    pub(crate) text: String,
+    /// The code in it.
     pub(crate) literals: Vec<String>,
 }
 
@@ -44,6 +55,7 @@ impl Page {
     fn take_apart(&mut self, text: &str) {
         let mut in_heading = false;
         let mut in_code = false;
+        let mut in_cell = false;
         for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
             match event {
                 Event::Start(Tag::Heading { level, .. }) => {
@@ -68,12 +80,29 @@ impl Page {
                     if let Some((rows, _)) = self.tables.last_mut() {
                         *rows += 1;
                     }
+                    self.rows.push(Vec::new());
                 }
+                Event::Start(Tag::TableCell) => {
+                    in_cell = true;
+                    if let Some(row) = self.rows.last_mut() {
+                        row.push(Cell::default());
+                    }
+                }
+                Event::End(TagEnd::TableCell) => in_cell = false,
                 Event::Code(text) => {
+                    if in_cell && let Some(cell) = self.cell() {
+                        cell.text.push_str(&text);
+                        cell.literals.push(text.to_string());
+                    }
                     if in_heading && let Some((_, heading)) = self.headings.last_mut() {
                         heading.push_str(&text);
                     }
                     self.literals.push(text.into_string());
+                }
+                Event::Text(text) if in_cell => {
+                    if let Some(cell) = self.cell() {
+                        cell.text.push_str(&text);
+                    }
                 }
                 Event::Text(text) if in_code => {
                     if let Some((_, code)) = self.code.last_mut() {
@@ -90,6 +119,11 @@ impl Page {
                 _ => {}
             }
         }
+    }
+
+    /// The cell that is being read.
+    fn cell(&mut self) -> Option<&mut Cell> {
+        self.rows.last_mut()?.last_mut()
     }
 
     /// Whether the document has a heading with this anchor.

@@ -8,8 +8,12 @@ macro_rules! chapters {
 }
 
 chapters! {
+    api_table "docs/src/reference/api-table.md",
     client "docs/src/client.md",
     compression "docs/src/compression.md",
+    from_tokio_tungstenite "docs/src/coming-from/tokio-tungstenite.md",
+    from_websocket_node "docs/src/coming-from/websocket-node.md",
+    from_ws "docs/src/coming-from/ws.md",
     getting_started "docs/src/getting-started.md",
     glue "docs/src/glue.md",
     introduction "docs/src/introduction.md",

@@ -32,7 +32,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// The connection is closing or closed ([`Error::is_closed`]).
+    /// The connection is closing or closed ([`Error::is_closed`](crate::Error::is_closed)).
     ///
     /// # Cancel safety
     ///
