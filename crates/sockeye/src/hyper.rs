@@ -278,7 +278,7 @@ impl Future for Upgrading {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result<WebSocket>> {
         let (websocket, driver) = ready!(self.poll_open(cx))?;
-        tokio::spawn(driver);
+        tokio::spawn(driver.stand_by());
         Poll::Ready(Ok(websocket))
     }
 }

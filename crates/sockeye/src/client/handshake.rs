@@ -175,9 +175,10 @@ impl Settings {
             leftover,
         };
         let (ws, driver) = opening.start(io);
+        let standby = driver.stand_by();
         let session = ws.shared();
         let task = async move {
-            driver.await;
+            standby.await;
             let end = session.lock().close_info();
             tracing::debug!(
                 code = end.code,

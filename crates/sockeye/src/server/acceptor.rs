@@ -159,7 +159,7 @@ impl Acceptor {
             .await
             .map_err(|_| too_slow(limit))??;
         let (websocket, driver) = accepted.open(io, &leftover);
-        tokio::spawn(driver);
+        tokio::spawn(driver.stand_by());
         Ok(websocket)
     }
 
@@ -184,7 +184,7 @@ impl Acceptor {
             leftover: leftover.into(),
         }
         .start(io);
-        tokio::spawn(driver);
+        tokio::spawn(driver.stand_by());
         Ok(websocket)
     }
 

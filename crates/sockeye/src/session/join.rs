@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use sockeye_proto::{CloseCode, CloseFrame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Shared;
 use super::stream::Driver;
+use super::{Shared, register};
 use crate::HandlerResult;
 
 /// A handler at work.
@@ -76,6 +76,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Joined<IO> {
             handler,
         } = &mut *self;
         if let Some(running) = driver {
+            {
+                let mut session = shared.lock();
+                session.is_summoned = false;
+                register(&mut session.driver, cx);
+            }
             ready!(running.poll_turns(cx, |cx| poll_handler(handler, shared, cx)));
             *driver = None;
         }

@@ -9,6 +9,7 @@ mod buffers;
 mod inbox;
 mod join;
 mod pings;
+mod standby;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,8 @@ pub(crate) use inbox::Incoming;
 pub(crate) use join::{HandlerFuture, Joined};
 pub(crate) use pings::PingId;
 use pings::Pings;
+pub(crate) use standby::Next;
+use standby::Parked;
 pub(crate) use stream::Driver;
 use tokio::sync::Notify;
 
@@ -81,8 +84,22 @@ impl CloseInfo {
 /// A session, shared by its driver and its handles.
 pub(crate) struct Shared {
     session: Mutex<Session>,
+    /// A driver that stands by, while nobody runs it.
+    parked: Mutex<Option<Parked>>,
     /// Tells that the session has ended.
     ended: Notify,
+}
+
+/// How the task that waits for a message gets it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Waits {
+    /// It is woken when there is one.
+    Woken,
+    /// It looks by itself whenever the driver has read something: it is the handler in the driver's task, or runs the
+    /// driver right now.
+    Joined,
+    /// It is woken when the driver has something to do, and runs it.
+    Driving,
 }
 
 /// Short, and without payloads: handles are printed into logs.
@@ -111,8 +128,9 @@ pub(crate) struct Session {
     flushed: u64,
     /// The task that waits for a message.
     reader: Option<Waker>,
-    /// The one that waits is the handler itself, which is polled whenever the driver has read something.
-    reader_is_handler: bool,
+    waits: Waits,
+    /// The last message was taken and not answered yet: what is sent now leaves at once.
+    answers: bool,
     /// Tasks that wait for room in the queue, for it to be empty, or for the end.
     writers: Vec<Waker>,
     /// The task of the driver.
@@ -121,6 +139,14 @@ pub(crate) struct Session {
     attended: bool,
     /// Something changed that the driver has to act on.
     dirty: bool,
+    /// The driver's task was woken, and has not looked yet.
+    is_summoned: bool,
+    /// The driver stopped in the middle of its work to let other tasks have their turn.
+    yields: bool,
+    /// The driver is one that stands by.
+    has_standby: bool,
+    /// Somebody waits for the end of the connection, or did.
+    is_watched: bool,
     receiver_alive: bool,
     senders: usize,
     /// The application wants nothing to be read.
@@ -161,11 +187,16 @@ impl Shared {
             taken: 0,
             flushed: 0,
             reader: None,
-            reader_is_handler: false,
+            waits: Waits::Woken,
+            answers: false,
             writers: Vec::new(),
             driver: None,
             attended: false,
             dirty: false,
+            is_summoned: false,
+            yields: false,
+            has_standby: false,
+            is_watched: false,
             receiver_alive: true,
             senders: 1,
             held: false,
@@ -182,6 +213,7 @@ impl Shared {
         };
         Arc::new(Self {
             session: Mutex::new(session),
+            parked: Mutex::new(None),
             ended: Notify::new(),
         })
     }
@@ -209,8 +241,13 @@ impl Shared {
         loop {
             // Before the look at the session, or an end right after it would be missed.
             let ended = self.ended.notified();
-            if let Some(outcome) = self.lock().outcome() {
-                return outcome;
+            {
+                let mut session = self.lock();
+                if let Some(outcome) = session.outcome() {
+                    return outcome;
+                }
+                session.is_watched = true;
+                session.other_waits();
             }
             ended.await;
         }
@@ -384,6 +421,15 @@ impl Session {
         self.connection.config().delivery
     }
 
+    pub(crate) fn check_delivery(&self, wanted: Delivery) -> Result<(), Error> {
+        let delivery = self.delivery();
+        if delivery == wanted {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::Delivery(delivery)))
+        }
+    }
+
     /// Takes the next message or chunk; `None` after the last one.
     pub(crate) fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Incoming, Error>>> {
         if let Some(incoming) = self.inbox.pop() {
@@ -404,7 +450,8 @@ impl Session {
         register(&mut self.reader, cx);
         // In the driver's task, and while that is at work: this is called by the handler that is joined with it.
         let is_drivers = |task: &Waker| task.will_wake(cx.waker());
-        self.reader_is_handler = self.attended && self.driver.as_ref().is_some_and(is_drivers);
+        let is_joined = self.attended && self.driver.as_ref().is_some_and(is_drivers);
+        self.waits = if is_joined { Waits::Joined } else { Waits::Woken };
         if self.last_words.is_some() {
             self.wake_driver();
         }
@@ -532,6 +579,7 @@ impl Session {
         if !self.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.writers.push(cx.waker().clone());
         }
+        self.other_waits();
     }
 
     fn wake_writers(&mut self) {
@@ -542,14 +590,59 @@ impl Session {
         }
     }
 
-    /// Has the driver look at the session.
+    /// Has the driver look at the session, because the application did something.
     fn wake_driver(&mut self) {
         self.dirty = true;
         if !self.attended
+            && !std::mem::replace(&mut self.is_summoned, true)
             && let Some(driver) = &self.driver
         {
             driver.wake_by_ref();
         }
+    }
+
+    /// Has the driver look at the transport and the clock.
+    ///
+    /// Whoever waits for a message runs the driver by itself. Only if others wait too the standby is woken as well:
+    /// nobody but the runtime knows whether a future that waits will be polled.
+    fn summon(&mut self) {
+        self.dirty = true;
+        if !self.attended
+            && self.waits == Waits::Driving
+            && let Some(reader) = &self.reader
+        {
+            reader.wake_by_ref();
+            if self.writers.is_empty() && self.pings.is_none() && !self.is_watched {
+                return;
+            }
+        }
+        self.wake_driver();
+    }
+
+    /// Somebody else than the one who receives waits for the driver.
+    fn other_waits(&mut self) {
+        if self.is_unattended() && self.waits == Waits::Driving {
+            self.wake_driver();
+        }
+    }
+
+    /// The task that would have run the driver waits no more.
+    fn reader_gone(&mut self) {
+        self.reader = None;
+        self.waits = Waits::Woken;
+        if self.is_unattended() {
+            self.wake_driver();
+        }
+    }
+
+    /// Whether there is something that the driver has to act on, and nobody does.
+    fn is_unattended(&self) -> bool {
+        self.dirty && !self.attended && !self.yields
+    }
+
+    /// Whether the driver is to go on after it [yielded](Self::yield_now).
+    fn takes_turns(&self) -> bool {
+        self.yields && !self.attended
     }
 
     // For the drivers
@@ -559,11 +652,11 @@ impl Session {
         (self.inbox.is_paused() || self.held) && self.connection.state() != State::Closed
     }
 
-    /// Notes that the driver is at work, in this task, until it [rests](Self::rest) or [yields](Self::yield_now).
-    fn attend(&mut self, cx: &Context<'_>) {
+    /// Notes that the driver is at work, until it [rests](Self::rest) or [yields](Self::yield_now).
+    fn attend(&mut self) {
         self.dirty = false;
+        self.yields = false;
         self.attended = true;
-        register(&mut self.driver, cx);
     }
 
     /// Lets the driver rest until it is woken, unless there is something left to act on; gives whether it may.
@@ -575,6 +668,7 @@ impl Session {
     /// Lets other tasks have their turn, and wakes the driver to go on after them.
     fn yield_now(&mut self) {
         self.attended = false;
+        self.yields = true;
         self.wake_driver();
     }
 
@@ -724,7 +818,12 @@ impl Session {
         self.taken = self.queued();
         self.queue = Vec::new();
         self.in_flight = 0;
-        self.driver = None;
+        let driver = self.driver.take();
+        if self.has_standby
+            && let Some(driver) = driver
+        {
+            driver.wake();
+        }
         self.is_writing = false;
         self.metrics.closed(self.end_code());
         self.wake_pings();
@@ -738,7 +837,7 @@ impl Session {
     /// only make that run once more for nothing.
     fn wake_reader(&mut self) {
         if !self.inbox.is_empty()
-            && !self.reader_is_handler
+            && self.waits != Waits::Joined
             && let Some(reader) = self.reader.take()
         {
             reader.wake();

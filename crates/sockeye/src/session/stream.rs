@@ -2,7 +2,6 @@
 //!
 //! Reads go into a buffer of the thread; what a turn produces leaves in one write.
 
-use std::future::Future;
 use std::mem;
 use std::ops::ControlFlow;
 use std::pin::Pin;
@@ -87,7 +86,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let now = now();
         {
             let mut session = self.shared.lock();
-            session.attend(cx);
+            session.attend();
             self.paused = session.is_reading_paused();
         }
         let mut woken = true;
@@ -344,14 +343,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn end(&mut self) -> Turn {
         self.shared.end();
         Turn::Ended
-    }
-}
-
-impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_turns(cx, |_| {})
     }
 }
 

@@ -16,6 +16,7 @@ mod framing;
 mod pausing;
 mod pinging;
 mod slow;
+mod standby;
 mod streaming;
 mod wakeups;
 
@@ -45,7 +46,7 @@ fn client(config: Config) -> Opening {
 /// Runs a session in a task of its own.
 fn spawn(opening: Opening, io: DuplexStream) -> WebSocket {
     let (ws, driver) = opening.start(io);
-    tokio::spawn(driver);
+    tokio::spawn(driver.stand_by());
     ws
 }
 

@@ -28,6 +28,10 @@ pub use writer::MessageWriter;
 /// It is a handle: a driver in the background moves the bytes, answers Pings, probes a silent peer and keeps the
 /// deadlines, whether or not a method of this type is being awaited.
 ///
+/// One thing stops it: a future of [`recv`](Self::recv) that was polled, is kept, and is not polled again. On a client
+/// such a future runs the driver by itself, so until it is polled or dropped no message is read and no Ping is
+/// answered. Sending, flushing and closing go on.
+///
 /// # Back-pressure
 ///
 /// Receiving: once [`QueueLimits::receive`](crate::QueueLimits::receive) bytes wait to be taken, the driver stops

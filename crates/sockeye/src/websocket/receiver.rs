@@ -1,15 +1,14 @@
 //! The receiving half of a WebSocket.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use sockeye_proto::Delivery;
 
 use super::{Agreement, MessageReader};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::message::{Chunk, Frame, Message};
-use crate::session::{CloseInfo, Incoming, Shared};
+use crate::session::{CloseInfo, Incoming, Next, Shared};
 
 /// The receiving half of a [`WebSocket`](super::WebSocket).
 #[derive(Debug)]
@@ -33,7 +32,10 @@ impl Receiver {
     ///
     /// Cancel safe: a message is either returned or still there.
     pub async fn recv(&mut self) -> Result<Option<Message>> {
-        poll_fn(|cx| self.poll_recv(cx)).await.transpose()
+        Ok(match Next::new(&self.shared, Delivery::Messages).await? {
+            Some(Incoming::Message(message)) => Some(message),
+            _ => None,
+        })
     }
 
     /// Receives the next piece of a message. See [`WebSocket::recv_chunk`](super::WebSocket::recv_chunk).
@@ -46,7 +48,7 @@ impl Receiver {
     ///
     /// Cancel safe: a chunk is either returned or still there.
     pub async fn recv_chunk(&mut self) -> Result<Option<Chunk>> {
-        match poll_fn(|cx| self.poll_delivered(Delivery::Chunks, cx)).await {
+        match Next::new(&self.shared, Delivery::Chunks).await {
             Err(error) if error.delivers(Delivery::Messages) => Ok(self.recv().await?.map(Chunk::whole)),
             Ok(Some(Incoming::Chunk(chunk))) => Ok(Some(chunk)),
             other => other.map(|_| None),
@@ -63,12 +65,10 @@ impl Receiver {
     ///
     /// Cancel safe: a frame is either returned or still there.
     pub async fn recv_frame(&mut self) -> Result<Option<Frame>> {
-        Ok(
-            match poll_fn(|cx| self.poll_delivered(Delivery::Frames, cx)).await? {
-                Some(Incoming::Frame(frame)) => Some(frame),
-                _ => None,
-            },
-        )
+        Ok(match Next::new(&self.shared, Delivery::Frames).await? {
+            Some(Incoming::Frame(frame)) => Some(frame),
+            _ => None,
+        })
     }
 
     /// Receives the next message piece by piece. See [`WebSocket::recv_reader`](super::WebSocket::recv_reader).
@@ -82,7 +82,7 @@ impl Receiver {
     /// Cancel safe: the message is either returned or still there.
     pub async fn recv_reader(&mut self) -> Result<Option<MessageReader<'_>>> {
         loop {
-            match poll_fn(|cx| self.poll_delivered(Delivery::Chunks, cx)).await? {
+            match Next::new(&self.shared, Delivery::Chunks).await? {
                 Some(Incoming::Chunk(chunk)) if chunk.starts_message => {
                     return Ok(Some(MessageReader::new(self, chunk)));
                 }
@@ -128,20 +128,14 @@ impl Receiver {
     }
 
     pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message>>> {
-        let next = ready!(self.poll_delivered(Delivery::Messages, cx));
-        Poll::Ready(match next {
-            Ok(Some(Incoming::Message(message))) => Some(Ok(message)),
+        let mut session = self.shared.lock();
+        if let Err(error) = session.check_delivery(Delivery::Messages) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        session.poll_incoming(cx).map(|next| match next? {
+            Ok(Incoming::Message(message)) => Some(Ok(message)),
             other => other.err().map(Err),
         })
-    }
-
-    /// The next entry of a connection that delivers such.
-    fn poll_delivered(&mut self, delivery: Delivery, cx: &mut Context<'_>) -> Poll<Result<Option<Incoming>>> {
-        let mut session = self.shared.lock();
-        if session.delivery() != delivery {
-            return Poll::Ready(Err(Error::new(Kind::Delivery(session.delivery()))));
-        }
-        session.poll_incoming(cx).map(Option::transpose)
     }
 
     /// The next entry, whatever the connection delivers.
@@ -151,7 +145,7 @@ impl Receiver {
 
     /// Drops messages until the connection has ended.
     pub(super) async fn drain(&mut self) {
-        while let Some(Ok(_)) = poll_fn(|cx| self.shared.lock().poll_incoming(cx)).await {}
+        while let Ok(Some(_)) = Next::new(&self.shared, None).await {}
     }
 }
 

@@ -51,12 +51,7 @@ impl Sender {
     ///
     /// Cancel safe, as [`send`](Self::send).
     pub async fn send_with(&self, message: impl AsMessage, compress: Compress) -> Result<()> {
-        poll_fn(|cx| {
-            let mut session = self.lock();
-            ready!(session.poll_turn(cx))?;
-            Poll::Ready(session.send(message.as_message(), compress))
-        })
-        .await
+        poll_fn(|cx| self.shared.poll_send(message.as_message(), compress, cx)).await
     }
 
     /// Sends a message if there is room for it at once, and nobody is writing one; gives whether it was sent.

@@ -14,7 +14,7 @@ use super::*;
 const ENOUGH: usize = 200;
 
 /// A future that counts how often it is polled.
-struct Counted<F> {
+pub(super) struct Counted<F> {
     future: Pin<Box<F>>,
     polls: Arc<AtomicUsize>,
 }
@@ -29,7 +29,7 @@ impl<F: Future> Future for Counted<F> {
 }
 
 /// Runs a future in a task of its own.
-fn spawn_counted(future: impl Future<Output = ()> + Send + 'static) -> Arc<AtomicUsize> {
+pub(super) fn spawn_counted(future: impl Future<Output = ()> + Send + 'static) -> Arc<AtomicUsize> {
     let polls = Arc::new(AtomicUsize::new(0));
     tokio::spawn(Counted {
         future: Box::pin(future),
@@ -39,7 +39,7 @@ fn spawn_counted(future: impl Future<Output = ()> + Send + 'static) -> Arc<Atomi
 }
 
 /// Lets the other tasks do all they can, and then shows that this one does nothing any more.
-async fn assert_rests(polls: &AtomicUsize, what: &str) {
+pub(super) async fn assert_rests(polls: &AtomicUsize, what: &str) {
     for _ in 0..ENOUGH {
         tokio::task::yield_now().await;
     }
@@ -52,7 +52,7 @@ async fn assert_rests(polls: &AtomicUsize, what: &str) {
 }
 
 /// What must come without the clock moving far.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(1), future)
         .await
         .expect("nobody was woken")
@@ -155,7 +155,7 @@ async fn a_driver_rests_whose_application_is_behind_when_the_connection_ends() {
         ..server(Config::server())
     };
     let (mut ws, driver) = opening.start(a);
-    let polls = spawn_counted(driver);
+    let polls = spawn_counted(driver.stand_by());
     // One message fills the queue.
     b.write_all(&HELLO).await.unwrap();
     assert_rests(&polls, "behind").await;
@@ -251,7 +251,7 @@ async fn a_neighbour_in_the_same_task_can_receive() {
 }
 
 /// Polls once what must not be done yet, and gives it up.
-async fn give_up<T>(future: impl Future<Output = T>) {
+pub(super) async fn give_up<T>(future: impl Future<Output = T>) {
     let mut future = pin!(future);
     poll_fn(|cx| {
         assert!(future.as_mut().poll(cx).is_pending());
@@ -302,12 +302,12 @@ async fn handles_work_from_wherever_a_handler_takes_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_is_woken_for_messages_and_nothing_else() {
+async fn a_stream_is_woken_for_messages_and_nothing_else() {
     let (a, mut b) = duplex(4096);
     let mut ws = spawn(server(Config::server()), a);
     let (tell, told) = oneshot::channel();
     let polls = spawn_counted(async move {
-        tell.send(ws.recv().await.unwrap()).unwrap();
+        tell.send(ws.next().await.unwrap().unwrap()).unwrap();
         std::future::pending().await
     });
     let frame = [&[0x82, 0xFE, 0x03, 0xE8, 0, 0, 0, 0][..], &[7; 1000]].concat();
@@ -318,6 +318,6 @@ async fn a_receiver_is_woken_for_messages_and_nothing_else() {
             tokio::task::yield_now().await;
         }
     }
-    assert_eq!(soon(told).await.unwrap(), Some(Message::from(vec![7; 1000])));
+    assert_eq!(soon(told).await.unwrap(), Message::from(vec![7; 1000]));
     assert_eq!(polls.load(Ordering::Relaxed), 2);
 }
