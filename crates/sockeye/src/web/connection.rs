@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::message::{Message, Utf8Bytes};
 use crate::session::Shared;
 use crate::websocket::{Sender, WebSocket};
-use sockeye_proto::CloseCode;
+use sockeye_proto::{CloseCode, Timeout};
 
 /// Opens the connection and carries messages both ways until it has ended.
 pub(super) async fn run(core: Arc<Core>, client: Result<Client>) {
@@ -133,11 +133,18 @@ fn ended(shared: &Shared, error: Option<Error>) -> End {
             code: info.code,
             reason: info.reason,
         },
-        // A peer that does not finish the closing handshake in time is left alone, which is no failure. A transport
-        // that is lost is one: RFC 6455 §7.2.1, "the client MUST _Fail the WebSocket Connection_".
-        failed: error.as_ref().is_some_and(|error| !error.is_timeout()),
+        // A transport that is lost is a failure: RFC 6455 §7.2.1, "the client MUST _Fail the WebSocket Connection_".
+        // A peer that does not finish the closing handshake in time is left alone, which is none.
+        failed: error.as_ref().is_some_and(|error| !is_late_close(error)),
         error,
     }
+}
+
+fn is_late_close(error: &Error) -> bool {
+    matches!(
+        error.protocol(),
+        Some(sockeye_proto::Error::Timeout(Timeout::Close(_)))
+    )
 }
 
 /// Sends what the WebSocket was given, in its order, and follows how much of it has left.

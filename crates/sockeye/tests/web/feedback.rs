@@ -1,6 +1,9 @@
 //! What the connection tells scripts by tasks: the first half of §3.6 of the checklist.
 
+use std::time::Duration;
+
 use sockeye::web::{Event, MessageEvent, WebSocket};
+use sockeye::{Client, Config};
 
 use crate::page::{Log, Page, listen};
 use crate::peer::{CLOSE, PING, PONG, Server, TEXT};
@@ -142,6 +145,28 @@ async fn an_end_without_an_answer_to_our_close_is_told_as_1006() {
     peer.end().await;
     page.reach(&ws, WebSocket::CLOSED).await;
     assert_eq!(log.lines(), ["error", "close 1006 unclean"]);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_finish_closing_in_time_is_left_without_an_error() {
+    let client = Client::builder().limits(Config {
+        close_timeout: Duration::from_millis(50),
+        ..Config::client()
+    });
+    let client = client.build().unwrap();
+    // One that does not answer, and one that does not end the transport.
+    for (answers, want) in [(false, "close 1006 unclean"), (true, "close 3000 clean")] {
+        let page = Page::with(|page| page.client(client.clone()));
+        let (ws, mut peer) = page.open().await;
+        let log = listen(&ws);
+        ws.close(3000, None).unwrap();
+        peer.read_close().await;
+        if answers {
+            peer.send_close(3000, "").await;
+        }
+        page.reach(&ws, WebSocket::CLOSED).await;
+        assert_eq!(log.lines(), [want]);
+    }
 }
 
 #[tokio::test]
