@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use super::{Receiver, Sender};
 use crate::session::Incoming;
 
-/// The longest message that a write makes, in bytes: what a server of this library accepts by default.
+/// The longest message that a write makes, in bytes: small enough for peers with narrow limits.
 const MAX_MESSAGE: usize = 64 * 1024;
 
 /// A connection as `AsyncRead + AsyncWrite`. Made by [`WebSocket::into_byte_stream`](super::WebSocket::into_byte_stream).
