@@ -80,7 +80,7 @@ impl Settings {
         &self,
         mut io: IO,
         request: &Request,
-        info: ConnectionInfo,
+        mut info: ConnectionInfo,
         clock: &Clock,
     ) -> Result<Answer<IO>> {
         let started = Instant::now();
@@ -116,6 +116,7 @@ impl Settings {
         self.take_cookies(request.target(), &response);
         received.shrink_to_fit();
         let mut data = http::Extensions::new();
+        info.phases = clock.phases();
         data.insert(info);
         data.insert(request.to_http());
         let extensions = extensions(response.headers());

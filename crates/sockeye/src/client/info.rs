@@ -1,10 +1,12 @@
 //! What is known about an open connection.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sockeye_proto::handshake::client::Target;
 
 use super::dial::Dialed;
+use crate::error::ConnectPhase;
 #[cfg(feature = "tls")]
 use crate::tls::TlsInfo;
 
@@ -34,6 +36,8 @@ pub struct ConnectionInfo {
     pub peer: Option<SocketAddr>,
     /// This end of the TCP connection.
     pub local: Option<SocketAddr>,
+    /// How long each phase of connecting took, in their order; those of redirections are summed.
+    pub phases: Vec<(ConnectPhase, Duration)>,
     /// What TLS agreed on with the server; `None` on a plain connection.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsInfo>,
@@ -46,6 +50,7 @@ impl ConnectionInfo {
             url: target.to_string(),
             peer: None,
             local: None,
+            phases: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
         }

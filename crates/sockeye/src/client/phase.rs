@@ -1,6 +1,7 @@
 //! The phases of connecting, their limits of time, and the clock of one attempt.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -76,6 +77,8 @@ impl ConnectTimeouts {
 pub(super) struct Clock {
     timeouts: ConnectTimeouts,
     started: Instant,
+    /// When each phase began. Redirections go through them again; their number has a limit.
+    began: Arc<Mutex<Vec<(ConnectPhase, Instant)>>>,
 }
 
 /// The time that something may take.
@@ -95,7 +98,23 @@ impl Clock {
         Self {
             timeouts: timeouts.clone(),
             started: Instant::now(),
+            began: Arc::default(),
         }
+    }
+
+    /// How long each phase took so far, in the order of their first times; a phase lasts until the next one begins.
+    pub(super) fn phases(&self) -> Vec<(ConnectPhase, Duration)> {
+        let began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = began.iter().skip(1).map(|(_, end)| *end).chain([Instant::now()]);
+        let mut phases: Vec<(ConnectPhase, Duration)> = Vec::new();
+        for ((phase, start), end) in began.iter().zip(ends) {
+            let took = end.saturating_duration_since(*start);
+            match phases.iter_mut().find(|(earlier, _)| earlier == phase) {
+                Some((_, sum)) => *sum += took,
+                None => phases.push((*phase, took)),
+            }
+        }
+        phases
     }
 
     /// Runs a phase that has to do with `host`, under its limit and that of the whole attempt.
@@ -114,6 +133,10 @@ impl Clock {
 
     /// What a phase that begins now may take.
     pub(super) fn limit(&self, phase: ConnectPhase) -> Limit {
+        self.began
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((phase, Instant::now()));
         let own = self.timeouts.of(phase);
         let all = self.limit_of_all(phase);
         if all.time < own {
@@ -175,6 +198,33 @@ mod tests {
 
     fn each(seconds: u64) -> ConnectTimeouts {
         ConnectTimeouts::each(Duration::from_secs(seconds))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_each_phase_is_known_and_repeated_ones_are_summed() {
+        let clock = Clock::start(&each(10));
+        let wait = async |phase, seconds| {
+            let work = async {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                Ok(())
+            };
+            clock.run(phase, "a.test", work).await.unwrap();
+        };
+        wait(ConnectPhase::Resolve, 1).await;
+        wait(ConnectPhase::Connect, 2).await;
+        wait(ConnectPhase::Handshake, 3).await;
+        wait(ConnectPhase::Connect, 4).await;
+        let seconds: Vec<_> = clock
+            .phases()
+            .into_iter()
+            .map(|(phase, took)| (phase, took.as_secs()))
+            .collect();
+        let want = [
+            (ConnectPhase::Resolve, 1),
+            (ConnectPhase::Connect, 6),
+            (ConnectPhase::Handshake, 3),
+        ];
+        assert_eq!(seconds, want);
     }
 
     async fn run(clock: &Clock, phase: ConnectPhase) -> Error {
