@@ -11,6 +11,7 @@ chapters! {
     api_table "docs/src/reference/api-table.md",
     client "docs/src/client.md",
     compression "docs/src/compression.md",
+    connect "docs/src/connect.md",
     from_tokio_tungstenite "docs/src/coming-from/tokio-tungstenite.md",
     from_websocket_node "docs/src/coming-from/websocket-node.md",
     from_ws "docs/src/coming-from/ws.md",

@@ -9,7 +9,9 @@ use clap_complete::Shell;
 
 use crate::config::{self, ServeOptions};
 use crate::connect::ConnectOptions;
+use crate::echo_test::EchoTestOptions;
 use crate::error::Failure;
+use crate::replay::ReplayOptions;
 
 /// A WebSocket server with a console page, and a command-line client.
 #[derive(Debug, Parser)]
@@ -30,6 +32,12 @@ pub(crate) enum Command {
     /// Connect to a WebSocket: type messages on a terminal, or filter lines in a pipe.
     #[command(after_help = CONNECT_EXAMPLES)]
     Connect(Box<ConnectOptions>),
+    /// Play what connect --record has recorded to a server again.
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(Box<ReplayOptions>),
+    /// Check an echo server, and time it.
+    #[command(after_help = ECHO_TEST_EXAMPLES)]
+    EchoTest(Box<EchoTestOptions>),
     /// Check or print the configuration of serve.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -104,10 +112,14 @@ Examples:
 
 const CONNECT_EXAMPLES: &str = "\
 On a terminal, each line typed is a message, and lines that begin with / are
-commands: /help lists them. In a pipe, each line of standard input is a
-message, each message received is a line of standard output, and everything
-else is said on standard error. Binary messages are lines of hexadecimal;
-with --raw they are bytes.
+commands: /help lists them. What was typed is kept in a history, in
+~/.local/state/sockeye; lines that begin with a space are not.
+
+In a pipe, each line of standard input is a message, each message received is
+a line of standard output, and everything else is said on standard error.
+
+Passwords and tokens on a command line can be seen by everybody on the
+machine: --auth @FILE and --bearer @FILE read them from a file.
 
 Exit status, by how the connection closed:
   0        1000, 1001 or no code at all, or it was we who closed
@@ -116,15 +128,54 @@ Exit status, by how the connection closed:
   3        an application code from 3000 to 3999
   4        an application code from 4000 to 4999
   5        any other code
+  6        no message matched --expect
   102-115  1002 to 1015; 106 is a connection that broke off
+  124      --timeout ran out
   130      interrupted by Ctrl-C
 
 Examples:
   sockeye connect ws://localhost:3000/echo
   echo hello | sockeye connect ws://localhost:3000/echo
   sockeye connect wss://example.org/feed -H 'Cookie: id=1' -n 10 < /dev/null
+  sockeye connect ws://localhost:3000/echo -1 -m '{\"op\":\"status\"}' --json
+  sockeye connect wss://example.org/ -m login -e '^welcome' --timeout 5s
   echo 00ff | sockeye connect ws://localhost:3000/echo --binary
-  sockeye connect wss://localhost:3000/echo --insecure --subprotocol chat";
+  sockeye connect wss://localhost:3000/echo --insecure --subprotocol chat
+  sockeye connect ws://localhost/echo --unix /run/sockeye.sock";
+
+const REPLAY_EXAMPLES: &str = "\
+What the client sent is sent again, at the same times. Without --check, what is
+received is written to standard output, a line for each message.
+
+Exit status:
+  0        played to the end; with --check, everything came as recorded
+  1        no connection, or it ended before the recording did
+  2        a wrong option, or a file that is no recording
+  6        with --check: something else came, or nothing
+  3-130    otherwise as of sockeye connect, by how the connection closed
+
+Examples:
+  sockeye connect ws://localhost:3000/echo --record talk.jsonl
+  sockeye replay talk.jsonl
+  sockeye replay talk.jsonl ws://staging.example.org/echo --speed 10
+  sockeye replay talk.jsonl --speed max --check --ignore '\"time\":[0-9]+'";
+
+const ECHO_TEST_EXAMPLES: &str = "\
+Sends messages of all kinds and sizes, whole and in fragments, pings, closes,
+and compares what comes back. What a server may do without, such as messages
+of any size, is marked with \u{2013} and is no failure.
+
+Exit status:
+  0    all checks passed
+  1    no connection: the name, the network, TLS or the handshake failed
+  2    a wrong option
+  6    a check failed
+  130  interrupted by Ctrl-C
+
+Examples:
+  sockeye echo-test ws://localhost:3000/echo
+  sockeye echo-test wss://example.org/echo --compress --max-size 16MiB
+  sockeye echo-test ws://localhost:3000/echo --json | jq .messages.p99_ms";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

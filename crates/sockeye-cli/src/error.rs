@@ -21,7 +21,7 @@ impl Failure {
         Self::with_status(message, 2)
     }
 
-    fn with_status(message: impl fmt::Display, status: u8) -> Self {
+    pub(crate) fn with_status(message: impl fmt::Display, status: u8) -> Self {
         // One line, whatever a source put into its text.
         let message = message
             .to_string()

@@ -7,11 +7,18 @@
 )]
 
 mod args;
+mod client;
 mod config;
 mod connect;
+mod echo_test;
 mod error;
 mod log;
+mod payload;
+mod record;
+mod replay;
 mod serve;
+mod status;
+mod style;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -33,6 +40,8 @@ fn run() -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(command) => serve::run(flags, command.file()),
         Command::Connect(options) => connect::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::EchoTest(options) => echo_test::run(&options),
         Command::Config(ConfigCommand::Check { file }) => check(file),
         Command::Config(ConfigCommand::Print(command)) => {
             let resolved = config::resolve(&flags, command.file().as_deref())?;
@@ -44,6 +53,20 @@ fn run() -> Result<ExitCode, Failure> {
             print(&String::from_utf8_lossy(&script))
         }
     }
+}
+
+/// Runs a client's part of the program.
+fn run_async<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    // A slow reader of our output blocks one thread; the other keeps the connection alive.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(work);
+    // A thread may still wait for standard input, for ever.
+    runtime.shutdown_background();
+    result
 }
 
 /// Reads everything that `serve` would read, and says that it is in order.

@@ -1,65 +1,54 @@
 //! The client on a terminal: a line editor, with messages that arrive shown above the line being typed.
 
-use rustyline::error::ReadlineError;
-use rustyline::history::MemHistory;
-use rustyline::{Config, Editor, ExternalPrinter};
-use sockeye::{CloseCode, Message, Receiver, Sender, WebSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustyline::ExternalPrinter;
+use sockeye::{CloseCode, Message};
 use tokio::sync::mpsc;
 
-use super::{ConnectOptions, End, payload};
-use crate::error::Failure;
-
-const PROMPT: &str = "> ";
-
-/// Most bytes of a binary message that are shown.
-const BINARY_SHOWN: usize = 1024;
-
-const HELP: &str = "\
-/binary HEX           send a binary message
-/close [CODE [TEXT]]  close, with 1000 unless a code is given
-/help                 this list
-//TEXT                send text that begins with /";
-
-/// What a typed line asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Action {
-    Nothing,
-    Send(Message),
-    Close(CloseCode, String),
-    Help,
-}
-
-type LineEditor = Editor<(), MemHistory>;
-
-/// The line editor, where this terminal can have one.
-pub(super) fn editor() -> Option<LineEditor> {
-    Editor::with_history(
-        Config::builder().auto_add_history(true).build(),
-        MemHistory::new(),
-    )
-    .ok()
-}
+use super::command::{self, Action, Reading};
+use super::editor::{Keyboard, LineEditor, Typed};
+use super::end::End;
+use super::goal::{Goal, Verdict};
+use super::link::{Incoming, Link, Outgoing};
+use super::options::ConnectOptions;
+use super::{Interruptions, Render, outgoing, until};
+use crate::error::{Failure, chain};
 
 /// Talks until either side closes.
 pub(super) async fn run(
-    socket: WebSocket,
+    mut link: Link,
     options: &ConnectOptions,
+    goal: &mut Goal,
     mut editor: LineEditor,
+    interruptions: &mut Interruptions,
 ) -> Result<End, Failure> {
-    let screen = editor.create_external_printer().map_err(|error| {
+    let printer = editor.printer().map_err(|error| {
         Failure::new(format!(
             "this terminal cannot be written to while a line is edited: {error}"
         ))
     })?;
-    let mut screen = Screen(screen);
-    screen.say(&format!(
-        "connected to {}: /help lists the commands, Ctrl-D closes",
-        options.url
-    ));
+    let render = Render::of(options);
+    let (reports, reported) = mpsc::unbounded_channel();
+    let reading = Reading::of(options);
+    let mut talk = Talk {
+        queue: Queue::start(link.outgoing(), reading, options, reports.clone()),
+        outgoing: link.outgoing(),
+        reading,
+        screen: Screen { printer, render },
+        reports,
+        closing: None,
+    };
+    if !options.client.quiet {
+        talk.screen.say(&format!(
+            "connected to {}: /help lists the commands, Ctrl-D closes",
+            options.url
+        ));
+    }
     let terminal = terminal::Saved::new();
-    let mut typed = read_lines(editor);
-    let (sender, mut receiver) = socket.split();
-    let end = talk(&sender, &mut receiver, options, &mut typed, &mut screen).await;
+    let keyboard = editor.read();
+    let end = talk.run(&mut link, goal, keyboard, reported, interruptions).await;
     // The editor may still be waiting for a key.
     terminal.restore();
     // Off with the marks that the editor has put around pasted text.
@@ -67,143 +56,224 @@ pub(super) async fn run(
     Ok(end)
 }
 
-async fn talk(
-    sender: &Sender,
-    receiver: &mut Receiver,
-    options: &ConnectOptions,
-    typed: &mut mpsc::Receiver<String>,
-    screen: &mut Screen<impl ExternalPrinter>,
-) -> End {
-    let mut received = 0;
-    let mut closing = None;
-    loop {
-        tokio::select! {
-            incoming = receiver.recv() => match incoming {
-                Ok(Some(message)) => {
-                    screen.show(&message);
-                    received += 1;
-                    if options.count == Some(received) {
-                        closing = close(sender, CloseCode::NORMAL, "");
+/// A conversation with a person.
+struct Talk<P> {
+    queue: Queue,
+    outgoing: Outgoing,
+    reading: Reading,
+    screen: Screen<P>,
+    /// Where commands that take their time tell what came of them.
+    reports: mpsc::UnboundedSender<String>,
+    /// How it will end, once it has begun to.
+    closing: Option<End>,
+}
+
+impl<P: ExternalPrinter> Talk<P> {
+    async fn run(
+        mut self,
+        link: &mut Link,
+        goal: &mut Goal,
+        mut keyboard: Keyboard,
+        mut reported: mpsc::UnboundedReceiver<String>,
+        interruptions: &mut Interruptions,
+    ) -> End {
+        loop {
+            tokio::select! {
+                incoming = link.next() => match incoming {
+                    Incoming::Message(message) => {
+                        let verdict = goal.receive(&message);
+                        if verdict != Verdict::Ignore {
+                            self.screen.show(&message);
+                        }
+                        if verdict == Verdict::ShowAndClose {
+                            self.close(CloseCode::NORMAL, "", End::ByUs);
+                        }
+                    }
+                    Incoming::Remark(remark) => self.screen.say(&remark),
+                    Incoming::Ended(end) => return self.closing.unwrap_or(end),
+                },
+                Some(report) = reported.recv() => self.screen.say(&report),
+                typed = keyboard.next() => {
+                    match typed {
+                        Some(Typed::Line(line)) => self.follow(&line),
+                        Some(Typed::Interrupt) if self.closing.is_some() => return End::Interrupted,
+                        Some(Typed::Interrupt) => self.close(CloseCode::GOING_AWAY, "", End::Interrupted),
+                        Some(Typed::End) => self.leave(CloseCode::NORMAL, String::new()),
+                        // The end was told before.
+                        None => return self.finish(link, interruptions).await,
+                    }
+                    // From here on Ctrl-C is a signal again.
+                    if self.closing.is_none() {
+                        keyboard.proceed();
                     }
                 }
-                Ok(None) => return closing.unwrap_or_else(|| End::Closed(receiver.close_info())),
-                Err(error) => return closing.unwrap_or(End::Failed(error)),
-            },
-            line = typed.recv(), if closing.is_none() => {
-                let action = match line {
-                    Some(line) => action(&line, options.binary),
-                    None => Ok(Action::Close(CloseCode::NORMAL, String::new())),
-                };
-                match action {
-                    Ok(Action::Nothing) => {}
-                    Ok(Action::Help) => screen.say(HELP),
-                    // When the connection has ended, receiving tells why.
-                    Ok(Action::Send(message)) => drop(sender.send(message).await),
-                    Ok(Action::Close(code, reason)) => closing = close(sender, code, &reason),
-                    Err(complaint) => screen.say(&complaint),
+                () = until(interruptions.deadline), if self.closing.is_none() => {
+                    self.close(CloseCode::NORMAL, "", End::TimedOut);
+                }
+                Some(()) = interruptions.ctrl_c.recv() => {
+                    if self.closing.is_some() {
+                        return End::Interrupted;
+                    }
+                    self.close(CloseCode::GOING_AWAY, "", End::Interrupted);
                 }
             }
         }
     }
+
+    /// Waits for the end when the keyboard is gone.
+    async fn finish(self, link: &mut Link, interruptions: &mut Interruptions) -> End {
+        let mut screen = self.screen;
+        loop {
+            tokio::select! {
+                incoming = link.next() => match incoming {
+                    Incoming::Message(message) => screen.show(&message),
+                    Incoming::Remark(remark) => screen.say(&remark),
+                    Incoming::Ended(end) => return self.closing.unwrap_or(end),
+                },
+                Some(()) = interruptions.ctrl_c.recv() => return End::Interrupted,
+            }
+        }
+    }
+
+    fn follow(&mut self, line: &str) {
+        if self.closing.is_some() {
+            return self.screen.say("the connection is closing");
+        }
+        match self.reading.action(line) {
+            Ok(Action::Nothing) => {}
+            Ok(Action::Help) => self.screen.say(&command::help()),
+            Ok(Action::Headers) => self.screen.say(&match self.outgoing.handshake() {
+                Some(handshake) => handshake.lines().join("\n"),
+                None => "there is no connection at the moment".to_owned(),
+            }),
+            Ok(Action::Send(message)) => self.queue.push(Item::Message(message)),
+            Ok(Action::SendFile(path)) => self.queue.push(Item::File(path)),
+            Ok(Action::Ping(text)) => self.ping(text),
+            Ok(Action::Close(code, reason)) => self.leave(code, reason),
+            Err(complaint) => self.screen.say(&complaint),
+        }
+    }
+
+    fn ping(&self, text: String) {
+        let (outgoing, reports) = (self.outgoing.clone(), self.reports.clone());
+        tokio::spawn(async move {
+            let report = match outgoing.ping(text.as_bytes()).await {
+                Ok(round_trip) => format!("pong after {}", milliseconds(round_trip)),
+                Err(error) => format!("no pong: {}", chain(&error)),
+            };
+            // Nobody listens any more when the conversation is over.
+            let _ = reports.send(report);
+        });
+    }
+
+    /// Closes behind everything that was typed.
+    fn leave(&mut self, code: CloseCode, reason: String) {
+        if self.closing.is_none() {
+            self.queue.push(Item::Close(code, reason));
+            self.closing = Some(End::ByUs);
+        }
+    }
+
+    /// Closes at once.
+    fn close(&mut self, code: CloseCode, reason: &str, end: End) {
+        if self.closing.is_none() {
+            // Fails when the connection is closing already, which is as good.
+            let _ = self.outgoing.close(code, reason);
+            self.closing = Some(end);
+        }
+    }
 }
 
-fn close(sender: &Sender, code: CloseCode, reason: &str) -> Option<End> {
-    sender.start_close(code, reason).ok().map(|()| End::ByUs)
+/// What was typed and is on its way, in its order. A task sends it, so that a server which takes nothing does not
+/// keep what it sends from being shown.
+struct Queue(mpsc::UnboundedSender<Item>);
+
+enum Item {
+    Message(Message),
+    File(PathBuf),
+    Close(CloseCode, String),
 }
 
-/// What a line means: a message, or a command when it begins with one slash.
-fn action(line: &str, binary: bool) -> Result<Action, String> {
-    let Some(command) = line.strip_prefix('/') else {
-        return match (binary, line.trim().is_empty()) {
-            (_, true) => Ok(Action::Nothing),
-            (true, false) => payload::from_hex(line).map(|bytes| Action::Send(Message::binary(bytes))),
-            (false, false) => Ok(Action::Send(Message::text(line.to_owned()))),
-        };
-    };
-    if command.starts_with('/') {
-        return Ok(Action::Send(Message::text(command.to_owned())));
+impl Queue {
+    fn start(
+        outgoing: Outgoing,
+        reading: Reading,
+        options: &ConnectOptions,
+        reports: mpsc::UnboundedSender<String>,
+    ) -> Self {
+        let (queue, mut items) = mpsc::unbounded_channel();
+        let options = options.clone();
+        tokio::spawn(async move {
+            if let Err(failure) = outgoing::send_first(&outgoing, &options).await {
+                let _ = reports.send(failure.to_string());
+            }
+            while let Some(item) = items.recv().await {
+                if let Some(report) = send(&outgoing, reading, item).await {
+                    // Nobody listens any more when the conversation is over.
+                    let _ = reports.send(report);
+                }
+            }
+        });
+        Self(queue)
     }
-    let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
-    match name {
-        "help" => Ok(Action::Help),
-        "binary" => payload::from_hex(rest).map(|bytes| Action::Send(Message::binary(bytes))),
-        "close" => parse_close(rest.trim()),
-        _ => Err(format!(
-            "there is no command /{name}: /help lists them, //{command} sends it as text"
-        )),
+
+    fn push(&self, item: Item) {
+        // The task ends after this.
+        let _ = self.0.send(item);
     }
 }
 
-fn parse_close(text: &str) -> Result<Action, String> {
-    if text.is_empty() {
-        return Ok(Action::Close(CloseCode::NORMAL, String::new()));
+/// Sends one thing, and tells what is to be told.
+async fn send(outgoing: &Outgoing, reading: Reading, item: Item) -> Option<String> {
+    match item {
+        // When the connection has ended, receiving tells why.
+        Item::Message(message) => {
+            let _ = outgoing.send(message).await;
+            None
+        }
+        Item::Close(code, reason) => {
+            let _ = outgoing.close(code, &reason);
+            None
+        }
+        Item::File(path) => Some(match outgoing::read_file(reading, &path).await {
+            Ok(message) => {
+                let length = message.len();
+                match outgoing.send(message).await {
+                    Ok(()) => format!("sent {length} bytes"),
+                    Err(error) => format!("not sent: {}", chain(&error)),
+                }
+            }
+            Err(complaint) => complaint,
+        }),
     }
-    let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
-    let code = code.parse().ok().and_then(|code: u16| CloseCode::new(code));
-    let code =
-        code.ok_or_else(|| format!("{text:?} has no close code: write 1000 to 1014 or 3000 to 4999 first"))?;
-    // RFC 6455 §5.5: a control frame carries 125 bytes, and the code takes two.
-    if reason.len() > 123 {
-        return Err(format!(
-            "a reason has at most 123 bytes; this one has {}",
-            reason.len()
-        ));
-    }
-    Ok(Action::Close(code, reason.to_owned()))
+}
+
+/// A time as people compare them.
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
 }
 
 /// Shows lines without disturbing the one that is being typed.
-struct Screen<P>(P);
+struct Screen<P> {
+    printer: P,
+    render: Render,
+}
 
 impl<P: ExternalPrinter> Screen<P> {
     fn show(&mut self, message: &Message) {
-        let line = match message {
-            Message::Text(text) => format!("< {}", payload::for_terminal(text.as_str())),
-            Message::Binary(bytes) => {
-                let shown = &bytes[..bytes.len().min(BINARY_SHOWN)];
-                let more = if shown.len() < bytes.len() { " …" } else { "" };
-                format!(
-                    "< [binary, {} bytes] {}{more}",
-                    bytes.len(),
-                    payload::to_hex(shown)
-                )
-            }
-        };
+        let line = self.render.screen(message);
         self.print(line);
     }
 
     fn say(&mut self, text: &str) {
-        self.print(
-            text.lines()
-                .map(|line| format!("* {line}"))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        );
+        let line = self.render.remark(text);
+        self.print(line);
     }
 
     fn print(&mut self, text: String) {
         // Fails when the editor is gone, and then the program is about to end.
-        let _ = self.0.print(text + "\n");
+        let _ = self.printer.print(text + "\n");
     }
-}
-
-/// The lines that are typed, until Ctrl-D or Ctrl-C.
-fn read_lines(mut editor: LineEditor) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel(1);
-    std::thread::spawn(move || {
-        loop {
-            match editor.readline(PROMPT) {
-                Ok(line) => {
-                    if sender.blocking_send(line).is_err() {
-                        return;
-                    }
-                }
-                Err(ReadlineError::Signal(_)) => {}
-                Err(_) => return,
-            }
-        }
-    });
-    receiver
 }
 
 /// The modes of the terminal, to be put back when the program ends in the middle of a line.
@@ -237,47 +307,5 @@ mod terminal {
         }
 
         pub(super) fn restore(self) {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_a_message_or_a_command() {
-        let text = |text: &str| Ok(Action::Send(Message::text(text.to_owned())));
-        assert_eq!(action("hello", false), text("hello"));
-        assert_eq!(action("  ", false), Ok(Action::Nothing));
-        assert_eq!(action("//help", false), text("/help"));
-        assert_eq!(action("/help", false), Ok(Action::Help));
-        assert_eq!(
-            action("/binary 00ff", false),
-            Ok(Action::Send(Message::binary(vec![0, 255])))
-        );
-        assert_eq!(
-            action("00 ff", true),
-            Ok(Action::Send(Message::binary(vec![0, 255])))
-        );
-        assert!(action("xyz", true).is_err());
-        assert!(action("/ping", false).unwrap_err().contains("no command /ping"));
-    }
-
-    #[test]
-    fn close_takes_a_code_and_a_reason() {
-        let close = |line: &str| match action(line, false) {
-            Ok(Action::Close(code, reason)) => Some((code.get(), reason)),
-            _ => None,
-        };
-        assert_eq!(close("/close"), Some((1000, String::new())));
-        assert_eq!(close("/close 3001"), Some((3001, String::new())));
-        assert_eq!(
-            close("/close 3001 see you later"),
-            Some((3001, "see you later".to_owned()))
-        );
-        for line in ["/close 1005", "/close 999", "/close 5000", "/close later"] {
-            assert_eq!(close(line), None, "{line}");
-        }
-        assert_eq!(close(&format!("/close 3001 {}", "x".repeat(124))), None);
     }
 }

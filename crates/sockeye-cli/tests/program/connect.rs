@@ -2,30 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::support::{Ended, Server, accept_websocket, complaint, follow, sockeye};
-
-/// Runs `sockeye connect` with this standard input.
-fn connect(url: &str, flags: &[&str], input: impl AsRef<[u8]>) -> Ended {
-    pipe(sockeye(&["connect", url]).args(flags), input)
-}
-
-fn pipe(command: &mut Command, input: impl AsRef<[u8]>) -> Ended {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let input = input.as_ref().to_owned();
-    // The client may end before it has read everything.
-    let writer = std::thread::spawn(move || stdin.write_all(&input).is_ok());
-    let ended = child.wait_with_output().expect("it ends").into();
-    writer.join().expect("it does not panic");
-    ended
-}
+use crate::support::{Ended, Server, accept_websocket, complaint, connect, follow, sockeye};
 
 #[test]
 fn each_line_is_a_message_and_each_message_a_line() {
@@ -66,7 +45,7 @@ fn binary_messages_are_hexadecimal_both_ways() {
 #[test]
 fn raw_messages_are_bytes_both_ways() {
     let server = Server::start(&[]);
-    let mut child = sockeye(&["connect", &server.url("ws"), "--binary", "--raw", "--count", "2"])
+    let mut child = sockeye(&["connect", &server.url("ws"), "--binary=raw", "--count", "2"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -82,7 +61,7 @@ fn a_line_that_is_no_text_is_refused() {
     assert_eq!(ended.status, 2);
     assert_eq!(
         ended.stderr,
-        "sockeye: line 2 is not UTF-8: send bytes with --binary --raw\n"
+        "sockeye: line 2: that is not UTF-8: --binary=raw sends bytes as they are\n"
     );
 }
 
@@ -92,7 +71,7 @@ fn many_lines_come_back_in_order() {
     let lines: String = (0..20_000)
         .map(|number| format!("line {number} of many\n"))
         .collect();
-    for flags in [&[][..], &["--compression", "on"]] {
+    for flags in [&[][..], &["--compress"]] {
         let ended = connect(&server.url("ws"), flags, &lines);
         assert_eq!(ended.status, 0, "{}", ended.stderr);
         assert!(
@@ -124,7 +103,7 @@ fn the_greeting_is_the_first_message_when_it_is_on() {
 #[test]
 fn verbose_tells_what_was_negotiated() {
     let server = Server::start(&["--compression", "on", "--subprotocol", "b,a"]);
-    let flags = ["-v", "-n", "1", "--compression", "on", "-s", "a", "-s", "b"];
+    let flags = ["-v", "-n", "1", "--compress", "-s", "a", "-s", "b"];
     let ended = connect(&server.url("ws"), &flags, "x\n");
     assert!(
         ended.stderr.contains("subprotocol b") && ended.stderr.contains("permessage-deflate"),
@@ -270,7 +249,7 @@ fn without_a_connection_one_line_says_why() {
 fn a_silent_server_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
-    let line = complaint(&mut sockeye(&["connect", &url, "--timeout", "100ms"]), 1);
+    let line = complaint(&mut sockeye(&["connect", &url, "--connect-timeout", "100ms"]), 1);
     assert!(line.contains("100ms"), "{line}");
 }
 

@@ -1,4 +1,4 @@
-//! The chapter of the guide about the program lists what the program has.
+//! The chapters of the guide about the program list what the program has.
 
 use std::collections::BTreeMap;
 
@@ -49,5 +49,91 @@ fn the_guide_lists_every_command() {
         .map_while(|line| line.trim().split(' ').next().filter(|name| !name.is_empty()));
     for name in names.filter(|name| *name != "help") {
         assert!(CHAPTER.contains(&format!("`sockeye {name}")), "{name}");
+    }
+}
+
+const CLIENT_CHAPTER: &str = include_str!("../../../../docs/src/connect.md");
+
+/// The tests that run the client.
+const CLIENT_TESTS: &[&str] = &[
+    include_str!("connect.rs"),
+    include_str!("echo_test.rs"),
+    include_str!("network.rs"),
+    include_str!("replay.rs"),
+    include_str!("scripts.rs"),
+    #[cfg(unix)]
+    include_str!("terminal.rs"),
+];
+
+/// What --help says of an option.
+#[derive(Debug, Default)]
+struct InHelp {
+    /// `-H`, or nothing.
+    short: String,
+    default: String,
+}
+
+/// The options of a command by their long names.
+fn options_in_help(command: &str) -> BTreeMap<String, InHelp> {
+    let help = run(&[command, "--help"]).stdout;
+    // Wherever an option begins, so does its paragraph.
+    let mut options = BTreeMap::<String, InHelp>::new();
+    let mut name = String::new();
+    for line in help.lines() {
+        let words = line.trim_start();
+        if let Some(option) = words.split_once("--").map(|(_, rest)| rest)
+            && words.starts_with('-')
+        {
+            name = option.split([' ', '[', '=']).next().unwrap().to_owned();
+            let short = words.split(',').next().filter(|short| short.len() == 2);
+            let short = short.unwrap_or_default().to_owned();
+            options.insert(
+                name.clone(),
+                InHelp {
+                    short,
+                    ..InHelp::default()
+                },
+            );
+        }
+        if let Some((_, default)) = line.split_once("[default: ")
+            && let Some(option) = options.get_mut(&name)
+        {
+            option.default = default.trim_end_matches(']').to_owned();
+        }
+    }
+    options.remove("help");
+    options
+}
+
+#[test]
+fn the_guide_lists_every_option_of_the_client_with_its_default() {
+    for command in ["connect", "replay", "echo-test"] {
+        let options = options_in_help(command);
+        assert!(options.len() > 20, "{command}: {options:?}");
+        for (name, InHelp { default, .. }) in options {
+            let mut rows = CLIENT_CHAPTER
+                .lines()
+                .filter(|line| line.starts_with(&format!("| `--{name}`")));
+            assert!(
+                rows.any(|row| default.is_empty() || row.split(" | ").nth(1) == Some(&format!("`{default}`"))),
+                "{command} --{name} with default {default:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_test_uses_every_option_of_the_client() {
+    for command in ["connect", "replay", "echo-test"] {
+        for (name, InHelp { short, .. }) in options_in_help(command) {
+            let mut quoted = vec![format!("\"--{name}\""), format!("\"--{name}=")];
+            quoted.extend((!short.is_empty()).then(|| format!("\"{short}\"")));
+            assert!(
+                CLIENT_TESTS
+                    .iter()
+                    .any(|test| quoted.iter().any(|quoted| test.contains(quoted))),
+                "no test uses --{name} of {command}"
+            );
+        }
     }
 }

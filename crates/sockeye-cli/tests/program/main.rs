@@ -2,8 +2,12 @@
 
 mod config;
 mod connect;
+mod echo_test;
 mod guide;
 mod lifecycle;
+mod network;
+mod replay;
+mod scripts;
 mod serve;
 mod support;
 #[cfg(unix)]

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 pub(crate) fn sockeye(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sockeye"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SOCKEYE_") {
+        let text = name.to_string_lossy();
+        // Nor may the machine's proxies come between.
+        if text.starts_with("SOCKEYE_") || text.to_ascii_lowercase().ends_with("_proxy") {
             command.env_remove(name);
         }
     }
@@ -39,6 +41,28 @@ impl From<Output> for Ended {
 /// Runs a command line to its end.
 pub(crate) fn run(arguments: &[&str]) -> Ended {
     finish(&mut sockeye(arguments))
+}
+
+/// Runs `sockeye connect` with this standard input.
+pub(crate) fn connect(url: &str, flags: &[&str], input: impl AsRef<[u8]>) -> Ended {
+    pipe(sockeye(&["connect", url]).args(flags), input)
+}
+
+/// Runs a command line to its end, with this standard input.
+pub(crate) fn pipe(command: &mut Command, input: impl AsRef<[u8]>) -> Ended {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let input = input.as_ref().to_owned();
+    // The client may end before it has read everything.
+    let writer = std::thread::spawn(move || stdin.write_all(&input).is_ok());
+    let ended = child.wait_with_output().expect("it ends").into();
+    writer.join().expect("it does not panic");
+    ended
 }
 
 pub(crate) fn finish(command: &mut Command) -> Ended {
@@ -212,26 +236,78 @@ impl Drop for Server {
 
 /// The server's side of a WebSocket that the program opens, behind its handshake.
 pub(crate) fn accept_websocket(listener: &TcpListener) -> TcpStream {
-    let (mut stream, _) = listener.accept().expect("the program connects");
+    accept_request(listener).0
+}
+
+/// The same, with the head of the request.
+pub(crate) fn accept_request(listener: &TcpListener) -> (TcpStream, String) {
+    let (mut stream, head) = read_request(listener);
+    let response = switching(&head);
+    stream.write_all(response.as_bytes()).expect("the program reads");
+    (stream, head)
+}
+
+/// A connection, and the head of the request on it.
+pub(crate) fn read_request(listener: &TcpListener) -> (TcpStream, String) {
+    let (stream, _) = listener.accept().expect("the program connects");
     stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
-    let mut key = String::new();
+    let mut head = String::new();
     for line in BufReader::new(stream.try_clone().expect("it is open")).lines() {
         let line = line.expect("the request is text");
-        match line.split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("sec-websocket-key") => {
-                value.clone_into(&mut key)
-            }
-            _ if line.is_empty() => break,
-            _ => {}
+        if line.is_empty() {
+            break;
+        }
+        head.push_str(&line);
+        head.push_str("\r\n");
+    }
+    (stream, head)
+}
+
+/// Opcode and payload of the next short frame that the program sends; `None` when there is none.
+pub(crate) fn read_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut header = [0; 6];
+    stream.read_exact(&mut header).ok()?;
+    assert_eq!(
+        (header[0] & 0xf0, header[1] & 0x80),
+        (0x80, 0x80),
+        "whole and masked"
+    );
+    let length = usize::from(header[1] & 0x7f);
+    assert!(length < 126, "short");
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).ok()?;
+    for (byte, key) in payload.iter_mut().zip(header[2..].iter().cycle()) {
+        *byte ^= key;
+    }
+    Some((header[0] & 0x0f, payload))
+}
+
+/// Waits for the program's Close frame, answers it, and ends the connection, which is the server's to do.
+pub(crate) fn good_bye(mut stream: TcpStream) {
+    while let Some((opcode, _)) = read_frame(&mut stream) {
+        if opcode == 8 {
+            let _ = stream.write_all(b"\x88\x02\x03\xe8");
+            return;
         }
     }
+}
+
+/// The answer that a handshake asks for.
+pub(crate) fn switching(head: &str) -> String {
+    let key = header(head, "sec-websocket-key");
     let accept = sockeye_proto::handshake::accept_key(key.as_bytes());
-    let head = format!(
+    format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).expect("the program reads");
-    stream
+    )
+}
+
+/// The value of a header field, empty when there is none.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    head.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map_or("", |(_, value)| value)
 }
 
 /// The lines of a stream, as they come.
@@ -275,10 +351,6 @@ impl Response {
 
     /// The value of a header, empty when there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.head
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map_or("", |(_, value)| value)
+        header(&self.head, name)
     }
 }

@@ -55,13 +55,22 @@ fn help_of_connect_explains_the_exit_status() {
         help.contains("Exit status") && help.contains("102-115") && help.contains("Examples:"),
         "{help}"
     );
+    for command in ["replay", "echo-test"] {
+        let help = run(&[command, "--help"]).stdout;
+        assert!(
+            help.contains("Exit status") && help.contains("Examples:"),
+            "{help}"
+        );
+    }
 }
 
 #[test]
 fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["completions", shell]).stdout;
-        assert!(script.contains("max-message-size"), "{shell}");
+        for words in ["max-message-size", "echo-test", "replay", "timestamps"] {
+            assert!(script.contains(words), "{shell}: {words}");
+        }
     }
 }
 

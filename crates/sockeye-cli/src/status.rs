@@ -1,7 +1,7 @@
-//! How a connection closed, as an exit status a shell can use.
+//! How a connection ended, as an exit status a shell can use.
 
 /// The status for a close code; none is 1005 of RFC 6455 §7.4.1.
-pub(super) fn of_code(code: Option<u16>) -> u8 {
+pub(crate) fn of_code(code: Option<u16>) -> u8 {
     match code {
         None | Some(1000 | 1001 | 1005) => 0,
         // 102 to 115.
@@ -15,8 +15,14 @@ pub(super) fn of_code(code: Option<u16>) -> u8 {
 /// A code that no range of the registry has.
 const OTHER: u8 = 5;
 
+/// What came is not what was expected: no message matched, a replay differs, a check failed.
+pub(crate) const UNEXPECTED: u8 = 6;
+
+/// `--timeout` ran out; the number is that of timeout(1).
+pub(crate) const TIMED_OUT: u8 = 124;
+
 /// Ctrl-C: 128 and the number of the signal, as shells have it.
-pub(super) const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 #[cfg(test)]
 mod tests {
