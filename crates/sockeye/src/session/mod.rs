@@ -161,6 +161,9 @@ pub(crate) struct Session {
     /// The transport is to be dropped once it has what waits.
     hangs_up: bool,
     peer_close: Option<CloseInfo>,
+    /// How many bytes the transport had when the peer's Close frame came.
+    #[cfg(feature = "web")]
+    flushed_before_close: Option<u64>,
     /// Until when the Close frame that is owed waits for the application to answer what came before.
     last_words: Option<Instant>,
     failure: Option<Error>,
@@ -206,6 +209,8 @@ impl Shared {
             aborted: false,
             hangs_up: false,
             peer_close: None,
+            #[cfg(feature = "web")]
+            flushed_before_close: None,
             last_words: None,
             failure: None,
             failure_told: false,
@@ -500,8 +505,14 @@ impl Session {
         Poll::Pending
     }
 
+    /// How many bytes the transport had when the peer's Close frame came; `None` as long as none has.
+    #[cfg(feature = "web")]
+    pub(crate) fn flushed_before_close(&self) -> Option<u64> {
+        self.flushed_before_close
+    }
+
     /// How the connection ended; `None` before that.
-    fn outcome(&self) -> Option<Result<CloseInfo, Error>> {
+    pub(crate) fn outcome(&self) -> Option<Result<CloseInfo, Error>> {
         self.ended.then(|| match &self.failure {
             Some(error) => Err(error.clone()),
             None => Ok(self.close_info()),
@@ -740,6 +751,8 @@ impl Session {
                                 reason: frame.map_or("", |frame| frame.reason()).into(),
                                 clean: false,
                             });
+                            #[cfg(feature = "web")]
+                            self.flushed_before_close.get_or_insert(self.flushed);
                             self.wake_writers();
                             self.wake_pings();
                         }

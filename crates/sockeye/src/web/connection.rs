@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use ::url::Url;
+
 use super::core::{Core, End, GivingUp, Outgoing};
 use super::data::Data;
 use super::event::CloseEventInit;
@@ -28,15 +30,19 @@ pub(super) async fn run(core: Arc<Core>, client: Result<Client>) {
 }
 
 async fn open(core: &Core, client: Result<Client>) -> Result<WebSocket> {
-    if url::is_blocked(&core.url) {
-        return Err(Error::config("connections to this port are blocked"));
-    }
-    let client = client?;
     tokio::select! {
         biased;
         giving_up = core.given_up() => Err(giving_up.error),
-        opened = client.connect(core.url.as_str()) => opened,
+        opened = dial(&core.url, client) => opened,
     }
+}
+
+/// "Establish a WebSocket connection" (WebSockets Standard §4).
+pub(super) async fn dial(url: &Url, client: Result<Client>) -> Result<WebSocket> {
+    if url::is_blocked(url) {
+        return Err(Error::config("connections to this port are blocked"));
+    }
+    client?.connect(url.as_str()).await
 }
 
 async fn converse(core: &Arc<Core>, mut ws: WebSocket) -> End {
@@ -119,7 +125,7 @@ fn is_drained(shared: &Shared) -> bool {
 }
 
 /// What scripts learn of the end.
-fn ended(shared: &Shared, error: Option<Error>) -> End {
+pub(super) fn ended(shared: &Shared, error: Option<Error>) -> End {
     // The connection was failed, and the peer told why: its answer, if any, is not to be processed.
     if let Some(error) = &error
         && error.close_code().is_some()

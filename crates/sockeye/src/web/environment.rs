@@ -41,7 +41,7 @@ const MAX_BUFFERED: u64 = 256 * 1024 * 1024;
 pub struct Environment {
     settings: Arc<Settings>,
     /// The WebSockets that were made here.
-    sockets: Arc<Mutex<Vec<Weak<Core>>>>,
+    sockets: Arc<Mutex<Vec<Weak<dyn Unload>>>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +58,18 @@ struct Settings {
     reporter: Reporter,
 }
 
+/// What ends with its page.
+pub(super) trait Unload: Send + Sync {
+    /// Closes it; gives it up if it is not open yet.
+    fn unload(&self, frame: (CloseCode, Utf8Bytes));
+}
+
+impl Unload for Core {
+    fn unload(&self, frame: (CloseCode, Utf8Bytes)) {
+        self.close(Some(frame));
+    }
+}
+
 impl Environment {
     /// Starts from the default.
     pub fn builder() -> EnvironmentBuilder {
@@ -68,21 +80,22 @@ impl Environment {
     /// given up, and open ones are closed with 1001.
     pub fn unload(&self) {
         let sockets = std::mem::take(&mut *self.sockets());
-        for core in sockets.iter().filter_map(Weak::upgrade) {
-            core.close(Some((CloseCode::GOING_AWAY, Utf8Bytes::default())));
+        for socket in sockets.iter().filter_map(Weak::upgrade) {
+            socket.unload((CloseCode::GOING_AWAY, Utf8Bytes::default()));
         }
     }
 
     /// Remembers a WebSocket for [`unload`](Self::unload).
-    pub(super) fn adopt(&self, core: &Arc<Core>) {
+    pub(super) fn adopt(&self, socket: &Arc<impl Unload + 'static>) {
+        let socket = Arc::downgrade(socket);
         let mut sockets = self.sockets();
         if sockets.len() == sockets.capacity() {
-            sockets.retain(|core| core.strong_count() > 0);
+            sockets.retain(|socket| socket.strong_count() > 0);
         }
-        sockets.push(Arc::downgrade(core));
+        sockets.push(socket);
     }
 
-    fn sockets(&self) -> MutexGuard<'_, Vec<Weak<Core>>> {
+    fn sockets(&self) -> MutexGuard<'_, Vec<Weak<dyn Unload>>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -13,6 +13,7 @@
 //! | `ws.bufferedAmount`, `ws.binaryType` | [`WebSocket::buffered_amount`], [`WebSocket::set_binary_type`] |
 //! | `new Blob(parts, { type })`, `file` | [`Blob::new`], [`Blob::from_file`] |
 //! | `try { … } catch (e) { e.name }` | [`DomException::name`] |
+//! | `new WebSocketStream(url, { protocols, signal })` | [`WebSocketStream::new`]; this one follows a proposal |
 //!
 //! # The loop
 //!
@@ -88,6 +89,7 @@ mod event_target;
 mod exception;
 mod listener;
 mod protocols;
+mod stream;
 mod url;
 mod websocket;
 
@@ -101,4 +103,8 @@ pub use event_loop::EventLoop;
 pub use exception::Exception;
 pub use listener::{AddEventListenerOptions, Already, FromEvent, HandleEvent, IntoListener, Listener};
 pub use protocols::IntoProtocols;
+pub use stream::{
+    StreamError, WebSocketCloseInfo, WebSocketError, WebSocketOpenInfo, WebSocketReadable, WebSocketStream,
+    WebSocketStreamOptions, WebSocketWritable,
+};
 pub use websocket::{ReadyState, WebSocket};

@@ -13,3 +13,5 @@ mod listeners;
 mod page;
 mod peer;
 mod send;
+mod stream;
+mod stream_end;
