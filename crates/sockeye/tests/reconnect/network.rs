@@ -19,7 +19,7 @@ use sockeye::reconnect::{Event, Events, ReconnectBuilder, Reconnecting};
 use sockeye::{Message, WebSocket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// What a transport holds of each direction, in bytes.
 const PIPE: usize = 16 * 1024;
@@ -86,7 +86,7 @@ impl Network {
 impl Listener {
     /// The server's end of the next connection.
     pub(crate) async fn accept(&mut self) -> DuplexStream {
-        self.0.recv().await.expect("a network")
+        in_time(self.0.recv()).await.expect("a network")
     }
 
     /// The next connection, answered with these bytes; gives what was asked.
@@ -141,6 +141,11 @@ pub(crate) async fn upgrade(io: DuplexStream) -> Option<WebSocket> {
     websocket.await.ok()
 }
 
+/// Ends a test that waits for what does not come: pings go to and fro for ever.
+async fn in_time<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_secs(24 * 3600), future).await.expect("in time")
+}
+
 /// Drops the connection without a Close frame.
 pub(crate) async fn kill(ws: WebSocket) {
     ws.sender().abort();
@@ -149,7 +154,7 @@ pub(crate) async fn kill(ws: WebSocket) {
 
 /// The next message, which is text.
 pub(crate) async fn text(ws: &mut WebSocket) -> String {
-    match ws.recv().await.unwrap() {
+    match in_time(ws.recv()).await.unwrap() {
         Some(Message::Text(text)) => text.to_string(),
         other => panic!("no text: {other:?}"),
     }
@@ -158,7 +163,7 @@ pub(crate) async fn text(ws: &mut WebSocket) -> String {
 /// The next event that `find` finds something in; those before it are passed over.
 pub(crate) async fn event<T>(events: &mut Events, mut find: impl FnMut(&Event) -> Option<T>) -> T {
     let mut passed = Vec::new();
-    while let Some(event) = events.recv().await {
+    while let Some(event) = in_time(events.recv()).await {
         if let Some(found) = find(&event) {
             return found;
         }

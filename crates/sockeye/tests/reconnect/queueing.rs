@@ -1,8 +1,11 @@
 //! The queue in front of the connections.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use sockeye::reconnect::{Capacity, Fate, Promise, Reconnecting, SendError, WhenFull};
-use sockeye::{Client, Config, Delivery};
+use sockeye::{Client, CloseCode, Config, Delivery, WebSocket};
+use tokio::time::timeout;
 
 use crate::network::{kill, network, text};
 
@@ -177,6 +180,46 @@ async fn a_message_for_now_goes_to_no_later_connection() {
     assert!(sender.send_now("late").is_err());
     sender.send("whenever").await.unwrap();
     assert_eq!(text(&mut server.open().await).await, "whenever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_closing_connection_does_not_take_goes_to_the_next() {
+    for promise in [Promise::AtMostOnce, Promise::AtLeastOnce] {
+        let (network, mut server) = network();
+        let client = network.client().promise(promise).start().unwrap();
+        let ws = server.open().await;
+        client.opened().await.unwrap();
+        // The client has read the Close frame. It owes the answer until its application has taken the message.
+        ws.send("news").await.unwrap();
+        ws.sender().start_close(CloseCode::SERVICE_RESTART, "").unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut receipt = client.send("order").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(client.sender().connection(), Some(1));
+        assert_eq!(receipt.try_fate(), None);
+        assert_eq!(text(&mut server.open().await).await, "order");
+        if promise == Promise::AtMostOnce {
+            assert_eq!(receipt.await, Fate::Sent { connection: 2 });
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_connection_to_have_room_goes_to_the_next_if_it_is_lost() {
+    let (network, mut server) = network();
+    let fill = |ws: WebSocket, connection| async move {
+        let second = Duration::from_secs(1);
+        while connection == 1 && timeout(second, ws.send(vec![0; 60_000])).await.is_ok() {}
+        Ok(ws)
+    };
+    let client = network.client().on_open(fill).start().unwrap();
+    let ws = server.open().await;
+    client.opened().await.unwrap();
+    let receipt = client.send("order").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    kill(ws).await;
+    assert_eq!(text(&mut server.open().await).await, "order");
+    assert_eq!(receipt.await, Fate::Sent { connection: 2 });
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use sockeye_proto::SendError;
 use tokio::time::timeout;
 
 use super::cause::Cause;
@@ -98,6 +99,11 @@ impl Carrier<'_> {
         let mut taken = Ok(());
         let mut size = 0;
         while size < BATCH {
+            // The peer may drop what comes behind its Close frame.
+            if self.sender.close_info().is_some() {
+                taken = Err(SendError::Closed.into());
+                break;
+            }
             let Some((id, message)) = self.shared.change(|state| state.queue.take_next(self.connection))
             else {
                 break;

@@ -30,7 +30,8 @@
 //!   which the calls of `send` began to wait for room. Within a connection, that is the order in which the peer reads
 //!   them.
 //! - **Nothing is forgotten.** Each message gets exactly one [`Fate`]. A message that was not given to a connection stays
-//!   in the queue, in its place, for as many connections as it takes, unless the fate says otherwise.
+//!   in the queue, in its place, for as many connections as it takes, unless the fate says otherwise. A connection that
+//!   the peer is known to be closing is given nothing.
 //! - **At most once**, the default ([`Promise::AtMostOnce`]). A message is given to one connection and no other. If that
 //!   ends before the operating system has taken the whole message, the fate is [`Fate::Unknown`]: the peer may have
 //!   read it or not, and it is not sent again. [`Fate::Sent`] says that the operating system has taken it, on which
