@@ -143,7 +143,9 @@ pub(crate) async fn upgrade(io: DuplexStream) -> Option<WebSocket> {
 
 /// Ends a test that waits for what does not come: pings go to and fro for ever.
 async fn in_time<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(24 * 3600), future).await.expect("in time")
+    timeout(Duration::from_secs(24 * 3600), future)
+        .await
+        .expect("in time")
 }
 
 /// Drops the connection without a Close frame.

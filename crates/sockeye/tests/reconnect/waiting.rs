@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sockeye::reconnect::{Backoff, Event, Jitter};
+use sockeye::reconnect::{Backoff, Cause, Event, Jitter};
 use tokio::time::Instant;
 
-use crate::network::{kill, network, waiting};
+use crate::network::{event, kill, network, waiting};
 
 #[tokio::test(start_paused = true)]
 async fn waits_grow_until_a_connection_lasts() {
@@ -151,4 +151,26 @@ async fn a_connection_that_answers_the_probe_stays() {
     client.network_changed();
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(client.sender().connection(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_is_dropped() {
+    let (network, mut server) = network();
+    let client = network
+        .client()
+        .probe_timeout(Duration::from_secs(3))
+        .start()
+        .unwrap();
+    let mut events = client.events();
+    let _ws = server.open().await;
+    client.opened().await.unwrap();
+    network.mute();
+    let now = Instant::now();
+    client.network_changed();
+    let lost = event(&mut events, |event| match event {
+        Event::Lost { cause, .. } => Some(cause.clone()),
+        _ => None,
+    });
+    assert!(matches!(lost.await, Cause::Lost(_)));
+    assert_eq!(now.elapsed(), Duration::from_secs(3));
 }

@@ -81,7 +81,7 @@ impl Carrier<'_> {
                 Work::Probe => {
                     let limit = self.probe;
                     probe.set(Some(async move {
-                        matches!(timeout(limit, self.sender.ping(b"")).await, Ok(Ok(_)))
+                        matches!(timeout(limit, self.sender.ping(b"probe")).await, Ok(Ok(_)))
                     }));
                 }
                 Work::Drop(error) => {

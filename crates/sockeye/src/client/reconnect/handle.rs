@@ -456,6 +456,7 @@ impl Receiver {
                         return Poll::Ready(Some(Ok(message)));
                     }
                     Some(Err(error)) if error.is_delivery() => {
+                        self.current = None;
                         self.shared.change(|state| state.unusable = Some(error));
                         self.current = None;
                     }

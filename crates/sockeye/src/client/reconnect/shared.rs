@@ -286,9 +286,9 @@ impl State {
 fn remainder(mut receiver: websocket::Receiver) -> Vec<Message> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut messages = Vec::new();
-    // An error is told by the task, except for one that says that there were no messages at all.
-    while let Poll::Ready(Some(next)) = std::pin::Pin::new(&mut receiver).poll_next(&mut cx) {
-        messages.extend(next);
+    // An error comes last, and is told by the task.
+    while let Poll::Ready(Some(Ok(message))) = std::pin::Pin::new(&mut receiver).poll_next(&mut cx) {
+        messages.push(message);
     }
     messages
 }
