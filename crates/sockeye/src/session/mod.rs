@@ -656,6 +656,11 @@ impl Session {
         self.yields && !self.attended
     }
 
+    /// Whether the driver yielded, and the standby looked for it before it was back.
+    fn has_missed_turn(&self) -> bool {
+        self.takes_turns() && !self.is_summoned
+    }
+
     // For the drivers
 
     /// Whether the driver is not to read: the application is behind, or asked for it.

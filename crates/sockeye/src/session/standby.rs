@@ -22,6 +22,12 @@ pub(super) struct Parked {
     waker: Waker,
 }
 
+impl Parked {
+    fn poll_drive(&mut self) -> Poll<()> {
+        self.driver.poll_drive(&mut Context::from_waker(&self.waker))
+    }
+}
+
 /// A driver of any transport.
 trait Drive: Send {
     /// Does what there is to do; `Ready` when the connection has ended.
@@ -58,26 +64,25 @@ impl Shared {
     /// Runs the driver on this thread. If another thread runs it, that one does what there is to do.
     fn drive(&self) {
         while let Some(mut parked) = self.unpark() {
-            if parked
-                .driver
-                .poll_drive(&mut Context::from_waker(&parked.waker))
-                .is_ready()
-            {
-                return;
-            }
-            self.park(parked);
-            // Whoever came while the driver was out has left it to us.
-            let (has_standby, go_on) = {
-                let session = self.lock();
-                (session.has_standby, session.is_unattended())
-            };
-            if !has_standby {
-                drop(self.unpark());
-            }
-            if !go_on {
+            if parked.poll_drive().is_ready() || !self.put_back(parked) {
                 return;
             }
         }
+    }
+
+    /// Keeps the driver after it has run; gives whether it has to run again.
+    fn put_back(&self, parked: Parked) -> bool {
+        self.park(parked);
+        // Whoever came while the driver was out has left it to us.
+        let (has_standby, go_on) = {
+            let session = self.lock();
+            let go_on = session.is_unattended() || session.has_missed_turn();
+            (session.has_standby, go_on)
+        };
+        if !has_standby {
+            drop(self.unpark());
+        }
+        go_on
     }
 
     /// Sends a message once there is room for it.
@@ -217,5 +222,71 @@ impl Drop for Standby {
         self.shared.lock().has_standby = false;
         // Outside of the lock, which the driver takes when it is dropped.
         drop(self.shared.unpark());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::pin;
+
+    use sockeye_proto::{Config, Connection};
+    use tokio::io::ReadBuf;
+
+    use super::*;
+    use crate::metrics::SessionMetrics;
+    use crate::session::QueueLimits;
+
+    /// A transport that always has another Pong, and takes everything.
+    struct Chatter;
+
+    impl AsyncRead for Chatter {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            buf.put_slice(&[0x8A, 0]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Chatter {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_standby_that_comes_before_the_driver_is_back_misses_no_turn() {
+        let config = Arc::new(Config::client());
+        let connection = Connection::client(config, Box::new(|| [1, 2, 3, 4]), None, crate::session::now());
+        let shared = Shared::new(
+            connection,
+            QueueLimits::default(),
+            Arc::new(SessionMetrics::new()),
+        );
+        let mut standby = pin!(Driver::new(Chatter, shared.clone(), Vec::new()).stand_by());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(standby.as_mut().poll(&mut cx).is_pending());
+
+        // Another task runs the driver, which yields: the standby is woken, and goes on when the driver is back.
+        let mut parked = shared.unpark().unwrap();
+        assert!(parked.poll_drive().is_pending());
+        assert!(!shared.put_back(parked));
+
+        // On another thread the standby may be faster, and finds no driver. Nobody will wake it again.
+        let mut parked = shared.unpark().unwrap();
+        assert!(parked.poll_drive().is_pending());
+        assert!(standby.as_mut().poll(&mut cx).is_pending());
+        assert!(shared.put_back(parked));
     }
 }
