@@ -180,7 +180,9 @@ pub(crate) struct Standby {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<IO> {
     /// Lets the application's task run this driver, with the future that is returned standing by.
-    pub(crate) fn stand_by(self) -> Standby {
+    pub(crate) fn stand_by(mut self) -> Standby {
+        // Here and now, in the runtime that the connection belongs to: who receives may be outside of any.
+        self.arm_timer();
         let shared = self.shared().clone();
         shared.park(Parked {
             driver: Box::new(self),

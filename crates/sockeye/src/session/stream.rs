@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sockeye_proto::{CloseCode, CloseFrame, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -72,6 +72,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Makes the timer, for as late as can be: a timer belongs to the runtime in which it was made.
+    pub(super) fn arm_timer(&mut self) {
+        self.timer = Some(Box::pin(tokio::time::sleep(Duration::MAX)));
     }
 
     /// Takes turns until there is nothing to do; `Ready` when the connection has ended.
@@ -368,7 +373,6 @@ impl<IO> std::fmt::Debug for Driver<IO> {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::Wake;
-    use std::time::Duration;
 
     use sockeye_proto::{Config, Connection, State};
 

@@ -211,6 +211,26 @@ async fn a_standby_that_never_ran_takes_the_connection_with_it() {
     assert_eq!(soon(b.read(&mut [0; 1])).await.unwrap(), 0);
 }
 
+#[tokio::test]
+async fn messages_can_be_received_outside_of_the_runtime() {
+    let (a, mut b) = duplex(4096);
+    let keepalive = Keepalive {
+        interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(10),
+    };
+    let config = Config {
+        keepalive: Some(keepalive),
+        ..Config::client()
+    };
+    let (mut ws, driver) = client(config).start(a);
+    // Nobody runs it: what is received is received by the other thread.
+    let _standby = driver.stand_by();
+    b.write_all(&HELLO).await.unwrap();
+    let received = std::thread::spawn(move || ws.recv().now_or_never());
+    let message = received.join().unwrap().expect("it is there");
+    assert_eq!(message.unwrap(), Some(Message::from(vec![7])));
+}
+
 /// Everything at once, on several threads: a wake-up that is lost would stop it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn no_wake_up_is_lost_between_threads() {
