@@ -118,10 +118,14 @@ impl AsyncWrite for MessageWriter {
         if self.gathered.is_empty() {
             ready!(self.poll_send(cx, &bytes[..FRAGMENT_SIZE], false))?;
         } else {
-            // Room first: what is gathered counts as written.
-            ready!(self.sender.lock().poll_room(cx))?;
+            let before = self.gathered.len();
             self.gathered.extend_from_slice(&bytes[..room]);
-            ready!(self.poll_send_gathered(cx, false))?;
+            let sent = self.poll_send_gathered(cx, false);
+            if sent.is_pending() {
+                // What is gathered counts as written, and these bytes will come again.
+                self.gathered.truncate(before);
+            }
+            ready!(sent)?;
         }
         Poll::Ready(Ok(room))
     }

@@ -101,6 +101,31 @@ async fn a_message_that_the_peer_does_not_finish_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_room_in_a_fragment_is_written_once() {
+    let (a, b) = duplex(1024);
+    let mut server = spawn(server(Config::server()), a);
+    let mut opening = client(Config::client());
+    opening.limits.send = 1;
+    let client = spawn(opening, b);
+    let payload: Vec<u8> = (0..300_000u32).map(|i| (i / 7) as u8).collect();
+    let sending = tokio::spawn({
+        let payload = payload.clone();
+        async move {
+            let mut message = client.message_writer(MessageKind::Binary).await.unwrap();
+            // No piece ends where a fragment does.
+            for piece in payload.chunks(7001) {
+                message.write_all(piece).await.unwrap();
+            }
+            message.shutdown().await.unwrap();
+            client
+        }
+    });
+    let received = server.recv().await.unwrap().unwrap();
+    assert!(received.into_bytes() == payload);
+    sending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn writes_are_gathered_into_fragments_and_a_flush_sends_what_there_is() {
     let (mut server, client) = frames();
     let mut message = client.message_writer(MessageKind::Binary).await.unwrap();
