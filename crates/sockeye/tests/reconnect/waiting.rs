@@ -42,6 +42,24 @@ async fn the_next_attempt_comes_after_the_wait_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_may_ask_for_the_longest_wait_there_is() {
+    let (network, mut server) = network();
+    let backoff = Backoff {
+        max_retry_after: Duration::MAX,
+        ..Backoff::default()
+    };
+    let client = network.client().backoff(backoff).start().unwrap();
+    let mut events = client.events();
+    server
+        .answer("HTTP/1.1 503 No\r\nRetry-After: 18446744073709551615\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!(waiting(&mut events).await, Duration::MAX);
+    client.reconnect_now();
+    server.refuse(502).await;
+    assert_eq!(waiting(&mut events).await, Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_step_is_an_event() {
     let (network, mut server) = network();
     let mut client = network.client().start().unwrap();

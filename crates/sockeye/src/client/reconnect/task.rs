@@ -254,7 +254,8 @@ impl Task {
             .unwrap_or_default()
             .min(backoff.max_retry_after);
         self.waits = self.waits.saturating_add(1);
-        let delay = asked + backoff.delay(self.waits, (self.plan.random)());
+        // Both may be as long as a duration can be: one by the user's choice, one by the server's too.
+        let delay = asked.saturating_add(backoff.delay(self.waits, (self.plan.random)()));
         let Some(limit) = limits.elapsed else {
             return Ok(delay);
         };
