@@ -73,7 +73,7 @@ pub(super) fn authorization(target: &Target) -> Option<HeaderValue> {
 }
 
 /// The URL for an error message: without what stands before an `@`, which may be a password, and not endless.
-fn redacted(url: &str) -> String {
+pub(super) fn redacted(url: &str) -> String {
     let shown: String = match url.rsplit_once('@') {
         Some((_, rest)) => format!("…@{rest}"),
         None => url.to_owned(),

@@ -4,8 +4,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
+
+/// Whether what a field of this name has to say is a secret, marked or not.
+pub(super) fn is_secret(name: &HeaderName) -> bool {
+    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name)
+}
 
 /// Basic authentication.
 ///

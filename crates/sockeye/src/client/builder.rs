@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE, ORIGIN, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, ORIGIN};
 use http::{HeaderName, HeaderValue};
 use sockeye_proto::Config;
 use sockeye_proto::deflate::Deflate;
@@ -60,7 +60,7 @@ impl ClientBuilder {
         if [ORIGIN, AUTHORIZATION].contains(&name) {
             headers.remove(&name);
         }
-        if [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(&name) {
+        if auth::is_secret(&name) {
             value.set_sensitive(true);
         }
         headers

@@ -2,10 +2,12 @@
 //!
 //! Nothing here does I/O. A [`Journey`] begins with the URL that was asked for and decides about each answer.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
+use http::header::{HeaderName, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 use sockeye_proto::handshake::client::Target;
 use url::Url;
+
+use super::auth;
 
 /// The longest `Location` that an error message shows whole, in bytes.
 const MAX_SHOWN: usize = 200;
@@ -157,7 +159,7 @@ fn knows_secrets_of(to: &Target, from: &Target) -> bool {
 
 /// `Origin` is none: it says who asks, and to whom it is said changes nothing about it.
 fn is_secret(name: &HeaderName, value: &HeaderValue) -> bool {
-    value.is_sensitive() || [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
+    value.is_sensitive() || auth::is_secret(name)
 }
 
 /// A URL as errors show it: no query, secrets travel there, and not endless.
@@ -172,6 +174,8 @@ fn name(target: &Target) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+
     use super::*;
 
     fn target(url: &str) -> Target {

@@ -4,14 +4,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sockeye_proto::handshake::HeaderError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::client::{Client, Settings, address};
+use crate::client::{Client, Settings, address, auth};
 use crate::error::{Error, Result};
 use crate::websocket::WebSocket;
 
 /// Where an attempt goes and what it says: the client, the URL, and header fields.
 ///
 /// Each attempt begins with a fresh one, as the builder was given it; changes last for that attempt.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Target {
     client: Client,
@@ -84,7 +84,10 @@ impl Target {
         value: impl TryInto<HeaderValue>,
     ) -> Result<(), HeaderError> {
         let name = name.try_into().map_err(|_| HeaderError::Name)?;
-        let value = value.try_into().map_err(|_| HeaderError::Value)?;
+        let mut value = value.try_into().map_err(|_| HeaderError::Value)?;
+        if auth::is_secret(&name) {
+            value.set_sensitive(true);
+        }
         self.headers
             .try_insert(name, value)
             .map_err(|_| HeaderError::TooMany)?;
@@ -143,6 +146,19 @@ impl Target {
     }
 }
 
+/// Without the password of the URL. The values of header fields are shown unless they are marked sensitive.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target")
+            .field("client", &self.client)
+            .field("url", &address::redacted(&self.url))
+            .field("headers", &self.headers)
+            .field("attempt", &self.attempt)
+            .field("error", &self.error)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::header::{AUTHORIZATION, COOKIE};
@@ -172,6 +188,19 @@ mod tests {
         assert_eq!(headers[COOKIE], "a=1");
         let plain = target().into_client().unwrap();
         assert_eq!(plain.settings.headers[AUTHORIZATION], "Bearer old");
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        for target in [
+            target().header("Authorization", "Bearer secret"),
+            target().header("Cookie", "a=secret"),
+            target().header("Proxy-Authorization", "secret"),
+            target().with_url("wss://user:secret@localhost/"),
+        ] {
+            let printed = format!("{target:?}");
+            assert!(!printed.contains("secret"), "{printed}");
+        }
     }
 
     #[test]
