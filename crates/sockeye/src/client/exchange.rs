@@ -3,6 +3,7 @@
 use std::io;
 
 use http::Response;
+use http::header::SET_COOKIE;
 use sockeye_proto::handshake::HeadLimits;
 use sockeye_proto::handshake::client::ResponseReader;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -32,8 +33,14 @@ pub(super) async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
             }));
         }
         match reader.read(received) {
-            Ok(Some(head)) => {
+            Ok(Some(mut head)) => {
                 received.drain(..head.len);
+                // They end up in errors and logs.
+                for (name, value) in head.response.headers_mut() {
+                    if name == SET_COOKIE {
+                        value.set_sensitive(true);
+                    }
+                }
                 return Ok(head.response);
             }
             Ok(None) => {}
@@ -74,5 +81,25 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Lost(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn cookies_of_an_answer_are_not_printed() {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        let answer = b"HTTP/1.1 403 No\r\nSet-Cookie: a=secret\r\nX: shown\r\nSet-Cookie: b=secret\r\n\r\n";
+        far.write_all(answer).await.unwrap();
+        let limits = HeadLimits::default();
+        let response = exchange(&mut near, b"", limits, &mut Vec::new()).await.unwrap();
+        let printed = format!("{response:?}");
+        assert!(
+            printed.contains("shown") && !printed.contains("secret"),
+            "{printed}"
+        );
+        assert_eq!(response.headers().get_all(SET_COOKIE).iter().count(), 2);
     }
 }
