@@ -51,17 +51,14 @@ impl Dialer {
         self.connect(endpoint, &addresses, clock).await
     }
 
-    /// The addresses of the host, at least one, in the order in which to try them.
+    /// The addresses of the host to which this machine may connect, at least one, in the order in which to try them.
     pub(in crate::client) async fn resolve(
         &self,
         endpoint: &Endpoint,
         clock: &Clock,
     ) -> Result<Vec<SocketAddr>> {
-        let mut addresses = resolve::in_order(self.lookup(endpoint, clock).await?);
+        let mut addresses = self.resolve_for_others(endpoint, clock).await?;
         let host = endpoint.host();
-        if addresses.is_empty() {
-            return Err(no_address(format!("the host {host} has no address")));
-        }
         if let Some(local) = self.local_address {
             addresses.retain(|address| address.is_ipv4() == local.is_ipv4());
             if addresses.is_empty() {
@@ -69,6 +66,21 @@ impl Dialer {
                     "the host {host} has no address of the same family as {local}, from which to connect"
                 )));
             }
+        }
+        Ok(addresses)
+    }
+
+    /// The addresses of the host, at least one, for somebody else to connect to: where this machine connects from does
+    /// not matter.
+    pub(in crate::client) async fn resolve_for_others(
+        &self,
+        endpoint: &Endpoint,
+        clock: &Clock,
+    ) -> Result<Vec<SocketAddr>> {
+        let addresses = resolve::in_order(self.lookup(endpoint, clock).await?);
+        if addresses.is_empty() {
+            let host = endpoint.host();
+            return Err(no_address(format!("the host {host} has no address")));
         }
         Ok(addresses)
     }

@@ -38,7 +38,7 @@ impl<'a> Way<'a> {
         let destination = if let Ok(address) = to.host().parse::<IpAddr>() {
             Destination::Address(SocketAddr::new(address, to.port()))
         } else if proxy.kind == Kind::Socks5 {
-            let address = preferred(&dialer.resolve(to, clock).await?);
+            let address = preferred(&dialer.resolve_for_others(to, clock).await?);
             address.map_or(Destination::Name(to), Destination::Address)
         } else {
             Destination::Name(to)
@@ -128,4 +128,26 @@ async fn open_over_tls(
 fn preferred(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let first_v4 = addresses.iter().find(|address| address.is_ipv4());
     first_v4.or_else(|| addresses.first()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ConnectTimeouts;
+
+    #[tokio::test]
+    async fn where_this_machine_connects_from_does_not_matter_behind_a_proxy() {
+        let server = SocketAddr::from(([192, 0, 2, 1], 80));
+        let dialer = Dialer {
+            known_hosts: [("server.test".to_owned(), vec![server])].into(),
+            local_address: Some("::1".parse().unwrap()),
+            ..Dialer::default()
+        };
+        let to = Endpoint::new("server.test", 80);
+        let clock = Clock::start(&ConnectTimeouts::default());
+        assert!(dialer.resolve(&to, &clock).await.is_err());
+        let proxy = Proxy::new("socks5://proxy.test").unwrap();
+        let way = Way::to(&to, &proxy, &dialer, &clock).await.unwrap();
+        assert_eq!(way.remote(), Remote::address(server));
+    }
 }
