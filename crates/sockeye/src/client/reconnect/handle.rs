@@ -458,7 +458,6 @@ impl Receiver {
                     Some(Err(error)) if error.is_delivery() => {
                         self.current = None;
                         self.shared.change(|state| state.unusable = Some(error));
-                        self.current = None;
                     }
                     // How a connection ended is for the task to judge.
                     Some(Err(_)) => {}
