@@ -12,7 +12,7 @@ pub(crate) struct EchoTestOptions {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
-    /// How many messages, and how many pings, are timed.
+    /// How many messages are timed, and how many pings: at most 100 of these, since servers close on a flood.
     #[arg(help_heading = CHECKS, short = 'n', long, default_value = "100", value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,

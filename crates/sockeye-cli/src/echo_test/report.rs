@@ -117,6 +117,7 @@ impl Report {
 
     /// Tells what came of a check.
     pub(super) fn check(&mut self, name: &str, outcome: Outcome) {
+        self.end_progress();
         let (style, mark, count) = match outcome.outcome {
             Verdict::Passed => (GOOD, "✓", &mut self.findings.passed),
             Verdict::Failed => (BAD, "✗", &mut self.findings.failed),
@@ -176,7 +177,7 @@ impl Report {
 
     /// Shows on a terminal how far something has come.
     pub(super) fn progress(&mut self, what: &'static str, steps: u32) {
-        self.bar.finish_and_clear();
+        self.end_progress();
         if self.quiet {
             return;
         }
@@ -185,6 +186,10 @@ impl Report {
         if let Ok(style) = style {
             self.bar.set_style(style);
         }
+    }
+
+    fn end_progress(&mut self) {
+        std::mem::replace(&mut self.bar, ProgressBar::hidden()).finish_and_clear();
     }
 
     pub(super) fn step(&self) {
@@ -197,7 +202,7 @@ impl Report {
 
     /// The last word.
     pub(super) fn finish(&mut self) -> Result<(), Failure> {
-        self.bar.finish_and_clear();
+        self.end_progress();
         if self.json {
             let text = serde_json::to_string_pretty(&self.findings)
                 .map_err(|error| Failure::new(format!("cannot write the report: {error}")))?;
@@ -216,7 +221,7 @@ impl Report {
 
     /// Ctrl-C.
     pub(super) fn interrupt(&mut self) {
-        self.bar.finish_and_clear();
+        self.end_progress();
         self.line("");
         self.line(&self.painter.paint(MIDDLING, "interrupted"));
     }

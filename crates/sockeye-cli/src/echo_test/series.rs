@@ -20,6 +20,9 @@ const WINDOW: usize = 64;
 /// Bytes of the messages that are timed.
 const TIMED_SIZE: usize = 20;
 
+/// Most pings that are timed. Servers close on a flood of them.
+const MAX_PINGS: u32 = 100;
+
 /// Most characters of a greeting that are shown.
 const GREETING_SHOWN: usize = 120;
 
@@ -241,30 +244,27 @@ async fn latency(
         report.messages(latency, TIMED_SIZE);
     }
 
-    let mut times = Vec::with_capacity(options.count as usize);
-    report.progress("pings", options.count);
+    let count = options.count.min(MAX_PINGS);
+    let mut times = Vec::with_capacity(count as usize);
+    report.progress("pings", count);
     let patience = session.patience();
-    for _ in 0..options.count {
+    for _ in 0..count {
         let socket = session.socket().await?;
-        match timeout(patience, socket.ping(b"sockeye echo-test")).await {
-            Ok(Ok(took)) => times.push(took),
-            Ok(Err(error)) => {
-                report.check("pings", Outcome::failed(Trouble::Failed(error).describe()));
-                break;
+        let trouble = match timeout(patience, socket.ping(b"sockeye echo-test")).await {
+            Ok(Ok(took)) => {
+                times.push(took);
+                report.step();
+                continue;
             }
-            Err(_) => {
-                report.check("pings", Outcome::failed(Trouble::Silence(patience).describe()));
-                break;
-            }
-        }
-        report.step();
-    }
-    if times.len() == options.count as usize
-        && let Some(latency) = Latency::of(times)
-    {
-        report.pings(latency);
-    } else {
+            Ok(Err(error)) => Trouble::Failed(error).explained(socket),
+            Err(_) => Trouble::Silence(patience),
+        };
+        report.check("pings", Outcome::failed(trouble.describe()));
         session.give_up();
+        return Ok(());
+    }
+    if let Some(latency) = Latency::of(times) {
+        report.pings(latency);
     }
     Ok(())
 }
@@ -273,7 +273,7 @@ async fn close(session: &mut Session<'_>, report: &mut Report) -> Result<(), Fai
     let table = [
         ("close with 1000", CloseCode::NORMAL, ""),
         (
-            "close with a code and a reason of the application's",
+            "close with 4321 and a reason",
             application_code(),
             "thank you, good-bye",
         ),

@@ -66,9 +66,23 @@ fn limits_compression_and_a_greeting_are_told() {
     let flags = ["-n", "5", "--compress", "-s", "b", "--max-size", "1KiB"];
     let ended = run(&[&["echo-test", &plain.url("ws")], &flags[..]].concat());
     assert_eq!(ended.status, 0, "{}", ended.stdout);
+    assert!(ended.stdout.contains("✓ 5 pings"), "{}", ended.stdout);
     for words in ["– subprotocol", "– compression", " 0 failed, 2 unsupported\n"] {
         assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
     }
+}
+
+#[test]
+fn pings_are_no_flood() {
+    // The server closes when more come in a second.
+    let server = Server::start(&["--max-control-rate", "150"]);
+    let ended = run(&["echo-test", &server.url("ws"), "-n", "500", "--max-size", "1KiB"]);
+    assert_eq!(ended.status, 0, "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("✓ 500 messages") && ended.stdout.contains("✓ 100 pings"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]

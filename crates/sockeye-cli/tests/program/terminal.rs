@@ -415,3 +415,25 @@ fn what_the_command_line_sends_and_waits_for_needs_nobody_to_type() {
     screen.shows(" hello\r\n");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_long_check_shows_its_progress_and_leaves_nothing_of_it() {
+    let server = Server::start(&[]);
+    let (keyboard, program) = pseudoterminal();
+    let mut child = sockeye(&["echo-test", &server.url("ws"), "-n", "2000", "--max-size", "1KiB"])
+        .env("TERM", "xterm")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(program.try_clone().unwrap()))
+        .stderr(Stdio::from(program))
+        .spawn()
+        .unwrap();
+    let mut screen = Screen::of(keyboard);
+    screen.shows("/2000 messages");
+    screen.shows("2000 messages of 20 bytes");
+    screen.shows("100 pings");
+    screen.shows("Close\r\n");
+    screen.shows(" passed, 0 failed, 0 unsupported");
+    assert!(!screen.seen.contains("100 pings"), "{}", screen.seen);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
