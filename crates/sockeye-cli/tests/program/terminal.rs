@@ -110,6 +110,12 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Behind the prompt: between two lines, a terminal takes Ctrl-D for itself.
+    fn types_ctrl_d(&mut self) {
+        self.shows("> ");
+        self.types("\u{4}");
+    }
+
     fn shows(&mut self, words: &str) {
         self.screen.shows(words);
     }
@@ -139,8 +145,7 @@ fn a_typed_line_is_a_message_and_its_echo_is_shown() {
     terminal.shows("< /slash\r\n");
     terminal.types("/nothing\r");
     terminal.shows("* there is no command /nothing");
-    // Ctrl-D
-    terminal.types("\u{4}");
+    terminal.types_ctrl_d();
     terminal.shows("sockeye: closed\r\n");
     terminal.ends(0);
 }
@@ -325,7 +330,7 @@ fn history_is_kept_for_the_next_time_and_completes() {
     terminal.shows("< a long message");
     terminal.types(" secret\r");
     terminal.shows("<  secret");
-    terminal.types("\u{4}");
+    terminal.types_ctrl_d();
     terminal.ends(0);
 
     let file = home.path().join(".local/state/sockeye/history");
@@ -357,7 +362,7 @@ fn without_history_nothing_is_kept() {
     let mut terminal = Terminal::connect_with(&server.url("ws"), &["--no-history"], Some(home.path()));
     terminal.types("hello\r");
     terminal.shows("< hello");
-    terminal.types("\u{4}");
+    terminal.types_ctrl_d();
     terminal.ends(0);
     assert!(!home.path().join(".local").exists());
 }
@@ -385,7 +390,7 @@ fn quiet_says_nothing_of_its_own() {
     let mut terminal = Terminal::connect_with(&server.url("ws"), &["--quiet", "--no-history"], None);
     terminal.types("hello\r");
     terminal.shows("< hello");
-    terminal.types("\u{4}");
+    terminal.types_ctrl_d();
     assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
     assert!(
         !terminal.screen.seen.contains("closed"),
