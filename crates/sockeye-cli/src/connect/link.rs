@@ -83,10 +83,19 @@ impl Link {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Incoming {
         let incoming = match &mut self.incoming {
-            Source::Once(receiver) => receive(receiver).await,
+            Source::Once(receiver) => {
+                let incoming = receive(receiver).await;
+                if let Incoming::Ended(end) = &incoming {
+                    self.outgoing.record_end(end);
+                }
+                incoming
+            }
+            // Knows of more ends than this one.
             Source::Lasting(lasting) => lasting.next(&self.outgoing).await,
         };
-        self.outgoing.record(&incoming);
+        if let Incoming::Message(message) = &incoming {
+            self.outgoing.note(Side::Server, || Event::message(message));
+        }
         match self.outgoing.failure() {
             Some(failure) => Incoming::Ended(End::NotRecorded(failure)),
             None => incoming,
@@ -157,12 +166,11 @@ impl Outgoing {
         }
     }
 
-    fn record(&self, incoming: &Incoming) {
-        match incoming {
-            Incoming::Message(message) => self.note(Side::Server, || Event::message(message)),
-            Incoming::Ended(End::Closed(info)) => self.note(Side::Server, || Event::closed(info)),
-            Incoming::Ended(End::Failed(error)) => self.note(Side::Server, || Event::lost(error)),
-            Incoming::Remark(_) | Incoming::Ended(_) => {}
+    fn record_end(&self, end: &End) {
+        match end {
+            End::Closed(info) => self.note(Side::Server, || Event::closed(info)),
+            End::Failed(error) => self.note(Side::Server, || Event::lost(error)),
+            _ => {}
         }
     }
 

@@ -93,6 +93,11 @@ impl Event {
         }
     }
 
+    /// Whether nothing can come behind this on its connection.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self, Self::Close { .. } | Self::Lost { .. })
+    }
+
     /// The message, if this is one.
     pub(crate) fn to_message(&self) -> Result<Option<Message>, String> {
         Ok(match self {

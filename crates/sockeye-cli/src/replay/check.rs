@@ -7,7 +7,7 @@ use std::time::Duration;
 use regex::bytes::Regex;
 use sockeye::{CloseCode, CloseInfo, Message, Receiver, Sender, WebSocket};
 
-use super::{Clock, Played, ReplayOptions, act};
+use super::{Clock, Next, Played, ReplayOptions, act};
 use crate::error::{Failure, chain};
 use crate::payload;
 use crate::record::{Entry, Event, Recording, Side};
@@ -52,21 +52,35 @@ impl Checker {
     pub(super) async fn play(
         &mut self,
         socket: WebSocket,
+        first: Vec<Event>,
         recording: &mut Recording,
         clock: Clock,
     ) -> Result<Played, Failure> {
         let (sender, receiver) = socket.split();
         let mut arriving = Arriving::new(receiver);
         let mut closed = false;
+        // What was sent behind the end of this connection was for the next one.
+        let mut ended = false;
+        let mut waiting = Vec::new();
+        for event in &first {
+            arriving.meanwhile(act(&sender, event, recording)).await?;
+        }
         while let Some(entry) = recording.next()? {
             match entry.from {
                 _ if matches!(entry.event, Event::Open { .. }) => {
                     let _ = sender.start_close(CloseCode::NORMAL, "");
-                    return Ok(Played::OpenAgain { at_us: entry.at_us });
+                    return Ok(Played::OpenAgain(Next {
+                        at_us: entry.at_us,
+                        first: waiting,
+                    }));
                 }
                 Side::Client => {
-                    closed |= matches!(entry.event, Event::Close { .. });
                     self.sent += u64::from(matches!(entry.event, Event::Text { .. } | Event::Binary { .. }));
+                    if ended {
+                        waiting.push(entry.event);
+                        continue;
+                    }
+                    closed |= entry.event.is_end();
                     let due = async {
                         clock.wait_for(entry.at_us).await;
                         act(&sender, &entry.event, recording).await
@@ -74,7 +88,8 @@ impl Checker {
                     arriving.meanwhile(due).await?;
                 }
                 Side::Server => {
-                    closed |= matches!(entry.event, Event::Close { .. } | Event::Lost { .. });
+                    ended |= entry.event.is_end();
+                    closed |= ended;
                     if !self.compare(&entry, &mut arriving, recording).await? {
                         return Ok(Played::Done(self.report(&sender)));
                     }

@@ -57,10 +57,19 @@ impl Open {
 
 /// How a connection of the recording ended.
 enum Played {
-    /// The recording goes on with another one, opened so many microseconds after the first.
-    OpenAgain { at_us: u64 },
+    /// The recording goes on with another one.
+    OpenAgain(Next),
     /// That was the last, and this is the exit status.
     Done(u8),
+}
+
+/// The next connection of a recording.
+#[derive(Debug, Default)]
+struct Next {
+    /// When it was open, in microseconds after the first.
+    at_us: u64,
+    /// What the client sent while there was none, and this one took.
+    first: Vec<Event>,
 }
 
 async fn play(options: &ReplayOptions, mut recording: Recording, open: &Open) -> Result<u8, Failure> {
@@ -68,19 +77,21 @@ async fn play(options: &ReplayOptions, mut recording: Recording, open: &Open) ->
     let mut dialer = options.client.dialer()?;
     let mut checker = options.check.then(|| check::Checker::new(options));
     let mut clock = None;
+    let mut next = Next::default();
     loop {
         let socket = dialer.connect(&url).await?;
         open.set(socket.sender());
         // The time of the recording begins when its first connection is open.
         let clock = *clock.get_or_insert_with(|| Clock::start(options.speed));
         let played = match &mut checker {
-            Some(checker) => checker.play(socket, &mut recording, clock).await?,
-            None => plain::play(socket, &mut recording, clock, options).await?,
+            Some(checker) => checker.play(socket, next.first, &mut recording, clock).await?,
+            None => plain::play(socket, next.first, &mut recording, clock, options).await?,
         };
         match played {
-            Played::OpenAgain { at_us } => clock.wait_for(at_us).await,
+            Played::OpenAgain(again) => next = again,
             Played::Done(status) => return Ok(status),
         }
+        clock.wait_for(next.at_us).await;
     }
 }
 

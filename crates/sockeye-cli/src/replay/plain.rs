@@ -3,7 +3,7 @@
 use sockeye::{CloseCode, Sender, WebSocket};
 use tokio::time::Instant;
 
-use super::{Clock, Played, ReplayOptions, act};
+use super::{Clock, Next, Played, ReplayOptions, act};
 use crate::connect::{Render, closed, until};
 use crate::error::{Failure, chain};
 use crate::record::{Event, Recording, Side};
@@ -12,13 +12,14 @@ use crate::status;
 /// Plays one connection.
 pub(super) async fn play(
     socket: WebSocket,
+    first: Vec<Event>,
     recording: &mut Recording,
     clock: Clock,
     options: &ReplayOptions,
 ) -> Result<Played, Failure> {
     let render = Render::plain();
     let (sender, mut receiver) = socket.split();
-    let mut feed = std::pin::pin!(feed(&sender, recording, clock));
+    let mut feed = std::pin::pin!(feed(&sender, first, recording, clock));
     let mut fed = None;
     let mut by_us = false;
     let mut last_sign = Instant::now();
@@ -46,8 +47,8 @@ pub(super) async fn play(
                     Ok(None) => Ok(receiver.close_info()),
                     Err(error) => Err(error),
                 };
-                if let Some(at_us) = fed.as_ref().and_then(|fed| fed.again) {
-                    return Ok(Played::OpenAgain { at_us });
+                if let Some(again) = fed.as_mut().and_then(|fed| fed.again.take()) {
+                    return Ok(Played::OpenAgain(again));
                 }
                 let (text, mut status) = match end {
                     Ok(_) if by_us => return Ok(Played::Done(0)),
@@ -74,20 +75,35 @@ pub(super) async fn play(
 struct Fed {
     /// The recording closed.
     closed: bool,
-    /// The recording opened another connection, at this moment.
-    again: Option<u64>,
+    /// The recording opened another connection.
+    again: Option<Next>,
 }
 
 /// Sends everything that belongs to one connection, each thing when it is due.
-async fn feed(sender: &Sender, recording: &mut Recording, clock: Clock) -> Result<Fed, Failure> {
+async fn feed(
+    sender: &Sender,
+    first: Vec<Event>,
+    recording: &mut Recording,
+    clock: Clock,
+) -> Result<Fed, Failure> {
     let mut closed = false;
+    // What was sent behind the end of this connection was for the next one.
+    let mut ended = false;
+    let mut waiting = Vec::new();
+    for event in &first {
+        act(sender, event, recording).await?;
+    }
     while let Some(entry) = recording.next()? {
         match (entry.from, &entry.event) {
             (_, Event::Open { .. }) => {
-                let again = Some(entry.at_us);
+                let again = Some(Next {
+                    at_us: entry.at_us,
+                    first: waiting,
+                });
                 return Ok(Fed { closed, again });
             }
-            (Side::Server, _) => {}
+            (Side::Server, event) => ended |= event.is_end(),
+            (Side::Client, _) if ended => waiting.push(entry.event),
             (Side::Client, event) => {
                 clock.wait_for(entry.at_us).await;
                 closed |= matches!(event, Event::Close { .. });

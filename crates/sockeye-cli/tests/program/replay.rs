@@ -292,13 +292,16 @@ fn a_recording_may_have_several_connections() {
     let entries = [
         (0, "client", r#""kind":"text","text":"a""#),
         (1, "server", r#""kind":"text","text":"a""#),
-        (2, "server", open),
-        (3, "client", r#""kind":"text","text":"b""#),
-        (4, "server", r#""kind":"text","text":"b""#),
+        (2, "client", r#""kind":"close","code":1000,"reason":"""#),
+        (3, "server", r#""kind":"close","code":1000,"reason":"""#),
+        // Sent while there is no connection, it is for the next.
+        (4, "client", r#""kind":"text","text":"b""#),
+        (5, "server", open),
+        (6, "server", r#""kind":"text","text":"b""#),
     ];
     let file = write(folder.path(), &entries);
     let ended = run(&["replay", &file, &server.url("ws"), "--check"]);
-    assert_eq!(ended.stderr, "sockeye: sent 2, and received 2 as recorded\n");
+    assert_eq!(ended.stderr, "sockeye: sent 2, and received 3 as recorded\n");
     let ended = run(&["replay", &file, &server.url("ws"), "--wait", "200ms"]);
     assert!(ended.stdout.ends_with("b\n"), "{ended:?}");
 }

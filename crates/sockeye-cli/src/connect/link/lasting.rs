@@ -1,5 +1,6 @@
 //! One connection after the other (`--reconnect`).
 
+use std::collections::VecDeque;
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,11 +20,23 @@ use crate::record::{self, Recorder, Side};
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Behind every connection: there is none any more.
+const LAST: u64 = u64::MAX;
+
 /// What comes from connections in turn.
 pub(super) struct Lasting {
     receiver: Receiver,
     events: Events,
+    url: String,
     recorder: Option<Arc<Recorder>>,
+    current: Arc<Mutex<Option<Sender>>>,
+    /// The number of the connection that events have told of last.
+    connection: u64,
+    /// The number of the connection that they have to tell of before `held` is.
+    awaited: u64,
+    held: Option<Incoming>,
+    /// What is told next, in this order.
+    waiting: VecDeque<Incoming>,
 }
 
 /// Sends on whichever connection is open, or the next one.
@@ -51,13 +64,13 @@ impl Lasting {
                 ..Backoff::default()
             })
             .max_attempts(attempts.map(|count| u32::try_from(count.0).unwrap_or(u32::MAX)))
-            .on_open(opened(options, dialer, recorder.clone(), current.clone()))
+            .on_open(opened(dialer, current.clone()))
             .start()
             .map_err(|error| explain(&error))?;
         let mut events = client.events();
-        loop {
+        let first = loop {
             match events.recv().await {
-                Some(Event::Open { .. }) => break,
+                Some(Event::Open { connection, .. }) => break connection,
                 Some(Event::GaveUp(gave_up)) => return Err(failure(&gave_up)),
                 Some(event) => {
                     if let Some(remark) = remark(&event).filter(|_| !options.client.quiet) {
@@ -66,13 +79,20 @@ impl Lasting {
                 }
                 None => return Err(Failure::new("no connection")),
             }
-        }
+        };
         let (sender, receiver) = client.split();
-        let lasting = Self {
+        let mut lasting = Self {
             receiver,
             events,
+            url: options.url.clone(),
             recorder: recorder.clone(),
+            current: current.clone(),
+            connection: 0,
+            awaited: 0,
+            held: None,
+            waiting: VecDeque::new(),
         };
+        lasting.opened(first);
         Ok(Link {
             incoming: Source::Lasting(Box::new(lasting)),
             outgoing: super::Outgoing {
@@ -87,57 +107,82 @@ impl Lasting {
     /// Cancel safe.
     pub(super) async fn next(&mut self, outgoing: &super::Outgoing) -> Incoming {
         loop {
+            if let Some(incoming) = self.waiting.pop_front() {
+                return incoming;
+            }
+            if self.connection < self.awaited {
+                match self.events.recv().await {
+                    Some(event) => self.tell(&event),
+                    None => self.connection = LAST,
+                }
+                continue;
+            }
+            if let Some(incoming) = self.held.take() {
+                return incoming;
+            }
             tokio::select! {
                 // What was received comes before the news that its connection is gone.
                 biased;
-                received = self.receiver.recv() => return match received {
-                    Ok(Some(message)) => Incoming::Message(message),
-                    Ok(None) => Incoming::Ended(ended(outgoing).await),
-                    Err(gave_up) => Incoming::Ended(given_up(&gave_up)),
-                },
-                Some(event) = self.events.recv() => {
-                    self.record(&event);
-                    if let Some(remark) = remark(&event) {
-                        return Incoming::Remark(remark);
+                received = self.receiver.recv() => match received {
+                    Ok(Some(message)) => {
+                        self.awaited = self.receiver.received_from();
+                        self.held = Some(Incoming::Message(message));
                     }
-                }
+                    Ok(None) => return Incoming::Ended(ended(outgoing).await),
+                    Err(gave_up) => {
+                        self.awaited = LAST;
+                        self.held = Some(Incoming::Ended(given_up(&gave_up)));
+                    }
+                },
+                Some(event) = self.events.recv() => self.tell(&event),
             }
         }
     }
 
-    /// The end of a connection that is followed by another.
-    fn record(&self, event: &Event) {
-        let (Some(recorder), Event::Lost { cause, .. }) = (&self.recorder, event) else {
+    fn tell(&mut self, event: &Event) {
+        match event {
+            Event::Open { connection, .. } => self.opened(*connection),
+            Event::Lost { cause, .. } => self.record_loss(cause),
+            Event::GaveUp(_) | Event::Closed { .. } => self.connection = LAST,
+            // That of an opening may be among them.
+            Event::Missed { .. } => self.connection = self.connection.max(self.receiver.received_from()),
+            _ => {}
+        }
+        self.waiting.extend(remark(event).map(Incoming::Remark));
+    }
+
+    fn opened(&mut self, connection: u64) {
+        self.connection = connection;
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(recorder), Some(sender)) = (&self.recorder, current.as_ref()) {
+            recorder.opened(&self.url, Handshake::of(sender));
+        }
+    }
+
+    /// The end of a connection, by no will of ours.
+    fn record_loss(&self, cause: &Cause) {
+        let Some(recorder) = &self.recorder else {
             return;
         };
-        match cause {
-            Cause::Closed(info) => recorder.note(Side::Server, record::Event::closed(info)),
-            cause => recorder.note(
-                Side::Server,
-                record::Event::Lost {
-                    error: cause.to_string(),
-                },
-            ),
-        }
+        let event = match cause {
+            Cause::Closed(info) => record::Event::closed(info),
+            cause => record::Event::Lost {
+                error: cause.to_string(),
+            },
+        };
+        recorder.note(Side::Server, event);
     }
 }
 
 /// What is done with each connection before it is used.
 fn opened(
-    options: &ConnectOptions,
-    dialer: Dialer,
-    recorder: Option<Arc<Recorder>>,
+    mut dialer: Dialer,
     current: Arc<Mutex<Option<Sender>>>,
 ) -> impl FnMut(WebSocket, u64) -> Ready<Result<WebSocket, HookError>> + Send + 'static {
-    let url = options.url.clone();
-    let mut dialer = dialer;
     move |socket, _| {
         let sender = socket.sender();
         if let Err(failure) = dialer.opened(&sender) {
             return ready(Err(HookError::give_up(failure.to_string())));
-        }
-        if let Some(recorder) = &recorder {
-            recorder.opened(&url, Handshake::of(&sender));
         }
         *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         ready(Ok(socket))
@@ -192,11 +237,13 @@ async fn ended(outgoing: &super::Outgoing) -> End {
     let Way::Lasting(Outgoing { sender, .. }) = &outgoing.way else {
         return End::ByUs;
     };
-    match sender.closed().await {
+    let end = match sender.closed().await {
         Ok(Some(info)) => End::Closed(info),
         Ok(None) => End::ByUs,
         Err(error) => End::Failed(error),
-    }
+    };
+    outgoing.record_end(&end);
+    end
 }
 
 /// How it ended when no further attempt is made.
