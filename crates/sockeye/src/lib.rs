@@ -56,7 +56,7 @@
 //! | accepting or rejecting a request | [`server::UpgradeRequest`], [`server::Accept`], [`server::Rejection`], [`OriginPolicy`] |
 //! | a client: headers, subprotocols, TLS, timeouts | [`connect()`], [`Client`] |
 //! | where a client connects, and what it found there | [`ClientBuilder`], [`client::Resolve`], [`client::ConnectionInfo`] |
-//! | the browser's API: `onmessage`, `readyState`, `bufferedAmount` | [`web::WebSocket`] |
+//! | the browser's API: `onmessage`, `readyState`, `bufferedAmount` | [`web::WebSocket`], [`web::WebSocketStream`] |
 //! | proxies, redirections, cookies of a client | [`Proxy`], [`ProxyPolicy`], [`ClientBuilder::redirects`], [`cookies`] |
 //! | a client that comes back after failures | [`reconnect`] |
 //! | limits and timeouts of a connection | [`Config`], [`QueueLimits`] |

@@ -6,8 +6,9 @@ use sockeye::web::{
     CloseEvent, Environment, EnvironmentBuilder, Event, EventLoop, IntoProtocols, MessageData, MessageEvent,
     ReadyState, WebSocket,
 };
+use sockeye::{Client, ConnectTimeouts};
 
-use crate::peer::{Peer, Server, in_time};
+use crate::peer::{PATIENCE, Peer, Server, in_time};
 
 /// What happened, in order.
 #[derive(Clone, Default)]
@@ -42,6 +43,7 @@ impl Page {
         // Without compression a test can read the frames.
         let builder = Environment::builder()
             .event_loop(event_loop.clone())
+            .client(patient_client())
             .compression(None);
         Self {
             environment: change(builder).build().unwrap(),
@@ -80,6 +82,14 @@ impl Page {
         self.until(|| ws.ready_state() >= state).await;
         assert_eq!(ws.ready_state(), state);
     }
+}
+
+/// A client that gives up later than the tests do: an attempt that ends before was ended by what is tested.
+fn patient_client() -> Client {
+    Client::builder()
+        .timeouts(ConnectTimeouts::each(3 * PATIENCE))
+        .build()
+        .unwrap()
 }
 
 /// Logs all events of a WebSocket: `open`, `message …`, `error`, `close CODE clean|unclean REASON`.

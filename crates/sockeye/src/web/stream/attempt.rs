@@ -76,7 +76,7 @@ impl Core {
         self.settle(|| State::Failed(error));
     }
 
-    fn established(&self, ws: WebSocket) {
+    pub(super) fn established(&self, ws: WebSocket) {
         let sender = ws.sender();
         let settled = self.settle(|| {
             let (conversation, info) = Conversation::new(ws);

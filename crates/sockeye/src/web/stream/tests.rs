@@ -8,20 +8,21 @@ use sockeye_proto::{Config, Connection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
+use super::attempt::Core;
 use super::conversation::Conversation;
 use super::*;
 use crate::QueueLimits;
 use crate::metrics::SessionMetrics;
 use crate::opening::Opening;
-use crate::websocket::Agreement;
+use crate::websocket::{Agreement, WebSocket};
 
 const PIPE: usize = 1024;
 
 /// How long to wait for what must not happen; the clock jumps when nothing else is left to do.
 const NEVER: Duration = Duration::from_secs(5);
 
-/// A conversation, and the server's end of its pipe.
-fn converse() -> (Arc<Conversation>, WebSocketOpenInfo, DuplexStream) {
+/// A connection that has just opened, and the server's end of its pipe.
+fn connect() -> (WebSocket, DuplexStream) {
     let config = Config {
         keepalive: None,
         ..Config::client()
@@ -37,6 +38,11 @@ fn converse() -> (Arc<Conversation>, WebSocketOpenInfo, DuplexStream) {
     let (io, peer) = duplex(PIPE);
     let (ws, driver) = opening.start(io);
     tokio::spawn(driver.stand_by());
+    (ws, peer)
+}
+
+fn converse() -> (Arc<Conversation>, WebSocketOpenInfo, DuplexStream) {
+    let (ws, peer) = connect();
     let (conversation, info) = Conversation::new(ws);
     (conversation, info, peer)
 }
@@ -61,6 +67,18 @@ async fn fill(peer: &mut DuplexStream) -> (usize, Vec<u8>) {
         }
     }
     unreachable!("somebody takes everything")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_opens_when_it_was_given_up_is_dropped_without_a_word() {
+    let core = Core::new("ws://localhost/".parse().unwrap());
+    core.fail(StreamError::invalid_state("given up"));
+    let (ws, mut peer) = connect();
+    core.established(ws);
+    let mut sent = Vec::new();
+    peer.read_to_end(&mut sent).await.unwrap();
+    assert_eq!(sent, b"");
+    assert_eq!(core.opened().await.err().unwrap().message(), "given up");
 }
 
 #[tokio::test(start_paused = true)]
