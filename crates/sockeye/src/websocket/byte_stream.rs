@@ -58,7 +58,8 @@ impl ByteStream {
         match info.code {
             1000 | 1001 | 1005 => Ok(()),
             code => {
-                let message = format!("the peer closed with {code}: {}", info.reason);
+                // What the peer wrote goes to terminals and logs with this.
+                let message = format!("the peer closed with {code}: {}", info.reason.escape_debug());
                 Err(io::Error::new(io::ErrorKind::ConnectionAborted, message))
             }
         }

@@ -107,7 +107,11 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed(info) if info.reason.is_empty() => write!(f, "the peer closed with {}", info.code),
-            Self::Closed(info) => write!(f, "the peer closed with {}: {}", info.code, info.reason),
+            Self::Closed(info) => {
+                // What the peer wrote goes to terminals and logs with this.
+                let reason = info.reason.escape_debug();
+                write!(f, "the peer closed with {}: {reason}", info.code)
+            }
             Self::Lost(error) | Self::NotConnected(error) => error.fmt(f),
             Self::Refresh(error) => write!(f, "cannot prepare the attempt: {error}"),
             Self::OnOpen(error) => write!(f, "cannot begin on the open connection: {error}"),
@@ -268,6 +272,19 @@ mod tests {
         for code in [1001, 1005, 1006, 1011, 1012, 1013, 1014, 3001, 3500, 4000, 4999] {
             assert!(!closed(code).is_final(), "{code}");
         }
+    }
+
+    #[test]
+    fn a_reason_writes_no_control_characters() {
+        let cause = Cause::Closed(CloseInfo {
+            code: 1011,
+            reason: "zu spät\r\n\u{1b}[2J".into(),
+            clean: true,
+        });
+        assert_eq!(
+            cause.to_string(),
+            r"the peer closed with 1011: zu spät\r\n\u{1b}[2J"
+        );
     }
 
     #[test]
