@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use sockeye::reconnect::{Event, Why};
+use sockeye::reconnect::{Event, Reconnecting, Why};
 use sockeye::{Client, CloseCode, Config, Delivery};
 use tokio::time::timeout;
 
-use crate::network::{event, kill, network, waiting};
+use crate::network::{Network, event, kill, network, waiting};
 
 #[tokio::test(start_paused = true)]
 async fn what_a_lost_connection_left_is_received_before_the_next() {
@@ -92,9 +92,8 @@ async fn the_client_is_a_stream_that_ends_with_it() {
     assert_eq!(items[2].as_ref().unwrap_err().why, Why::Final);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_delivers_chunks_is_of_no_use() {
-    let (network, mut server) = network();
+/// A client whose connections deliver chunks, which the builder would refuse.
+fn of_chunks(network: &Network) -> Reconnecting {
     let chunks = Client::builder()
         .limits(Config {
             delivery: Delivery::Chunks,
@@ -102,14 +101,31 @@ async fn a_connection_that_delivers_chunks_is_of_no_use() {
         })
         .build()
         .unwrap();
-    let mut client = network
+    network
         .client()
         .refresh(move |target| {
             let chunks = chunks.clone();
             async move { Ok(target.with_client(chunks)) }
         })
         .start()
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_no_use_may_end_before_anybody_receives_from_it() {
+    let (network, mut server) = network();
+    let client = of_chunks(&network);
+    let mut events = client.events();
+    let ws = server.open().await;
+    client.opened().await.unwrap();
+    kill(ws).await;
+    waiting(&mut events).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_delivers_chunks_is_of_no_use() {
+    let (network, mut server) = network();
+    let mut client = of_chunks(&network);
     let mut events = client.events();
     let ws = server.open().await;
     ws.send("message").await.unwrap();
