@@ -221,8 +221,8 @@ impl ClientBuilder {
     ///
     /// A redirection to another host or port takes no secrets along: not `Authorization`, `Proxy-Authorization`,
     /// `Cookie`, the credentials of the URL, nor fields marked sensitive, and they do not come back if a later one
-    /// leads home. From `ws` to `wss` on the same host they are kept. `Origin` stays as it was set. Cookies of a
-    /// [store](Self::cookies) go where they belong.
+    /// leads home. From `ws` to `wss` on the same host they are kept, but not from the Unix socket of a `ws+unix` URL.
+    /// `Origin` stays as it was set. Cookies of a [store](Self::cookies) go where they belong.
     ///
     /// More redirections than `max`, one to a URL that was there before (unless there are cookies that may change the
     /// answer), and one from `wss` to `ws` are errors that tell the way.

@@ -302,6 +302,9 @@ impl Settings {
     async fn connect(&self, location: Location) -> Result<WebSocket> {
         let clock = Clock::start(&self.timeouts);
         let mut journey = self.journey(location.target);
+        if location.socket.is_some() {
+            journey = journey.through_socket();
+        }
         loop {
             // Whatever is wrong with the request is found before anything is sent.
             let request = self.request(&journey)?;

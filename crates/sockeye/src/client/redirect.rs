@@ -32,6 +32,8 @@ pub(super) struct Journey {
     before: Vec<Target>,
     /// Whether every URL so far may know the secrets of the first.
     trusted: bool,
+    /// The server asked first is behind a Unix socket, and its host is only a name.
+    through_socket: bool,
 }
 
 /// What to do about an answer that is not a 101.
@@ -52,6 +54,15 @@ impl Journey {
             target,
             before: Vec::new(),
             trusted: true,
+            through_socket: false,
+        }
+    }
+
+    /// As one that begins at a Unix socket: what has the name of its host elsewhere is another server.
+    pub(super) fn through_socket(self) -> Self {
+        Self {
+            through_socket: true,
+            ..self
         }
     }
 
@@ -120,6 +131,7 @@ impl Journey {
     pub(super) fn go_on(&mut self, next: Target) {
         self.trusted &= knows_secrets_of(&next, &self.target);
         self.before.push(std::mem::replace(&mut self.target, next));
+        self.trusted &= !self.through_socket || self.is_at_start();
     }
 
     fn stop(&self, reason: String) -> Verdict {
@@ -316,6 +328,16 @@ mod tests {
                 want,
                 "{from} to {to}"
             );
+        }
+    }
+
+    #[test]
+    fn a_server_behind_a_unix_socket_has_no_encrypted_twin() {
+        for (to, want) in [("ws://localhost/x", true), ("wss://localhost/", false)] {
+            let mut journey = journey("ws://localhost/", 9).through_socket();
+            journey.go_on(target(to));
+            let secret = HeaderValue::from_static("v");
+            assert_eq!(journey.may_send(&AUTHORIZATION, &secret), want, "{to}");
         }
     }
 
