@@ -14,6 +14,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     session: Mutex<Session>,
     /// A driver that stands by, while nobody runs it.
     parked: Mutex<Option<Parked>>,
+    /// The transport, or the timer, has woken the session since the driver last read.
+    is_roused: AtomicBool,
     /// Tells that the session has ended.
     ended: Notify,
 }
@@ -219,6 +222,7 @@ impl Shared {
         Arc::new(Self {
             session: Mutex::new(session),
             parked: Mutex::new(None),
+            is_roused: AtomicBool::new(false),
             ended: Notify::new(),
         })
     }
@@ -256,6 +260,14 @@ impl Shared {
             }
             ended.await;
         }
+    }
+
+    /// Something happened to the transport, or a deadline passed.
+    fn rouse(&self) {
+        // Before the driver is told to look.
+        self.is_roused.store(true, Ordering::Release);
+        let wakers = self.lock().summon();
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Nothing will be received or sent any more.
@@ -616,18 +628,20 @@ impl Session {
     ///
     /// Whoever waits for a message runs the driver by itself. Only if others wait too the standby is woken as well:
     /// nobody but the runtime knows whether a future that waits will be polled.
-    fn summon(&mut self) {
+    ///
+    /// Gives whom to wake once the lock is released: they take it at once, perhaps on another thread.
+    fn summon(&mut self) -> [Option<Waker>; 2] {
         self.dirty = true;
-        if !self.attended
-            && self.waits == Waits::Driving
-            && let Some(reader) = &self.reader
-        {
-            reader.wake_by_ref();
-            if self.writers.is_empty() && self.pings.is_none() && !self.is_watched {
-                return;
-            }
+        if self.attended {
+            return [None, None];
         }
-        self.wake_driver();
+        let reader = self.reader.clone().filter(|_| self.waits == Waits::Driving);
+        let only_reader =
+            reader.is_some() && self.writers.is_empty() && self.pings.is_none() && !self.is_watched;
+        if only_reader || std::mem::replace(&mut self.is_summoned, true) {
+            return [reader, None];
+        }
+        [reader, self.driver.clone()]
     }
 
     /// Somebody else than the one who receives waits for the driver.

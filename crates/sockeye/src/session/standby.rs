@@ -43,11 +43,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Drive for Driver<IO> {
 /// Something happened to the transport, or a deadline passed.
 impl Wake for Shared {
     fn wake(self: Arc<Self>) {
-        self.lock().summon();
+        self.rouse();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.lock().summon();
+        self.rouse();
     }
 }
 

@@ -6,6 +6,7 @@ use std::mem;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,10 @@ pub(crate) struct Driver<IO> {
     sending_ended: bool,
     /// Reading was to wait for the application when the session was last looked at.
     paused: bool,
+    /// Whoever runs this, the transport wakes the session and nobody else.
+    pub(super) has_own_waker: bool,
+    /// The transport had nothing to read, and wakes the session when it has.
+    is_drained: bool,
 }
 
 /// What came of one turn.
@@ -67,6 +72,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             timer: None,
             sending_ended: false,
             paused: false,
+            has_own_waker: false,
+            is_drained: false,
         }
     }
 
@@ -223,8 +230,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let writable = self.stalled.is_none();
         buffers::with_input(|InputBuffers { bytes, workspace }| {
             if self.unread.is_empty() {
+                let is_roused = || self.shared.is_roused.swap(false, Ordering::Acquire);
+                if self.is_drained && !is_roused() {
+                    return Poll::Pending;
+                }
                 let mut input = ReadBuf::new(bytes);
-                ready!(Pin::new(&mut self.io).poll_read(cx, &mut input))?;
+                let read = Pin::new(&mut self.io).poll_read(cx, &mut input);
+                self.is_drained = read.is_pending() && self.has_own_waker;
+                ready!(read)?;
                 let input = input.filled_mut();
                 let mut session = self.shared.lock();
                 if input.is_empty() {
