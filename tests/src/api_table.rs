@@ -90,6 +90,7 @@
 //! - [`sockeye::WebSocket::subprotocol`]
 //! - [`sockeye::axum`]
 //! - [`sockeye::axum::WebSocketUpgrade`]
+//! - [`sockeye::client::ConnectionInfo::url`]
 //! - [`sockeye::close_description`]
 //! - [`sockeye::connect`]
 //! - [`sockeye::cookies::CookieStore`]
