@@ -154,6 +154,8 @@ pub(crate) struct Session {
     senders: usize,
     /// The application wants nothing to be read.
     held: bool,
+    /// How often reading was stopped.
+    pauses: u32,
     /// A message is being written piece by piece, and others have to wait for its end.
     is_writing: bool,
     /// The kind of the message whose frames are being delivered.
@@ -206,6 +208,7 @@ impl Shared {
             receiver_alive: true,
             senders: 1,
             held: false,
+            pauses: 0,
             is_writing: false,
             frames_of: MessageKind::Binary,
             pings: None,
@@ -418,7 +421,7 @@ impl Session {
     pub(crate) fn hold(&mut self) {
         if self.is_open() && !self.held {
             self.held = true;
-            self.connection.handle_paused();
+            self.reading_stops();
         }
     }
 
@@ -428,6 +431,12 @@ impl Session {
             self.connection.handle_resumed(now());
             self.wake_driver();
         }
+    }
+
+    /// How often reading was stopped so far; `None` while it is.
+    #[cfg(feature = "client")]
+    pub(crate) fn pauses(&self) -> Option<u32> {
+        (!self.is_reading_paused()).then_some(self.pauses)
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -682,6 +691,11 @@ impl Session {
         (self.inbox.is_paused() || self.held) && self.connection.state() != State::Closed
     }
 
+    fn reading_stops(&mut self) {
+        self.pauses = self.pauses.wrapping_add(1);
+        self.connection.handle_paused();
+    }
+
     /// Notes that the driver is at work, until it [rests](Self::rest) or [yields](Self::yield_now).
     fn attend(&mut self) {
         self.dirty = false;
@@ -719,7 +733,7 @@ impl Session {
             // What comes after the end is dropped, so that nobody is behind with it.
             if is_behind && self.connection.state() != State::Closed {
                 self.inbox.pause();
-                self.connection.handle_paused();
+                self.reading_stops();
                 break;
             }
             match self.connection.receive(&mut input[at..], workspace, now) {

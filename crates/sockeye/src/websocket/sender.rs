@@ -270,6 +270,12 @@ impl Sender {
         (!session.is_open()).then(|| session.close_info())
     }
 
+    /// How often reading was stopped so far; `None` while it is.
+    #[cfg(feature = "client")]
+    pub(crate) fn pauses(&self) -> Option<u32> {
+        self.lock().pauses()
+    }
+
     /// Bytes of frames that were sent and not handed to the operating system yet.
     #[must_use]
     pub fn buffered_amount(&self) -> usize {

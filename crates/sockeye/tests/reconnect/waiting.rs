@@ -192,3 +192,40 @@ async fn a_connection_that_does_not_is_dropped() {
     assert!(matches!(lost.await, Cause::Lost(_)));
     assert_eq!(now.elapsed(), Duration::from_secs(3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_gives_no_verdict_while_nothing_is_read() {
+    let (network, mut server) = network();
+    let mut client = network
+        .client()
+        .probe_timeout(Duration::from_secs(3))
+        .start()
+        .unwrap();
+    let mut events = client.events();
+    let ws = server.open().await;
+    client.opened().await.unwrap();
+    // More than a client holds for an application that takes nothing.
+    let sender = ws.sender();
+    let sending = tokio::spawn(async move {
+        for _ in 0..10 {
+            sender.send(vec![0; 200_000]).await.unwrap();
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.network_changed();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(client.sender().connection(), Some(1));
+    assert!(!sending.is_finished());
+    // A peer that does not answer is found out once the rest was taken.
+    network.mute();
+    client.network_changed();
+    for _ in 0..10 {
+        client.recv().await.unwrap().unwrap();
+    }
+    let now = Instant::now();
+    event(&mut events, |event| {
+        matches!(event, Event::Lost { .. }).then_some(())
+    })
+    .await;
+    assert!(now.elapsed() <= Duration::from_secs(6), "{:?}", now.elapsed());
+}

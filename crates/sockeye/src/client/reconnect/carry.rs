@@ -48,6 +48,7 @@ impl Carrier<'_> {
     pub(super) async fn carry(&self) -> Result<Cause, Stop> {
         let mut closed = pin!(self.sender.closed());
         let mut probe = pin!(None);
+        let mut probes = 0;
         loop {
             let work = self.shared.until(|state| {
                 if let Some(error) = state.unusable.take() {
@@ -79,10 +80,8 @@ impl Carrier<'_> {
                     }
                 }
                 Work::Probe => {
-                    let limit = self.probe;
-                    probe.set(Some(async move {
-                        matches!(timeout(limit, self.sender.ping(b"probe")).await, Ok(Ok(_)))
-                    }));
+                    probes += 1;
+                    probe.set(Some(self.is_alive(probes)));
                 }
                 Work::Drop(error) => {
                     self.sender.abort();
@@ -90,6 +89,23 @@ impl Carrier<'_> {
                     return Ok(Cause::Lost(error));
                 }
                 Work::Stop(stop) => return Err(stop),
+            }
+        }
+    }
+
+    /// Whether the peer answers the probe of this number in time. The Pong of an earlier one says nothing about now.
+    ///
+    /// Time in which nothing was read, because the application was behind, says nothing about the peer.
+    async fn is_alive(&self, number: u64) -> bool {
+        let payload = format!("probe {number}");
+        let mut pong = pin!(self.sender.ping(payload.as_bytes()));
+        loop {
+            let pauses = self.sender.pauses();
+            if let Ok(pong) = timeout(self.probe, &mut pong).await {
+                return pong.is_ok();
+            }
+            if pauses.is_some() && pauses == self.sender.pauses() {
+                return false;
             }
         }
     }

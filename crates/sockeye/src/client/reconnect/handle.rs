@@ -369,7 +369,8 @@ impl Sender {
     /// Says that the network may have changed: another interface, back from sleep. Failures so far are forgotten. A
     /// wait ends, an attempt that is under way starts anew, and an open connection is probed with a Ping and dropped
     /// if the Pong does not come within
-    /// [`probe_timeout`](super::ReconnectBuilder::probe_timeout).
+    /// [`probe_timeout`](super::ReconnectBuilder::probe_timeout). While the application is behind nothing is read, no
+    /// Pong either: that time does not count.
     pub fn network_changed(&self) {
         self.shared.change(|state| state.network_changed = true);
     }
