@@ -122,6 +122,9 @@ impl fmt::Display for Lateness {
     }
 }
 
+/// How many bytes of the body of a refusal its `Debug` output shows.
+const SHOWN_OF_BODY: usize = 200;
+
 /// What an HTTP proxy said instead of giving a way to a host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ProxyRefusal {
@@ -132,7 +135,7 @@ pub(crate) struct ProxyRefusal {
 }
 
 /// The HTTP response to an opening handshake that was refused, or of a proxy that refused the way to the server.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The status.
     pub status: http::StatusCode,
@@ -140,6 +143,23 @@ pub struct Refusal {
     pub headers: http::HeaderMap,
     /// The start of the body, at most 64 KiB.
     pub body: bytes::Bytes,
+}
+
+/// Of the body the length and the beginning.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.body.len().min(SHOWN_OF_BODY);
+        let more = if shown < self.body.len() { "…" } else { "" };
+        let start = self.body[..shown].escape_ascii();
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field(
+                "body",
+                &format_args!("{} bytes: '{start}{more}'", self.body.len()),
+            )
+            .finish()
+    }
 }
 
 impl Error {
@@ -401,6 +421,32 @@ mod tests {
     #[test]
     fn the_error_is_one_word() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn of_the_body_of_a_refusal_only_the_start_is_printed() {
+        let refused = |body: Vec<u8>| {
+            let refusal = Refusal {
+                status: http::StatusCode::FORBIDDEN,
+                headers: http::HeaderMap::new(),
+                body: body.into(),
+            };
+            let error = Error::new(Kind::Refused("a.test".into(), Box::new(refusal)));
+            format!("{error:?}")
+        };
+        for (body, want) in [
+            (&b"no\n\x1b[31m\xff"[..], r"body: 9 bytes: 'no\n\x1b[31m\xff'"),
+            (b"", "body: 0 bytes: ''"),
+        ] {
+            let printed = refused(body.into());
+            assert!(printed.contains(want), "{printed}");
+        }
+        let printed = refused(vec![b'x'; 65_536]);
+        assert!(
+            printed.contains("body: 65536 bytes: 'xxx") && printed.contains("x…'"),
+            "{printed}"
+        );
+        assert!(printed.len() < 500, "{}", printed.len());
     }
 
     #[test]
