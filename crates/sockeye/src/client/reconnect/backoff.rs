@@ -69,8 +69,8 @@ impl Backoff {
         let bound = self.bound(failures);
         let random = random.clamp(0.0, 1.0);
         let delay = match self.jitter {
-            Jitter::Full => bound.mul_f64(random),
-            Jitter::Equal => bound.mul_f64(0.5 + random / 2.0),
+            Jitter::Full => part(bound, random),
+            Jitter::Equal => part(bound, 0.5 + random / 2.0),
             Jitter::None => bound,
         };
         delay.max(self.min)
@@ -90,12 +90,14 @@ impl Backoff {
         if !self.factor.is_finite() || self.factor < 1.0 {
             return Some("the factor of a back-off is at least 1");
         }
-        // Multiplying by a fraction rounds up by an unit of the last place, which must not overflow.
-        if self.max > Duration::from_secs(u64::from(u32::MAX)) {
-            return Some("the longest wait of a back-off is at most 2^32 seconds");
-        }
         (self.min > self.max).then_some("the shortest wait of a back-off is longer than the longest")
     }
+}
+
+/// So much of it; all of it if that is no number.
+fn part(bound: Duration, fraction: f64) -> Duration {
+    // As a floating point number the longest duration rounds up to one that is too long.
+    Duration::try_from_secs_f64(bound.as_secs_f64() * fraction).map_or(bound, |part| part.min(bound))
 }
 
 #[cfg(test)]
@@ -187,6 +189,15 @@ mod tests {
                 );
             }
         }
+        for jitter in [Jitter::Full, Jitter::Equal, Jitter::None] {
+            let endless = Backoff {
+                max: Duration::MAX,
+                jitter,
+                ..Backoff::default()
+            };
+            assert_eq!(endless.delay(u32::MAX, 1.0), Duration::MAX, "{jitter:?}");
+            assert_eq!(endless.mistake(), None);
+        }
         let never = Backoff {
             first: Duration::ZERO,
             ..Backoff::default()
@@ -213,10 +224,6 @@ mod tests {
             },
             Backoff {
                 min: Duration::from_secs(61),
-                ..default()
-            },
-            Backoff {
-                max: Duration::MAX,
                 ..default()
             },
         ] {
