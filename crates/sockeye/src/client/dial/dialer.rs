@@ -115,11 +115,13 @@ impl Dialer {
     ) -> Result<Dialed> {
         let limit = clock.limit(ConnectPhase::Connect);
         let mut tries = Tries::default();
-        let connect = |address| self.tcp.connect(address, self.local_address);
+        // Within the race: one that is reset before it says who it is has lost.
+        let connect = async |address| {
+            let tcp = self.tcp.connect(address, self.local_address).await?;
+            Dialed::new(Socket::Tcp(tcp))
+        };
         match limit.hold(race(addresses, connect, &mut tries)).await {
-            Some(Some(tcp)) => {
-                Dialed::new(Socket::Tcp(tcp)).map_err(|error| unreachable(&endpoint.name(), "", Some(error)))
-            }
+            Some(Some(dialed)) => Ok(dialed),
             // One address says what was wrong as the source; of several each is told.
             Some(None) => {
                 let detail = several(&tries);
