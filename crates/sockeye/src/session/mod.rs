@@ -645,8 +645,8 @@ impl Session {
             return [None, None];
         }
         let reader = self.reader.clone().filter(|_| self.waits == Waits::Driving);
-        let only_reader =
-            reader.is_some() && self.writers.is_empty() && self.pings.is_none() && !self.is_watched;
+        let waits_for_pong = self.pings.as_ref().is_some_and(|pings| pings.are_waited_for());
+        let only_reader = reader.is_some() && self.writers.is_empty() && !waits_for_pong && !self.is_watched;
         if only_reader || std::mem::replace(&mut self.is_summoned, true) {
             return [reader, None];
         }

@@ -61,6 +61,13 @@ impl Pings {
         self.sent.iter().any(is_same)
     }
 
+    /// Whether somebody waits for any of them.
+    pub(super) fn are_waited_for(&self) -> bool {
+        self.sent
+            .iter()
+            .any(|ping| matches!(ping.state, Wait::Waiting(_)))
+    }
+
     /// Makes room for one more, if need be by forgetting the oldest for which nobody waits; gives whether there is any.
     fn make_room(&mut self) -> bool {
         if self.sent.len() < MAX_PINGS {
@@ -137,8 +144,9 @@ impl Session {
         if !self.hears_pongs() {
             return Poll::Ready(Err(SendError::Closed.into()));
         }
-        let pings = self.pings.get_or_insert_default();
-        if pings.is_waited_for(payload) || !pings.make_room() {
+        if let Some(pings) = &mut self.pings
+            && (pings.is_waited_for(payload) || !pings.make_room())
+        {
             self.wait_to_write(cx);
             return Poll::Pending;
         }

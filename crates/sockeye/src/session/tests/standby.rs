@@ -72,6 +72,25 @@ async fn messages_and_their_answers_take_no_other_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pings_that_nobody_waits_for_take_no_other_task() {
+    let (a, mut b) = duplex(4096);
+    let (mut ws, polls) = counted(a);
+    assert!(ws.ping(&[0; 126]).await.is_err());
+    ws.sender().start_ping(b"1").await.unwrap();
+    soon(b.read_exact(&mut [0; 7])).await.unwrap();
+    assert_rests(&polls, "idle").await;
+    tokio::spawn(async move { while ws.recv().await.unwrap().is_some() {} });
+    // Now it waits.
+    tokio::task::yield_now().await;
+    let before = polls.load(Ordering::Relaxed);
+    for _ in 0..10 {
+        b.write_all(&HELLO).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(polls.load(Ordering::Relaxed), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_leaves_at_once_and_the_rest_of_a_burst_together() {
     let (io, mut b) = duplex(4096);
     let count = Arc::new(AtomicUsize::new(0));
