@@ -45,8 +45,8 @@ pub enum WhenFull {
     /// Fails with [`SendError::Full`], and nothing is queued. Sane where a person or a caller can be told.
     Reject,
     /// Drops the oldest messages that were not given to a connection yet; their fate is [`Fate::Dropped`]. Sane for
-    /// values of which only the newest counts (a position, a price). Waits if that does not make enough room. Not to be
-    /// had with [`Promise::AtLeastOnce`], which it would break.
+    /// values of which only the newest counts (a position, a price). Where all of them would not make enough room, none
+    /// is dropped, and it waits. Not to be had with [`Promise::AtLeastOnce`], which it would break.
     DropOldest,
 }
 
@@ -248,9 +248,16 @@ impl Queue {
         Receipt { id, fate }
     }
 
-    /// Drops the oldest messages that no connection was given, until there is room or nothing left to drop; gives
-    /// whether there is.
+    /// Drops the oldest messages that no connection was given until there is room; none if all of them would not make
+    /// enough. Gives whether there is room.
     pub(super) fn make_room(&mut self, length: usize) -> bool {
+        let given = self.entries.range(..self.cursor).map(|(_, entry)| entry);
+        let (messages, bytes) = given.fold((0, 0), |(messages, bytes), entry| {
+            (messages + 1, bytes + entry.message.len())
+        });
+        if messages >= self.capacity.messages || bytes + length > self.capacity.bytes {
+            return false;
+        }
         while !self.has_room(length) {
             let Some((&oldest, _)) = self.entries.range(self.cursor..).next() else {
                 return false;
@@ -521,7 +528,10 @@ mod tests {
         assert_eq!(receipts[0].try_fate(), None);
         assert_eq!(receipts[1].try_fate(), Some(Fate::Dropped));
         assert_eq!(receipts[2].try_fate(), None);
+        // The first takes a byte of the ten, and stays.
         assert!(!queue.make_room(10));
+        assert_eq!(receipts[2].try_fate(), None);
+        assert!(queue.make_room(9));
         assert_eq!(receipts[2].try_fate(), Some(Fate::Dropped));
     }
 
