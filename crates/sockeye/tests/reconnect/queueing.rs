@@ -67,6 +67,27 @@ async fn a_full_queue_makes_senders_wait_in_their_order() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_is_not_full_because_somebody_else_is_sending() {
+    const MESSAGES: usize = 10_000;
+    let (network, _server) = network();
+    let capacity = Capacity {
+        messages: 2 * MESSAGES,
+        ..Capacity::default()
+    };
+    let client = network.client().capacity(capacity).start().unwrap();
+    let sender = client.sender();
+    let other = tokio::spawn(async move {
+        for _ in 0..MESSAGES {
+            sender.send("").await.unwrap();
+        }
+    });
+    for _ in 0..MESSAGES {
+        client.sender().try_send("").unwrap();
+    }
+    other.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_send_that_is_dropped_has_queued_nothing() {
     let (network, mut server) = network();

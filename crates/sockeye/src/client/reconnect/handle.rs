@@ -214,8 +214,10 @@ impl Sender {
     ///
     /// Cancel safe: if the future is dropped before it is done, nothing is queued.
     pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, SendError> {
-        let message = message.into();
-        self.send_with(|_| message).await
+        match self.try_send(message) {
+            Err(SendError::Full(message)) => self.send_with(|_| message).await,
+            result => result,
+        }
     }
 
     /// As [`send`](Self::send), for a message that says its own [number](Receipt::id), for the peer to acknowledge it.
@@ -239,6 +241,7 @@ impl Sender {
         &self,
         message: impl FnOnce(u64) -> M,
     ) -> Result<Receipt, SendError> {
+        let _in_line = InLine::join(&self.shared);
         let _turn = self.shared.turn.lock().await;
         // Nobody else takes it: it is our turn.
         let id = self.shared.lock().queue.next_id();
@@ -259,7 +262,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`SendError::Full`] where that would wait.
+    /// As [`send`](Self::send), and [`SendError::Full`] where that would wait: for room, or for others who came before,
+    /// be it for the moment in which [`send_with`](Self::send_with) makes a message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<Receipt, SendError> {
         self.queue_at_once(message.into(), |_| Ok(None))
     }
@@ -282,14 +286,13 @@ impl Sender {
         message: Message,
         only: impl FnOnce(&State) -> Result<Option<u64>, ()>,
     ) -> Result<Receipt, SendError> {
-        let Ok(_turn) = self.shared.turn.try_lock() else {
-            // Somebody waits for room.
-            return Err(SendError::Full(message));
-        };
         self.shared.change(|state| match only(state) {
             _ if state.has_ended() => Err(SendError::Ended(message)),
-            Ok(only) => push(state, message, only, self.when_full),
             Err(()) => Err(SendError::NotOpen(message)),
+            Ok(_) if state.in_line > 0 && !state.queue.is_too_large(message.len()) => {
+                Err(SendError::Full(message))
+            }
+            Ok(only) => push(state, message, only, self.when_full),
         })
     }
 
@@ -404,6 +407,22 @@ impl Sender {
             Ended::Failed(error) => Err(error),
             Ended::GaveUp(gave_up) => Err(gave_up.into()),
         }
+    }
+}
+
+/// A place in the line of those who send: nobody passes them.
+struct InLine<'a>(&'a Shared);
+
+impl<'a> InLine<'a> {
+    fn join(shared: &'a Shared) -> Self {
+        shared.lock().in_line += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.lock().in_line -= 1;
     }
 }
 

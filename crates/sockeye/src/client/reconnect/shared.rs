@@ -25,7 +25,7 @@ const OVERHEAD: usize = size_of::<(u64, Message)>() + 32;
 
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Those who send take turns, so that their messages are queued in the order in which they came.
+    /// Those who cannot queue their message at once take turns, so that they do so in the order in which they came.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Something changed for the task.
     work: Notify,
@@ -36,6 +36,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) queue: Queue,
+    /// How many stand in line for the [turn](Shared::turn), or have it.
+    pub(super) in_line: usize,
     /// The open connection.
     pub(super) open: Option<u64>,
     /// The application wants no further connection.
@@ -102,6 +104,7 @@ impl Shared {
         Self {
             state: Mutex::new(State {
                 queue,
+                in_line: 0,
                 open: None,
                 stop: None,
                 hurry: false,
