@@ -72,16 +72,20 @@ pub(super) fn authorization(target: &Target) -> Option<HeaderValue> {
     auth::of_userinfo(target.userinfo()?)
 }
 
-/// The URL for an error message: without what stands before an `@`, which may be a password, and not endless.
+/// The URL for an error message: without what stands before an `@`, which may be a password, without query and fragment,
+/// which may hold tokens, and not endless. Of an `@` behind a `?` nobody knows to which it belongs.
 pub(super) fn redacted(url: &str) -> String {
-    let shown: String = match url.rsplit_once('@') {
-        Some((_, rest)) => format!("…@{rest}"),
-        None => url.to_owned(),
+    let start = url.rfind('@').unwrap_or(0);
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let shown = url.get(start..end).unwrap_or_default();
+    let cut = shown.char_indices().nth(200).map(|(cut, _)| cut);
+    let before = if start > 0 { "…" } else { "" };
+    let after = if cut.is_some() || end < url.len() {
+        "…"
+    } else {
+        ""
     };
-    match shown.char_indices().nth(200) {
-        Some((end, _)) => format!("{}…", &shown[..end]),
-        None => shown,
-    }
+    format!("{before}{}{after}", &shown[..cut.unwrap_or(shown.len())])
 }
 
 #[cfg(test)]
@@ -164,9 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn a_password_stays_out_of_error_messages() {
-        let error = parse("ws://user:secret@example.org:99999/").unwrap_err();
-        assert!(!error.to_string().contains("secret"), "{error}");
+    fn passwords_and_queries_stay_out_of_error_messages() {
+        for (url, shown) in [
+            ("ws://user:secret@a:99999/b", "`…@a:99999/b`"),
+            ("ws://a:99999/b?token=secret", "`ws://a:99999/b…`"),
+            ("ws://a/b#secret", "`ws://a/b…`"),
+            ("ws://user:secret@a:99999/b?secret#secret", "`…@a:99999/b…`"),
+            ("ws://user:secret?secret@a/b", "`……`"),
+            ("ws://a:99999/b?secret@secret", "`……`"),
+            ("ws+unix:run/a.sock:/?secret", "`ws+unix:run/a.sock:/…`"),
+        ] {
+            let error = locate(url).unwrap_err().to_string();
+            assert!(error.contains(shown) && !error.contains("secret"), "{error}");
+        }
+        let error = parse(&format!("ws://a:99999/{}", "ä".repeat(300))).unwrap_err();
+        assert!(error.to_string().contains("ä…`"), "{error}");
     }
 
     #[test]
