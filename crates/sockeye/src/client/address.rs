@@ -68,8 +68,14 @@ pub(super) fn parse(url: &str) -> Result<Target> {
 }
 
 /// Basic authentication with the user name and password of the URL, if it has any.
-pub(super) fn authorization(target: &Target) -> Option<HeaderValue> {
-    auth::of_userinfo(target.userinfo()?)
+pub(super) fn authorization(target: &Target) -> Result<Option<HeaderValue>> {
+    let value = target.userinfo().map(auth::of_userinfo).transpose();
+    value.map_err(|error| {
+        let url = redacted(&target.to_string());
+        Error::config(format!(
+            "cannot connect to `{url}` with the credentials of the URL: {error}"
+        ))
+    })
 }
 
 /// The URL for an error message: without what stands before an `@`, which may be a password, without query and fragment,
@@ -195,13 +201,29 @@ mod tests {
             ("ws://a/", None),
         ] {
             let want = want.map(|text| format!("Basic {}", STANDARD.encode(text)));
-            let value = authorization(&parse(url).unwrap());
+            let value = authorization(&parse(url).unwrap()).unwrap();
             assert_eq!(
                 value.as_ref().map(|v| v.to_str().unwrap()),
                 want.as_deref(),
                 "{url}"
             );
             assert!(value.is_none_or(|value| value.is_sensitive()));
+        }
+        let latin1 = authorization(&parse("ws://a:%E9@a/").unwrap()).unwrap();
+        assert_eq!(latin1.unwrap(), format!("Basic {}", STANDARD.encode(b"a:\xE9")));
+    }
+
+    #[test]
+    fn credentials_that_basic_authentication_cannot_carry_are_told() {
+        for (url, want) in [
+            ("ws://us%3Aer:secret@a/", "colon"),
+            ("ws://user:secret%0A@a/", "control"),
+            ("ws://user%C2%85@a/", "control"),
+        ] {
+            let error = authorization(&parse(url).unwrap()).unwrap_err();
+            assert!(error.is_config());
+            let text = error.to_string();
+            assert!(text.contains(want) && !text.contains("secret"), "{text}");
         }
     }
 }

@@ -19,16 +19,7 @@ pub(super) fn is_secret(name: &HeaderName) -> bool {
 ///
 /// What RFC 7617 §2 forbids: a colon in the user name, control characters.
 pub(super) fn basic(user: &str, password: &str) -> Result<HeaderValue, &'static str> {
-    if user.contains(':') {
-        return Err("a user name for Basic authentication cannot have a colon");
-    }
-    if [user, password]
-        .iter()
-        .any(|text| text.chars().any(char::is_control))
-    {
-        return Err("user name and password for Basic authentication cannot have control characters");
-    }
-    encoded([user, password].join(":").as_bytes()).ok_or("user name and password are too long")
+    of_bytes(user.as_bytes(), password.as_bytes())
 }
 
 /// A bearer token.
@@ -46,16 +37,26 @@ pub(super) fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
 }
 
 /// Basic authentication with the user information of a URL, still percent-encoded.
-pub(super) fn of_userinfo(userinfo: &str) -> Option<HeaderValue> {
+///
+/// # Errors
+///
+/// As [`basic`]. Other encodings than UTF-8 are sent as they are.
+pub(super) fn of_userinfo(userinfo: &str) -> Result<HeaderValue, &'static str> {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let mut credentials: Vec<u8> = percent_decode_str(user).collect();
-    credentials.push(b':');
-    credentials.extend(percent_decode_str(password));
-    encoded(&credentials)
+    let [user, password] = [user, password].map(|text| percent_decode_str(text).collect::<Vec<_>>());
+    of_bytes(&user, &password)
 }
 
-fn encoded(credentials: &[u8]) -> Option<HeaderValue> {
-    sensitive(format!("Basic {}", STANDARD.encode(credentials)))
+fn of_bytes(user: &[u8], password: &[u8]) -> Result<HeaderValue, &'static str> {
+    if user.contains(&b':') {
+        return Err("a user name for Basic authentication cannot have a colon");
+    }
+    let has_control = |text| String::from_utf8_lossy(text).chars().any(char::is_control);
+    if has_control(user) || has_control(password) {
+        return Err("user name and password for Basic authentication cannot have control characters");
+    }
+    let credentials = STANDARD.encode([user, password].join(&b':'));
+    sensitive(format!("Basic {credentials}")).ok_or("user name and password are too long")
 }
 
 fn sensitive(text: String) -> Option<HeaderValue> {

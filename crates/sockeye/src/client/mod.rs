@@ -411,18 +411,23 @@ impl Settings {
 
     /// The opening handshake's request where the journey is now.
     fn request(&self, journey: &Journey) -> Result<Request> {
+        let headers = self.headers_for(journey)?;
         // RFC 6455 §4.1: the nonce "MUST be selected randomly for each connection".
-        self.build_request(journey, rand::random())
+        self.build_request(journey.target(), &headers, rand::random())
             .map_err(|error| Error::config(error.to_string()))
     }
 
-    fn build_request(&self, journey: &Journey, nonce: [u8; 16]) -> Result<Request, RequestError> {
-        let mut request =
-            Request::new(journey.target().clone(), nonce)?.require_subprotocol(self.subprotocol_required);
+    fn build_request(
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        nonce: [u8; 16],
+    ) -> Result<Request, RequestError> {
+        let mut request = Request::new(target.clone(), nonce)?.require_subprotocol(self.subprotocol_required);
         for name in &self.subprotocols {
             request = request.subprotocol(name)?;
         }
-        for (name, value) in &self.headers_for(journey) {
+        for (name, value) in headers {
             request = request.header(name, value)?;
         }
         if let Some(options) = &self.compression {
@@ -432,10 +437,10 @@ impl Settings {
     }
 
     /// The user's header fields as far as they may go there, with the credentials of the URL and the cookies.
-    fn headers_for(&self, journey: &Journey) -> HeaderMap {
+    fn headers_for(&self, journey: &Journey) -> Result<HeaderMap> {
         let mut headers = self.headers.clone();
         if !headers.contains_key(AUTHORIZATION)
-            && let Some(value) = address::authorization(journey.start())
+            && let Some(value) = address::authorization(journey.start())?
         {
             headers.insert(AUTHORIZATION, value);
         }
@@ -444,7 +449,7 @@ impl Settings {
             .filter(|(name, value)| journey.may_send(name, value))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        self.with_cookies(headers, journey.target())
+        Ok(self.with_cookies(headers, journey.target()))
     }
 
     /// Adds the cookies of the store, if there is one, in one field with those that are there.
