@@ -80,27 +80,31 @@ impl Jar {
         Ok(true)
     }
 
-    /// `own` and the cookies for `url`, as in a `Cookie` field; `None` if there is nothing.
+    /// `own`, which need not be text, and the cookies for `url`, as in a `Cookie` field; `None` if there is nothing.
     ///
     /// `own` counts as it is; cookies of names that are in it are left out, and so is what would exceed the limit.
-    pub(super) fn header(&self, url: &Url, own: String) -> Option<String> {
+    pub(super) fn header(&self, url: &Url, own: Vec<u8>) -> Option<Vec<u8>> {
         let mut matching: Vec<_> = self.unexpired().filter(|cookie| cookie.matches(url)).collect();
         // RFC 6265 §5.4: longer paths first. The sort is stable, so that earlier ones come first among equals.
         matching.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let names: Vec<String> = own
-            .split(';')
-            .filter_map(|pair| Some(pair.split_once('=')?.0.trim().to_owned()))
+        let pairs = own
+            .split(|byte| *byte == b';')
+            .filter(|pair| pair.contains(&b'='));
+        let names: Vec<_> = pairs
+            .filter_map(|pair| Some(pair.split(|byte| *byte == b'=').next()?.trim_ascii().to_owned()))
             .collect();
         let mut text = own;
         for cookie in matching {
             let (name, value) = cookie.name_value();
             let separator = if text.is_empty() { "" } else { "; " };
-            if names.iter().any(|own| own == name)
+            if names.iter().any(|own| own == name.as_bytes())
                 || text.len() + separator.len() + name.len() + 1 + value.len() > self.limits.header_bytes
             {
                 continue;
             }
-            text.extend([separator, name, "=", value]);
+            for part in [separator, name, "=", value] {
+                text.extend_from_slice(part.as_bytes());
+            }
         }
         (!text.is_empty()).then_some(text)
     }
@@ -221,13 +225,17 @@ mod tests {
         Url::parse(url).unwrap()
     }
 
+    fn text(field: Option<Vec<u8>>) -> Option<String> {
+        field.map(|field| String::from_utf8(field).unwrap())
+    }
+
     /// What is sent to `to` after `from` has set these cookies.
     fn sent(from: &str, lines: &[&str], to: &str) -> Option<String> {
         let mut jar = Jar::default();
         for line in lines {
             jar.set(&url(from), line).unwrap();
         }
-        jar.header(&url(to), String::new())
+        text(jar.header(&url(to), Vec::new()))
     }
 
     #[test]
@@ -420,7 +428,7 @@ mod tests {
         for line in ["a=1", "b=2", "a=3"] {
             jar.set(&url, line).unwrap();
         }
-        assert_eq!(jar.header(&url, String::new()).as_deref(), Some("a=3; b=2"));
+        assert_eq!(text(jar.header(&url, Vec::new())).as_deref(), Some("a=3; b=2"));
         for gone in ["a=; Max-Age=0", "b=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"] {
             jar.set(&url, gone).unwrap();
         }
@@ -440,7 +448,7 @@ mod tests {
             jar.set(&url("http://greedy.example/"), &format!("{name}=1"))
                 .unwrap();
         }
-        let header = |host| jar.header(&url(host), String::new());
+        let header = |host| text(jar.header(&url(host), Vec::new()));
         assert_eq!(header("http://greedy.example/").as_deref(), Some("c=1; d=1; e=1"));
         assert_eq!(header("http://other.example/").as_deref(), Some("o=1"));
     }
@@ -460,7 +468,7 @@ mod tests {
         ] {
             jar.set(&url(host), &format!("{name}=1")).unwrap();
         }
-        let header = |host| jar.header(&url(host), String::new());
+        let header = |host| text(jar.header(&url(host), Vec::new()));
         assert_eq!(header("http://small.example/").as_deref(), Some("a=1"));
         assert_eq!(header("http://large.example/").as_deref(), Some("c=1; d=1"));
         assert_eq!(header("http://late.example/").as_deref(), Some("e=1"));
@@ -505,7 +513,7 @@ mod tests {
                 .unwrap();
         }
         jar.set(&url, "little=1; Path=/").unwrap();
-        let field = jar.header(&url, String::new()).unwrap();
+        let field = text(jar.header(&url, Vec::new())).unwrap();
         assert!(field.len() <= 8 * 1024);
         assert!(field.contains("n2=") && !field.contains("big=") && field.ends_with("little=1"));
     }

@@ -109,7 +109,8 @@ impl CookieStore {
     #[must_use]
     pub fn get(&self, url: impl AsRef<str>) -> Option<String> {
         let url = http_url(url.as_ref())?;
-        self.lock().header(&url, String::new())
+        // Cookies are text.
+        String::from_utf8(self.lock().header(&url, Vec::new())?).ok()
     }
 
     /// How many cookies are in the store, not counting expired ones.
@@ -199,13 +200,12 @@ impl CookieStore {
         let own: Vec<_> = own
             .get_all(header::COOKIE)
             .iter()
-            .filter_map(|line| std::str::from_utf8(line.as_bytes()).ok())
-            .map(|line| line.trim_matches([' ', ';']))
+            .map(|line| trimmed(line.as_bytes()))
             .filter(|line| !line.is_empty())
             .collect();
         let url = http_url(&target.to_string())?;
-        let text = self.lock().header(&url, own.join("; "))?;
-        let mut value = HeaderValue::try_from(text).ok()?;
+        let field = self.lock().header(&url, own.join(&b"; "[..]))?;
+        let mut value = HeaderValue::try_from(field).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
@@ -223,6 +223,14 @@ impl fmt::Debug for CookieStore {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Without spaces and semicolons around it.
+fn trimmed(mut line: &[u8]) -> &[u8] {
+    while let [b' ' | b';', rest @ ..] | [rest @ .., b' ' | b';'] = line {
+        line = rest;
+    }
+    line
 }
 
 /// The URL as cookies see it: RFC 6265 knows `http` and `https`.
@@ -317,5 +325,17 @@ mod tests {
         ] {
             assert_eq!(header(url, own).as_deref(), want, "{url} {own:?}");
         }
+    }
+
+    #[test]
+    fn the_callers_own_cookies_need_not_be_text() {
+        let store = CookieStore::new();
+        store.set("ws://a.example/", "a=store").unwrap();
+        let mut own = HeaderMap::new();
+        for line in [&b" b=\xFF; c=\xE9;"[..], b"d=1"] {
+            own.append(header::COOKIE, HeaderValue::from_bytes(line).unwrap());
+        }
+        let value = store.header(&Target::parse("ws://a.example/").unwrap(), &own);
+        assert_eq!(value.unwrap(), &b"b=\xFF; c=\xE9; d=1; a=store"[..]);
     }
 }
