@@ -241,7 +241,7 @@ impl ClientBuilder {
     /// Keeps the cookies that servers set in this store, and sends them back. Default: none.
     ///
     /// Cookies given with [`header`](Self::header) are sent too, in the same field; they win over those in the store
-    /// that have the same name.
+    /// that have the same name. A `ws+unix` URL is asked without the store.
     #[cfg(feature = "cookies")]
     pub fn cookies(mut self, store: crate::cookies::CookieStore) -> Self {
         self.settings.cookies = Some(store);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Response};
 use sockeye_proto::deflate::{Compressor, Decompressor, Parameters};
-use sockeye_proto::handshake::client::{Request, ResponseError, Target};
+use sockeye_proto::handshake::client::{Request, ResponseError};
 use sockeye_proto::{Connection, Role};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -79,6 +79,7 @@ impl Settings {
     pub(super) async fn open<IO: Duplex>(
         &self,
         mut io: IO,
+        journey: &Journey,
         request: &Request,
         mut info: ConnectionInfo,
         clock: &Clock,
@@ -99,7 +100,7 @@ impl Settings {
         let negotiated = match request.verify(&response) {
             Ok(negotiated) => negotiated,
             Err(ResponseError::Status(_)) => {
-                self.take_cookies(request.target(), &response);
+                self.take_cookies(journey, &response);
                 return Ok(Answer::Refused(Refused {
                     io,
                     host,
@@ -113,7 +114,7 @@ impl Settings {
                 return Err(Error::connecting(ConnectPhase::Handshake, message));
             }
         };
-        self.take_cookies(request.target(), &response);
+        self.take_cookies(journey, &response);
         received.shrink_to_fit();
         let mut data = http::Extensions::new();
         info.phases = clock.phases();
@@ -132,14 +133,14 @@ impl Settings {
 
     /// Takes the cookies of an answer that is one: a 101 that breaks the rules does not count.
     #[cfg(feature = "cookies")]
-    fn take_cookies(&self, target: &Target, response: &Response<()>) {
-        if let Some(store) = &self.cookies {
-            store.take(target, response.headers());
+    fn take_cookies(&self, journey: &Journey, response: &Response<()>) {
+        if let Some(store) = self.cookies_on(journey) {
+            store.take(journey.target(), response.headers());
         }
     }
 
     #[cfg(not(feature = "cookies"))]
-    fn take_cookies(&self, _: &Target, _: &Response<()>) {}
+    fn take_cookies(&self, _: &Journey, _: &Response<()>) {}
 
     /// The session of a finished handshake, its driver in a task of its own.
     fn start<IO: Duplex>(

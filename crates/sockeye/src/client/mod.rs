@@ -254,7 +254,7 @@ impl Client {
             let journey = self.settings.journey(address::parse(url.as_ref())?);
             let request = self.settings.request(&journey)?;
             let info = ConnectionInfo::unknown(request.target());
-            let answer = self.settings.open(io, &request, info, &clock).await?;
+            let answer = self.settings.open(io, &journey, &request, info, &clock).await?;
             answer.opened().await
         };
         self.settings.counted(attempt).await
@@ -332,7 +332,7 @@ impl Settings {
         if !target.is_secure() {
             let Reached { dialed, turn } = self.reach(target, socket, clock).await?;
             let info = ConnectionInfo::of(target, &dialed);
-            let answer = self.open(dialed.stream, request, info, clock).await?;
+            let answer = self.open(dialed.stream, journey, request, info, clock).await?;
             drop(turn);
             return answer.step(journey).await;
         }
@@ -344,7 +344,7 @@ impl Settings {
             let mut info = ConnectionInfo::of(target, &dialed);
             let io = tls::encrypt(dialed.stream, target.host(), tls, clock).await?;
             info.tls = Some(TlsInfo::of_client(io.get_ref().1));
-            let answer = self.open(io, request, info, clock).await?;
+            let answer = self.open(io, journey, request, info, clock).await?;
             drop(turn);
             answer.step(journey).await
         }
@@ -449,14 +449,14 @@ impl Settings {
             .filter(|(name, value)| journey.may_send(name, value))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        Ok(self.with_cookies(headers, journey.target()))
+        Ok(self.with_cookies(headers, journey))
     }
 
     /// Adds the cookies of the store, if there is one, in one field with those that are there.
     #[cfg(feature = "cookies")]
-    fn with_cookies(&self, mut headers: HeaderMap, target: &Target) -> HeaderMap {
-        if let Some(store) = &self.cookies
-            && let Some(value) = store.header(target, &headers)
+    fn with_cookies(&self, mut headers: HeaderMap, journey: &Journey) -> HeaderMap {
+        if let Some(store) = self.cookies_on(journey)
+            && let Some(value) = store.header(journey.target(), &headers)
         {
             headers.insert(http::header::COOKIE, value);
         }
@@ -464,8 +464,15 @@ impl Settings {
     }
 
     #[cfg(not(feature = "cookies"))]
-    fn with_cookies(&self, headers: HeaderMap, _: &Target) -> HeaderMap {
+    fn with_cookies(&self, headers: HeaderMap, _: &Journey) -> HeaderMap {
         headers
+    }
+
+    /// The store for the server to ask now. None for one behind a Unix socket: what it sets would be sent to whoever
+    /// has the name of its host, `localhost`.
+    #[cfg(feature = "cookies")]
+    fn cookies_on(&self, journey: &Journey) -> Option<&cookies::CookieStore> {
+        self.cookies.as_ref().filter(|_| !journey.is_at_socket())
     }
 }
 

@@ -66,6 +66,12 @@ impl Journey {
         }
     }
 
+    /// Whether the server to ask now is the one behind the Unix socket.
+    #[cfg(feature = "cookies")]
+    pub(super) fn is_at_socket(&self) -> bool {
+        self.through_socket && self.is_at_start()
+    }
+
     /// Where to ask now.
     pub(super) const fn target(&self) -> &Target {
         &self.target

@@ -258,7 +258,7 @@ mod unix {
         let server = tokio::spawn(async move {
             let (mut io, _) = listener.accept().await.unwrap();
             let request = read_request(&mut io).await;
-            let answer = accepted(&request, "");
+            let answer = accepted(&request, "Set-Cookie: socket=1\r\n");
             tokio::io::AsyncWriteExt::write_all(&mut io, answer.as_bytes())
                 .await
                 .unwrap();
@@ -292,6 +292,19 @@ mod unix {
             "{request}"
         );
         assert_eq!(field(&request, "Host"), Some("localhost"));
+    }
+
+    #[cfg(feature = "cookies")]
+    #[tokio::test]
+    async fn a_unix_socket_in_the_url_has_no_cookies_of_localhost() {
+        let (_folder, path, server) = serve();
+        let store = sockeye::cookies::CookieStore::new();
+        store.set("http://localhost/", "tcp=1").unwrap();
+        let client = Client::builder().cookies(store.clone()).build().unwrap();
+        let url = format!("ws+unix:{}:/", path.display());
+        client.connect(url).await.unwrap();
+        assert_eq!(field(&server.await.unwrap(), "Cookie"), None);
+        assert_eq!(store.get("ws://localhost/").as_deref(), Some("tcp=1"));
     }
 
     #[tokio::test]

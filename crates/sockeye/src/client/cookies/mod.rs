@@ -27,6 +27,10 @@ use jar::Jar;
 /// `wss` as `https`. On loopback addresses and `localhost`, plain `ws` counts as secure. `SameSite` is kept but
 /// changes nothing: a program has no pages of other sites.
 ///
+/// Cookies belong to hosts, so the servers of `ws+unix` URLs, whose host is no more than `localhost`, set none and are
+/// sent none. With [`unix_socket`](crate::ClientBuilder::unix_socket) the URL's host counts, whoever answers there: such
+/// a client should not share its store with one that connects to hosts of the same names.
+///
 /// What a server can make grow has limits: [`CookieLimits`].
 ///
 /// ```
