@@ -1,5 +1,7 @@
 //! The variables that say which proxy to use.
 
+use std::ffi::OsString;
+
 use super::bypass::Bypass;
 use super::{Proxy, ProxyPolicy};
 use crate::error::{Error, Result};
@@ -31,13 +33,23 @@ const FOR_WSS: [&str; 6] = [
 const BYPASS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// Makes a policy of the variables that `variable` gives.
-pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<ProxyPolicy> {
-    let first_of = |names: &[&'static str]| {
-        let mut set = names.iter().filter_map(|&name| Some((name, variable(name)?)));
-        set.find(|(_, text)| !text.trim().is_empty())
+pub(super) fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<ProxyPolicy> {
+    let first_of = |names: &[&'static str]| -> Result<Option<(&'static str, String)>> {
+        for &name in names {
+            // Passed over, it would send the connections elsewhere than was said.
+            let not_unicode = |_| Error::config(format!("{name}: the variable is not Unicode"));
+            let text = variable(name)
+                .unwrap_or_default()
+                .into_string()
+                .map_err(not_unicode)?;
+            if !text.trim().is_empty() {
+                return Ok(Some((name, text)));
+            }
+        }
+        Ok(None)
     };
     let proxy = |names| {
-        let Some((name, url)) = first_of(names) else {
+        let Some((name, url)) = first_of(names)? else {
             return Ok(None);
         };
         match Proxy::new(url.trim()) {
@@ -48,7 +60,7 @@ pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<ProxyPol
     Ok(ProxyPolicy {
         ws: proxy(&FOR_WS)?,
         wss: proxy(&FOR_WSS)?,
-        bypass: first_of(&BYPASS).map_or_else(Bypass::default, |(_, rules)| Bypass::parse(&rules)),
+        bypass: first_of(&BYPASS)?.map_or_else(Bypass::default, |(_, rules)| Bypass::parse(&rules)),
     })
 }
 
@@ -61,7 +73,7 @@ mod tests {
     fn policy(variables: &[(&str, &str)]) -> Result<ProxyPolicy> {
         read(|name| {
             let set = variables.iter().find(|(key, _)| *key == name);
-            set.map(|(_, text)| (*text).to_owned())
+            set.map(|(_, text)| (*text).into())
         })
     }
 
@@ -134,6 +146,23 @@ mod tests {
             ("ws://[::1]/", true),
         ] {
             assert_eq!(chosen(&variables, url).is_some(), proxied, "{url}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_unicode_is_an_error_that_names_it() {
+        use std::os::unix::ffi::OsStringExt;
+
+        for wrong in ["https_proxy", "NO_PROXY"] {
+            let read = read(|name| match name {
+                name if name == wrong => Some(OsString::from_vec(b"a.test:1\xFF".to_vec())),
+                "all_proxy" => Some("a.test:1".into()),
+                _ => None,
+            });
+            let error = read.unwrap_err();
+            assert!(error.is_config());
+            assert!(error.to_string().starts_with(wrong), "{error}");
         }
     }
 

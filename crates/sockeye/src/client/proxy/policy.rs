@@ -50,10 +50,10 @@ impl ProxyPolicy {
     ///
     /// # Errors
     ///
-    /// A variable that is not the URL of a proxy ([`Error::is_config`](crate::Error::is_config)); the message names
-    /// it.
+    /// A variable that is not the URL of a proxy, or not Unicode ([`Error::is_config`](crate::Error::is_config)); the
+    /// message names it.
     pub fn from_env() -> Result<Self> {
-        environment::read(|name| std::env::var(name).ok())
+        environment::read(|name| std::env::var_os(name))
     }
 
     /// Sets the hosts that are reached without a proxy, in the format of `NO_PROXY`: separated by commas or white space,
