@@ -36,7 +36,8 @@ pub struct ConnectionInfo {
     pub peer: Option<SocketAddr>,
     /// This end of the TCP connection.
     pub local: Option<SocketAddr>,
-    /// How long each phase of connecting took, in their order; those of redirections are summed.
+    /// How long each phase of connecting took, in their order; those of redirections are summed. Waiting for the turn
+    /// ([`one_pending_per_host`](crate::ClientBuilder::one_pending_per_host)) counts in none.
     pub phases: Vec<(ConnectPhase, Duration)>,
     /// What TLS agreed on with the server; `None` on a plain connection.
     #[cfg(feature = "tls")]

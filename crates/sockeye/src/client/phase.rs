@@ -77,9 +77,12 @@ impl ConnectTimeouts {
 pub(super) struct Clock {
     timeouts: ConnectTimeouts,
     started: Instant,
-    /// When each phase began. Redirections go through them again; their number has a limit.
-    began: Arc<Mutex<Vec<(ConnectPhase, Instant)>>>,
+    /// What came so far. Redirections go through them again; their number has a limit.
+    began: Arc<Mutex<Vec<Beginning>>>,
 }
+
+/// What began, and when: a phase, or a wait that is none.
+type Beginning = (Option<ConnectPhase>, Instant);
 
 /// The time that something may take.
 #[derive(Clone, Copy, Debug)]
@@ -102,12 +105,14 @@ impl Clock {
         }
     }
 
-    /// How long each phase took so far, in the order of their first times; a phase lasts until the next one begins.
+    /// How long each phase took so far, in the order of their first times; a phase lasts until the next one begins, or
+    /// a [wait](Self::wait_for_turn).
     pub(super) fn phases(&self) -> Vec<(ConnectPhase, Duration)> {
         let began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = began.iter().skip(1).map(|(_, end)| *end).chain([Instant::now()]);
         let mut phases: Vec<(ConnectPhase, Duration)> = Vec::new();
         for ((phase, start), end) in began.iter().zip(ends) {
+            let Some(phase) = phase else { continue };
             let took = end.saturating_duration_since(*start);
             match phases.iter_mut().find(|(earlier, _)| earlier == phase) {
                 Some((_, sum)) => *sum += took,
@@ -133,10 +138,7 @@ impl Clock {
 
     /// What a phase that begins now may take.
     pub(super) fn limit(&self, phase: ConnectPhase) -> Limit {
-        self.began
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((phase, Instant::now()));
+        self.begin(Some(phase));
         let own = self.timeouts.of(phase);
         let all = self.limit_of_all(phase);
         if all.time < own {
@@ -150,8 +152,18 @@ impl Clock {
         }
     }
 
-    /// What the attempt has left, for waiting on the verge of `phase`.
-    pub(super) fn limit_of_all(&self, phase: ConnectPhase) -> Limit {
+    /// What the attempt has left for waiting on the verge of `phase`; the wait belongs to none.
+    pub(super) fn wait_for_turn(&self, phase: ConnectPhase) -> Limit {
+        self.begin(None);
+        self.limit_of_all(phase)
+    }
+
+    fn begin(&self, phase: Option<ConnectPhase>) {
+        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        began.push((phase, Instant::now()));
+    }
+
+    fn limit_of_all(&self, phase: ConnectPhase) -> Limit {
         let whole = self.timeouts.total;
         Limit {
             phase,
@@ -211,6 +223,8 @@ mod tests {
             clock.run(phase, "a.test", work).await.unwrap();
         };
         wait(ConnectPhase::Resolve, 1).await;
+        let turn = clock.wait_for_turn(ConnectPhase::Connect);
+        turn.hold(tokio::time::sleep(Duration::from_secs(9))).await;
         wait(ConnectPhase::Connect, 2).await;
         wait(ConnectPhase::Handshake, 3).await;
         wait(ConnectPhase::Connect, 4).await;

@@ -85,7 +85,7 @@ impl Turn {
             }
             places
         };
-        let limit = clock.limit_of_all(ConnectPhase::Connect);
+        let limit = clock.wait_for_turn(ConnectPhase::Connect);
         match limit.hold(all).await {
             Some(places) => Ok(Self(places)),
             None => Err(limit.passed(host, "another connection to it was being opened all the time")),
