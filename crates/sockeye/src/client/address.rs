@@ -64,6 +64,10 @@ pub(super) fn parse(url: &str) -> Result<Target> {
         Err(url::ParseError::RelativeUrlWithoutBase) => return Err(invalid(&InvalidTarget::Scheme)),
         Err(error) => return Err(invalid(&error)),
     };
+    // `localhost:3000/chat` is a URL, of a scheme `localhost`.
+    if !matches!(parsed.scheme(), "ws" | "wss" | "http" | "https") {
+        return Err(invalid(&InvalidTarget::Scheme));
+    }
     Target::parse(parsed.as_str()).map_err(|error| invalid(&error))
 }
 
@@ -122,6 +126,7 @@ mod tests {
             ("", "ws://"),
             ("/chat", "ws://"),
             ("localhost:3000", "ws://"),
+            ("localhost:3000/chat", "ws://"),
             ("ftp://example.org/", "ws://"),
             ("ws://", "host"),
             ("ws://example.org:99999/", "port"),
