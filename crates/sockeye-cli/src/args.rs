@@ -15,7 +15,7 @@ use crate::replay::ReplayOptions;
 
 /// A WebSocket server with a console page, and a command-line client.
 #[derive(Debug, Parser)]
-#[command(name = "sockeye", version, after_help = EXAMPLES, arg_required_else_help = false)]
+#[command(name = "sockeye", version, override_usage = USAGE, after_help = EXAMPLES, arg_required_else_help = false)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -81,6 +81,10 @@ pub(crate) enum ConfigCommand {
     #[command(after_help = PRINT_EXAMPLES)]
     Print(Box<ServeCommand>),
 }
+
+const USAGE: &str = "\
+sockeye [OPTIONS OF SERVE]
+       sockeye <COMMAND>";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -48,7 +48,7 @@ impl fmt::Display for Failure {
 }
 
 /// The text without the numbers that the standard library adds to what the system says.
-fn without_numbers(text: &str) -> String {
+pub(crate) fn without_numbers(text: &str) -> String {
     let mut parts = text.split(" (os error ");
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -25,5 +25,11 @@ fn why(error: &sockeye::Error) -> String {
         Some(payload::one_line(&beginning) + more)
     });
     let said = said.map_or_else(String::new, |said| format!(": {said}"));
-    format!("{}{said}", chain(error))
+    let text = chain(error);
+    let hint = if text.contains("UnknownIssuer") {
+        "; --ca names one to trust, --insecure accepts any"
+    } else {
+        ""
+    };
+    format!("{text}{hint}{said}")
 }

@@ -103,7 +103,7 @@ impl ClientOptions {
             tls = tls.identity(Identity::files(chain, key));
         }
         tls.build()
-            .map_err(|error| Failure::new(format!("TLS: {}", chain(&error))))
+            .map_err(|error| Failure::usage(format!("TLS: {}", chain(&error))))
     }
 }
 

@@ -7,6 +7,7 @@ use sockeye::{CloseCode, Message};
 
 use super::json;
 use super::options::ConnectOptions;
+use crate::error::without_numbers;
 use crate::payload::{self, Encoding};
 
 /// The commands, with what `/help` says about them.
@@ -78,8 +79,8 @@ impl Reading {
 
     /// The content of a file as a message.
     pub(super) fn file(self, path: &Path) -> Result<Message, String> {
-        let content =
-            std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let content = std::fs::read(path)
+            .map_err(|error| without_numbers(&format!("cannot read {}: {error}", path.display())))?;
         if self.binary.is_some() {
             return Ok(Message::binary(content));
         }

@@ -39,7 +39,7 @@ pub(super) fn report(end: &End, goal: &Goal, verbose: bool) -> ExitCode {
             } else {
                 status::UNEXPECTED
             };
-            (format!("no message matched {expected}: {text}"), status)
+            (format!("no message matched {expected:?}: {text}"), status)
         }
         _ => (text, status),
     };

@@ -59,9 +59,8 @@ pub(crate) struct ConnectOptions {
     pub(crate) once: bool,
 
     /// Close after this many messages were received.
-    #[arg(help_heading = ENDING, short = 'n', long, value_name = "COUNT",
-        value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) count: Option<u64>,
+    #[arg(help_heading = ENDING, short = 'n', long, value_name = "COUNT")]
+    pub(crate) count: Option<Count>,
 
     /// Close when a message matches this regular expression; it is a failure (6) if none does.
     #[arg(help_heading = ENDING, short, long, value_name = "REGEX", value_parser = parse_regex)]
@@ -122,7 +121,11 @@ impl ConnectOptions {
 
     /// How many messages are waited for.
     pub(super) fn count(&self) -> Option<u64> {
-        if self.once { Some(1) } else { self.count }
+        if self.once {
+            return Some(1);
+        }
+        self.count
+            .map(|Count(count)| u64::try_from(count).unwrap_or(u64::MAX))
     }
 
     pub(super) fn ends_by_itself(&self) -> bool {

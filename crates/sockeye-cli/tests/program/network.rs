@@ -274,7 +274,14 @@ fn a_key_can_be_pinned() {
     assert!(pin.starts_with("sha256/"), "{pin}");
     // The pin comes on top: the certificate is still not one that anybody vouches for.
     let line = complaint(&mut sockeye(&["connect", &url, "--pin", pin]), 1);
-    assert!(line.contains("certificate"), "{line}");
+    assert!(
+        line.ends_with("; --ca names one to trust, --insecure accepts any"),
+        "{line}"
+    );
+    let line = complaint(&mut sockeye(&["connect", &url, "--ca", "/nowhere.pem"]), 2);
+    assert_eq!(line, "TLS: cannot read /nowhere.pem: No such file or directory");
+    let line = complaint(&mut sockeye(&["connect", &url, "--count", "0"]), 2);
+    assert!(line.starts_with("--count: \"0\" is not a count"), "{line}");
     let line = complaint(&mut sockeye(&["connect", &url, "--pin", pin, "-k"]), 2);
     assert!(line.contains("exclude each other"), "{line}");
 

@@ -76,7 +76,7 @@ fn without_the_expected_message_it_is_a_failure() {
     let server = Server::start(&[]);
     let ended = connect(&server.url("ws"), &["--expect", "yes", "--wait", "50ms"], "no\n");
     assert_eq!((ended.status, ended.stdout.as_str()), (6, "no\n"));
-    assert_eq!(ended.stderr, "sockeye: no message matched yes: closed\n");
+    assert_eq!(ended.stderr, "sockeye: no message matched \"yes\": closed\n");
 
     let ended = connect(
         &server.url("ws"),
@@ -84,7 +84,10 @@ fn without_the_expected_message_it_is_a_failure() {
         "no\n",
     );
     assert_eq!(ended.status, 124);
-    assert_eq!(ended.stderr, "sockeye: no message matched yes: the time was up\n");
+    assert_eq!(
+        ended.stderr,
+        "sockeye: no message matched \"yes\": the time was up\n"
+    );
 
     let ended = connect(&server.url("ws"), &["--expect", "yes", "--count", "1"], "no\n");
     assert_eq!(ended.status, 6);

@@ -12,7 +12,7 @@ use super::super::end::End;
 use super::super::options::ConnectOptions;
 use super::{Incoming, Link, Source, Way};
 use crate::client::{Dialer, Handshake, explain};
-use crate::error::{Failure, chain};
+use crate::error::{Failure, chain, without_numbers};
 use crate::payload;
 use crate::record::{self, Recorder, Side};
 
@@ -223,7 +223,7 @@ fn remark(event: &Event) -> Option<String> {
         Event::Open { connection, .. } => format!("connected again: this is connection {connection}"),
         _ => return None,
     };
-    Some(payload::one_line(&remark))
+    Some(payload::one_line(&without_numbers(&remark)))
 }
 
 fn because(cause: &Cause) -> String {
