@@ -32,11 +32,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     ws.set_on_error(|_| println!("error"));
+    ws.add_event_listener("error", |_: &Event| println!("failed"));
     ws.set_on_close(|event| println!("close {} {:?}", event.code(), event.reason()));
     ws.add_event_listener("close", |event: &CloseEvent| {
         println!("wasClean {}", event.was_clean());
     });
-
     while ws.ready_state() != WebSocket::CLOSED {
         page.turn().await;
     }

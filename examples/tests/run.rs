@@ -154,6 +154,7 @@ async fn browser_api_hears_of_a_server_that_is_not_there() {
     let want = [
         "readyState 0",
         "error",
+        "failed",
         "close 1006 \"\"",
         "wasClean false",
         "readyState 3",
