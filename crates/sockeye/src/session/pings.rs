@@ -211,13 +211,21 @@ impl Session {
         }
     }
 
-    /// Starts the clocks of the Pings that the transport has now.
-    pub(super) fn pings_flushed(&mut self) {
+    /// Whether there are Pings that the transport does not have yet.
+    pub(super) fn has_pings_to_write(&self) -> bool {
+        let is_to_write = |ping: &Ping| ping.end != u64::MAX;
+        self.pings
+            .as_ref()
+            .is_some_and(|pings| pings.sent.iter().any(is_to_write))
+    }
+
+    /// Starts the clocks of the Pings that the transport has now, by the write that began at `since`: their Pongs may
+    /// be back before that has returned.
+    pub(super) fn pings_flushed(&mut self, since: Instant) {
         let flushed = self.flushed;
         if let Some(pings) = &mut self.pings {
-            let mut time = None;
             for ping in pings.sent.iter_mut().filter(|ping| ping.end <= flushed) {
-                ping.since = *time.get_or_insert_with(now);
+                ping.since = since;
                 ping.end = u64::MAX;
             }
         }

@@ -30,6 +30,8 @@ pub(crate) struct Driver<IO> {
     /// Output taken from the session, and how much of it the transport took.
     writing: Vec<u8>,
     written: usize,
+    /// When the last write began that may end a Ping; `None` if none is being written.
+    pinging: Option<Instant>,
     /// The transport may hold output back until it is flushed.
     unflushed: bool,
     /// Output was flushed, and the session not told.
@@ -66,6 +68,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             unread: leftover,
             writing: Vec::new(),
             written: 0,
+            pinging: None,
             unflushed: false,
             flushed: false,
             stalled: None,
@@ -185,6 +188,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     return Poll::Ready(Ok(()));
                 }
             }
+            if let Some(began) = &mut self.pinging {
+                *began = super::now();
+            }
             let taken = ready!(Pin::new(&mut self.io).poll_write(cx, &self.writing[self.written..]))?;
             if taken == 0 {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
@@ -207,9 +213,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         let flushed = mem::take(&mut self.flushed);
         if flushed {
             session.flushed = session.taken;
-            session.pings_flushed();
+            if let Some(began) = self.pinging {
+                session.pings_flushed(began);
+            }
         }
         session.poll_output(now);
+        self.pinging = session.has_pings_to_write().then_some(now);
         mem::swap(&mut self.writing, &mut session.queue);
         session.in_flight = self.writing.len();
         session.taken += self.writing.len() as u64;

@@ -1,5 +1,9 @@
 //! Pings of the application and their round trips.
 
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
 use super::*;
 
 /// A server's handle and the bare transport of its peer.
@@ -61,6 +65,58 @@ async fn the_clock_of_a_ping_starts_when_the_transport_has_it() {
     write_pong(&mut peer, b"1").await;
     let time = soon(ping).await.unwrap().unwrap();
     assert!((250..=260).contains(&time.as_millis()), "{time:?}");
+}
+
+/// A transport that takes its time to write, and whose peer has answered by then.
+struct Slow {
+    io: DuplexStream,
+    peer: DuplexStream,
+}
+
+impl Slow {
+    const WRITE: Duration = Duration::from_millis(5);
+}
+
+impl AsyncRead for Slow {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let until = Instant::now() + Self::WRITE;
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        let pong = [0x8A, 0x80, 0, 0, 0, 0];
+        let written = Pin::new(&mut self.peer).poll_write(cx, &pong);
+        written.map_ok(|_| buf.len())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_a_ping_includes_the_writing() {
+    let (io, peer) = duplex(64);
+    let (ws, driver) = server(Config::server()).start(Slow { io, peer });
+    tokio::spawn(driver.stand_by());
+    assert!(soon(ws.ping(b"")).await.unwrap() >= Slow::WRITE);
 }
 
 #[tokio::test(start_paused = true)]
