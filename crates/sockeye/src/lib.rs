@@ -109,7 +109,7 @@
 //! There is no publish/subscribe between connections, no WebSocket over HTTP/2 or HTTP/3, no driver on io_uring, and no
 //! Socket.IO.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 // What lies beneath client and server is compiled whole; with fewer features some of it has no caller.
 #![cfg_attr(
     not(all(feature = "client", feature = "server", feature = "tls")),
@@ -120,6 +120,8 @@
 pub mod axum;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(all(unix, target_pointer_width = "64", feature = "server"))]
+pub mod driver;
 mod error;
 #[cfg(feature = "hyper")]
 pub mod hyper;

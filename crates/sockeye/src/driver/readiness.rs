@@ -1,0 +1,399 @@
+//! The driver that asks which sockets are ready.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use socket2::{SockAddr, SockRef};
+
+use super::{Driver, DriverKind, Key, Outbox, OutputPool, Owner, Waker};
+
+/// The driver that asks the system which sockets are ready (epoll, kqueue), then drains all of them in one loop and writes
+/// at once.
+///
+/// Sockets are registered once, for both directions and edge-triggered, so that waiting is the only system call besides
+/// receiving and sending. All of them receive into one buffer.
+#[derive(Debug)]
+pub struct Readiness {
+    poll: Poll,
+    events: Events,
+    waker: Arc<mio::Waker>,
+    /// What is received into; empty during a turn, which holds it.
+    buffer: Vec<u8>,
+    /// Sockets that may have more to read, without an event that will say so.
+    unread: Vec<Key>,
+    /// Listening sockets that may have more connections.
+    unaccepted: Vec<Key>,
+}
+
+/// A connection of the [`Readiness`] driver.
+#[derive(Debug)]
+pub struct Socket {
+    descriptor: OwnedFd,
+    key: Key,
+    phase: Phase,
+    /// Whether bytes that come are read.
+    receives: bool,
+    /// The system took less than it was given: it says when it takes more.
+    is_full: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Connecting,
+    Connected,
+    /// Nothing more will be read.
+    Ended,
+}
+
+/// A listening socket of the [`Readiness`] driver.
+#[derive(Debug)]
+pub struct Listener {
+    descriptor: OwnedFd,
+    key: Key,
+    accepts: bool,
+}
+
+/// Marks the token of a listening socket, in a bit of the index that keys leave alone.
+const LISTENER: usize = 1 << 31;
+const WAKER: Token = Token(1 << 30);
+
+impl Readiness {
+    /// How much is read at once, in bytes. More than a socket's default receive buffer at first, so that one call takes
+    /// what came.
+    const BUFFER: usize = 256 * 1024;
+    const EVENTS: usize = 1024;
+    /// How many connections a turn accepts of one listening socket before the others have their turn.
+    const ACCEPTS: usize = 256;
+    /// How many pieces are written by one call.
+    const SLICES: usize = 64;
+
+    /// A driver without sockets.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            poll,
+            waker,
+            events: Events::with_capacity(Self::EVENTS),
+            buffer: vec![0; Self::BUFFER],
+            unread: Vec::new(),
+            unaccepted: Vec::new(),
+        })
+    }
+
+    fn register(&self, descriptor: OwnedFd, key: Key, phase: Phase) -> io::Result<Socket> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.watch(&descriptor, Token(key.to_bits() as usize), interest)?;
+        Ok(Socket {
+            descriptor,
+            key,
+            phase,
+            receives: true,
+            is_full: false,
+        })
+    }
+
+    fn watch(&self, descriptor: &OwnedFd, token: Token, interest: Interest) -> io::Result<()> {
+        let mut source = SourceFd(&descriptor.as_raw_fd());
+        self.poll.registry().register(&mut source, token, interest)
+    }
+
+    fn act(&mut self, event: &Event, owner: &mut impl Owner<Self>) {
+        let bits = event.token().0;
+        let key = Key::from_bits(bits as u64);
+        if bits & LISTENER != 0 {
+            return self.accept(key, owner);
+        }
+        if event.is_writable() {
+            self.can_write(key, owner);
+        }
+        if event.is_readable() || event.is_read_closed() {
+            self.read(key, event.is_read_closed(), owner);
+        }
+    }
+
+    fn can_write(&mut self, key: Key, owner: &mut impl Owner<Self>) {
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
+        if socket.phase == Phase::Connecting {
+            let error = SockRef::from(&socket.descriptor).take_error();
+            socket.phase = Phase::Connected;
+            let result = match error {
+                Ok(None) => Ok(()),
+                Ok(Some(error)) | Err(error) => {
+                    socket.phase = Phase::Ended;
+                    Err(error)
+                }
+            };
+            return owner.connected(self, key, result);
+        }
+        if std::mem::take(&mut socket.is_full) {
+            owner.writable(self, key);
+        }
+    }
+
+    /// Reads what is there, or a buffer full of it. After `ends`, the end must be read, and no event will say so again.
+    fn read(&mut self, key: Key, ends: bool, owner: &mut impl Owner<Self>) {
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
+        if socket.phase != Phase::Connected || !socket.receives {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        match rustix::net::recv(&socket.descriptor, &mut buffer[..], RecvFlags::empty()) {
+            Ok((0, _)) => {
+                socket.phase = Phase::Ended;
+                owner.ended(self, key);
+            }
+            Ok((count, _)) => {
+                // Less than there was room for: the socket is empty, and an event will say when it is not.
+                if count == buffer.len() || ends {
+                    self.unread.push(key);
+                }
+                owner.received(self, key, &mut buffer[..count]);
+            }
+            Err(Errno::WOULDBLOCK) => {}
+            Err(Errno::INTR) => self.unread.push(key),
+            Err(error) => {
+                socket.phase = Phase::Ended;
+                owner.failed(self, key, error.into());
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    fn accept(&mut self, key: Key, owner: &mut impl Owner<Self>) {
+        for _ in 0..Self::ACCEPTS {
+            let Some(listener) = owner.listener(key).filter(|listener| listener.accepts) else {
+                return;
+            };
+            match accept(&listener.descriptor) {
+                Ok(socket) => owner.accepted(self, key, socket),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    // The connection was gone before it was accepted.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        listener.accepts = false;
+                        return owner.accept_failed(self, key, error);
+                    }
+                },
+            }
+        }
+        self.unaccepted.push(key);
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
+    use rustix::net::SocketFlags;
+
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::accept_with(listener, flags)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
+    let (socket, _) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Sends from the front of `slices`; gives how many bytes the system took, `None` if it takes none now.
+fn write(socket: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    loop {
+        let taken = match slices {
+            [slice] => rustix::net::send(socket, slice, SendFlags::NOSIGNAL),
+            _ => {
+                let mut control = SendAncillaryBuffer::default();
+                rustix::net::sendmsg(socket, slices, &mut control, SendFlags::NOSIGNAL)
+            }
+        };
+        return match taken {
+            Ok(count) => Ok(Some(count)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(Errno::INTR) => continue,
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+impl AsRawFd for Readiness {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+impl Driver for Readiness {
+    type Socket = Socket;
+    type Listener = Listener;
+
+    fn kind(&self) -> DriverKind {
+        DriverKind::Readiness
+    }
+
+    fn listen(&mut self, listener: OwnedFd, key: Key) -> io::Result<Listener> {
+        let token = Token(key.to_bits() as usize | LISTENER);
+        self.watch(&listener, token, Interest::READABLE)?;
+        Ok(Listener {
+            descriptor: listener,
+            key,
+            accepts: true,
+        })
+    }
+
+    fn set_accepting(&mut self, listener: &mut Listener, on: bool) -> io::Result<()> {
+        if on && !listener.accepts {
+            // What came meanwhile has had its event.
+            self.unaccepted.push(listener.key);
+        }
+        listener.accepts = on;
+        Ok(())
+    }
+
+    fn stop_listening(&mut self, listener: Listener) {
+        drop(listener);
+    }
+
+    fn add(&mut self, socket: OwnedFd, key: Key) -> io::Result<Socket> {
+        self.register(socket, key, Phase::Connected)
+    }
+
+    fn connect(&mut self, socket: OwnedFd, address: &SockAddr, key: Key) -> io::Result<Socket> {
+        match SockRef::from(&socket).connect(address) {
+            Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            connected => connected?,
+        }
+        self.register(socket, key, Phase::Connecting)
+    }
+
+    fn set_receiving(&mut self, socket: &mut Socket, on: bool) -> io::Result<()> {
+        if on && !socket.receives {
+            // What came meanwhile has had its event.
+            self.unread.push(socket.key);
+        }
+        socket.receives = on;
+        Ok(())
+    }
+
+    fn send(&mut self, socket: &mut Socket, outbox: &mut Outbox, pool: &mut OutputPool) -> io::Result<()> {
+        while !socket.is_full
+            && let Some(output) = outbox.get_mut()
+            && !output.is_empty()
+        {
+            let mut slices = [IoSlice::new(&[]); Self::SLICES];
+            let slices = output.slices(&mut slices);
+            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+            let taken = write(&socket.descriptor, slices)?.unwrap_or(0);
+            output.advance(taken);
+            socket.is_full = taken < offered;
+        }
+        outbox.settle(pool);
+        Ok(())
+    }
+
+    fn send_now(
+        &mut self,
+        socket: &mut Socket,
+        outbox: &mut Outbox,
+        pool: &mut OutputPool,
+        payload: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        if socket.is_full {
+            return Ok(0);
+        }
+        let mut slices = [IoSlice::new(&[]); Self::SLICES];
+        let waiting = outbox.len();
+        let mut filled = 0;
+        if let Some(output) = outbox.get_mut() {
+            filled = output.slices(&mut slices).len();
+        }
+        if filled + payload.len() > Self::SLICES {
+            self.send(socket, outbox, pool)?;
+            return if outbox.is_empty() {
+                self.send_now(socket, outbox, pool, payload)
+            } else {
+                Ok(0)
+            };
+        }
+        for (slice, part) in slices[filled..].iter_mut().zip(payload) {
+            *slice = IoSlice::new(part);
+        }
+        let slices = &slices[..filled + payload.len()];
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        let taken = write(&socket.descriptor, slices)?.unwrap_or(0);
+        socket.is_full = taken < offered;
+        if let Some(output) = outbox.get_mut() {
+            output.advance(taken.min(waiting));
+        }
+        outbox.settle(pool);
+        Ok(taken.saturating_sub(waiting))
+    }
+
+    fn in_flight(&self, _: &Socket) -> usize {
+        0
+    }
+
+    fn shutdown(&mut self, socket: &mut Socket) {
+        // It fails when the connection is lost, of which another event tells.
+        let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);
+    }
+
+    fn close(&mut self, socket: Socket) {
+        drop(socket);
+    }
+
+    fn reset(&mut self, socket: Socket) {
+        // Lingering for no time is how a socket is told to reset; it fails when the connection is lost already.
+        let _ = SockRef::from(&socket.descriptor).set_linger(Some(Duration::ZERO));
+    }
+
+    fn descriptor<'s>(&'s self, socket: &'s Socket) -> BorrowedFd<'s> {
+        socket.descriptor.as_fd()
+    }
+
+    fn turn(&mut self, timeout: Option<Duration>, owner: &mut impl Owner<Self>) -> io::Result<usize> {
+        let unread = std::mem::take(&mut self.unread);
+        let unaccepted = std::mem::take(&mut self.unaccepted);
+        let left = unread.len() + unaccepted.len();
+        let timeout = if left > 0 { Some(Duration::ZERO) } else { timeout };
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let polled = match self.poll.poll(&mut events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            polled => polled,
+        };
+        let mut count = left;
+        if polled.is_ok() {
+            for event in events.iter().filter(|event| event.token() != WAKER) {
+                self.act(event, owner);
+                count += 1;
+            }
+        }
+        self.events = events;
+        for key in unread {
+            self.read(key, false, owner);
+        }
+        for key in unaccepted {
+            self.accept(key, owner);
+        }
+        polled.map(|()| count)
+    }
+
+    fn waker(&self) -> Waker {
+        let waker = Arc::clone(&self.waker);
+        Waker::new(move || waker.wake())
+    }
+}
