@@ -9,8 +9,8 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use sockeye_proto::deflate::{Deflate, Parameters, WindowBits};
 use sockeye_proto::{
-    CloseCode, CloseFrame, Compress, Config, Delivery, Frame, Keepalive, Message, Opcode, SendError,
-    Shutdown, State,
+    CloseCode, CloseFrame, Compress, Config, Delivery, Frame, Keepalive, Message, Opcode, Prepared,
+    SendError, Shutdown, State,
 };
 
 use crate::support::end::{End, Heard};
@@ -40,6 +40,8 @@ struct Agreement {
 #[derive(Arbitrary, Debug)]
 enum Operation {
     Send(bool, Payload, Effort),
+    /// A message that was framed ahead.
+    Prepared(bool, Payload, Effort),
     Fragment(bool, Payload, Effort, bool),
     /// A frame that carries on the message in progress, or does not.
     Frame(bool, Payload, Effort, bool, bool),
@@ -174,6 +176,18 @@ impl Simulation {
                 let result =
                     end.connection
                         .send_with(message(&bytes, payload.text), effort.into(), &mut end.out);
+                match result {
+                    Ok(()) => side.sent.push(heard(bytes, payload.text)),
+                    Err(error) => side.expect_refused(error),
+                }
+            }
+            Operation::Prepared(client, payload, effort) => {
+                let bytes = payload.bytes();
+                let prepared = Prepared::new(message(&bytes, payload.text));
+                let (end, side, _) = self.end_of(client);
+                let result = end
+                    .connection
+                    .send_prepared(&prepared, effort.into(), &mut end.out);
                 match result {
                     Ok(()) => side.sent.push(heard(bytes, payload.text)),
                     Err(error) => side.expect_refused(error),

@@ -1,5 +1,8 @@
 //! Frames: opcodes and headers (RFC 6455 §5.2).
 
+use std::fmt;
+use std::ops::Deref;
+
 use crate::error::ProtocolError;
 
 /// The longest payload of a control frame, in bytes (RFC 6455 §5.5).
@@ -153,6 +156,16 @@ impl FrameHeader {
         )))
     }
 
+    /// The bytes of this header.
+    #[must_use]
+    pub fn to_bytes(&self) -> HeaderBytes {
+        let (bytes, len) = self.encode();
+        HeaderBytes {
+            bytes,
+            len: len as u8,
+        }
+    }
+
     /// The bytes of this header, at the front of an array, and how many they are.
     #[must_use]
     pub fn encode(&self) -> ([u8; MAX_HEADER_LEN], usize) {
@@ -180,6 +193,40 @@ impl FrameHeader {
             at += 4;
         }
         (bytes, at)
+    }
+}
+
+/// The bytes of a frame's header, to be written in front of its payload.
+///
+/// ```
+/// use sockeye_proto::{FrameHeader, Opcode};
+///
+/// let header = FrameHeader { fin: true, rsv1: false, opcode: Opcode::Text, mask: None, payload_len: 5 };
+/// assert_eq!(&header.to_bytes()[..], [0x81, 0x05]);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HeaderBytes {
+    bytes: [u8; MAX_HEADER_LEN],
+    len: u8,
+}
+
+impl Deref for HeaderBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl AsRef<[u8]> for HeaderBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for HeaderBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeaderBytes").field(&&**self).finish()
     }
 }
 

@@ -92,6 +92,9 @@
 //! An application that is behind need not be fed: stop reading, and say so by [`Connection::handle_paused`], so that
 //! the peer is not blamed for the silence.
 //!
+//! A server that tells many clients the same frames and compresses it once, as [`Prepared`]. What is large and needs
+//! neither compression nor a mask is sent without a copy: [`Connection::send_header`].
+//!
 //! Messages larger than memory pass through in pieces with [`Delivery::Chunks`], and are sent in pieces with
 //! [`Connection::send_fragment`]. Programs that look at the framing itself use [`Delivery::Frames`] and
 //! [`Connection::send_frame`].
@@ -114,6 +117,7 @@ mod frame;
 pub mod handshake;
 mod mask;
 mod message;
+mod prepared;
 mod role;
 mod subprotocol;
 mod utf8;
@@ -124,8 +128,9 @@ pub use close::{CloseCode, CloseFrame, MAX_CLOSE_REASON, ReasonTooLong, close_de
 pub use config::{Config, Delivery, Keepalive};
 pub use connection::{Chunk, Connection, Event, Received, Shutdown, State, Workspace};
 pub use error::{Error, Limit, ProtocolError, SendError, Timeout};
-pub use frame::{Frame, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
+pub use frame::{Frame, FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
 pub use mask::{Mask, MaskKeys};
 pub use message::{Compress, Message, MessageKind};
+pub use prepared::Prepared;
 pub use role::Role;
 pub use subprotocol::{InvalidSubprotocol, Subprotocol};

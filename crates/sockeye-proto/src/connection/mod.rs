@@ -10,19 +10,23 @@ mod time;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::close::{CloseCode, CloseFrame};
 use crate::config::Config;
 use crate::deflate::{Compressor, Decompressor};
 use crate::error::{Error, ProtocolError, SendError, Timeout};
-use crate::frame::{Frame, MAX_CONTROL_PAYLOAD, Opcode};
+use crate::frame::{Frame, HeaderBytes, MAX_CONTROL_PAYLOAD, Opcode};
 use crate::mask::MaskKeys;
 use crate::message::{Compress, Message, MessageKind};
+use crate::prepared::Prepared;
 use crate::role::Role;
 use crate::utf8;
 
 pub use receive::Workspace;
 use receive::{ChunkPlace, Lent, Place, Receiver, Rules};
 use send::Sender;
+pub(crate) use send::pieces;
 use time::Timers;
 
 /// The state of one WebSocket connection, without the connection itself.
@@ -33,8 +37,8 @@ use time::Timers;
 /// - **Inputs**: [`receive`](Self::receive) with bytes that arrived, until they are used up;
 ///   [`handle_eof`](Self::handle_eof) when the transport ended; [`handle_flushed`](Self::handle_flushed) when all
 ///   output so far was handed to the transport; [`handle_timeout`](Self::handle_timeout) when the deadline passed.
-/// - **Commands** of the application: [`send`](Self::send), [`send_fragment`](Self::send_fragment),
-///   [`send_frame`](Self::send_frame), [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
+/// - **Commands** of the application: [`send`](Self::send), [`send_prepared`](Self::send_prepared),
+///   [`send_fragment`](Self::send_fragment), [`send_frame`](Self::send_frame), [`ping`](Self::ping), [`pong`](Self::pong), [`close`](Self::close),
 ///   [`fail`](Self::fail). They append frames to the caller's output buffer. Events do not borrow the connection, so a command may use what an event lent.
 /// - **Outputs**: [`poll_output`](Self::poll_output) appends the control frames that the protocol owes by itself:
 ///   Pongs, the answer to a Close, keepalive Pings. Call it when the transport can take output: what is owed
@@ -444,7 +448,86 @@ impl Connection {
     ) -> Result<(), SendError> {
         self.check_open()?;
         let threshold = self.config.fragmentation_threshold;
-        self.sender.message(message, compress, threshold, out)
+        self.sender
+            .message(message.kind(), message.as_bytes(), compress, threshold, out)
+    }
+
+    /// Appends a message that was framed ahead to `out`: on a server, without framing or compressing it again.
+    ///
+    /// The message goes out compressed where [`send_with`](Self::send_with) would compress it. On a connection
+    /// that keeps its context this makes our window start afresh: see [`Prepared`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(
+        &mut self,
+        prepared: &Prepared,
+        compress: Compress,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        match self.prepared(prepared, compress)? {
+            Some(frames) => {
+                out.extend_from_slice(frames);
+                Ok(())
+            }
+            None => {
+                let threshold = self.config.fragmentation_threshold;
+                self.sender
+                    .message(prepared.kind(), prepared.as_bytes(), compress, threshold, out)
+            }
+        }
+    }
+
+    /// The bytes that [`send_prepared`](Self::send_prepared) would append, for a caller that refers to them rather than to copy
+    /// them: `None` on a client, which has to mask them.
+    ///
+    /// This counts as sending: the bytes must go out next, whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn prepared<'p>(
+        &mut self,
+        prepared: &'p Prepared,
+        compress: Compress,
+    ) -> Result<Option<&'p Bytes>, SendError> {
+        self.check_open()?;
+        self.sender
+            .prepared(prepared, compress, self.config.fragmentation_threshold)
+    }
+
+    /// The header of a whole message whose payload the caller writes behind it by itself, so that a large payload
+    /// need not be copied.
+    ///
+    /// `None` if the payload cannot go out as it is, because it is to be masked (on a client), compressed or
+    /// cut into frames: [`send_with`](Self::send_with) does that. `Some` counts as sending: the header and `payload_len` bytes
+    /// must go out next, and be UTF-8 if they are text.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use std::time::Instant;
+    /// # use sockeye_proto::{Compress, Config, Connection, MessageKind};
+    /// # let mut server = Connection::server(Arc::new(Config::server()), None, Instant::now());
+    /// let payload = vec![0; 100_000];
+    /// let header = server.send_header(MessageKind::Binary, payload.len(), Compress::Auto)?;
+    /// // Not compressed and not cut: now to write both in one go.
+    /// assert_eq!(header.as_deref(), Some(&[0x82, 127, 0, 0, 0, 0, 0, 0x01, 0x86, 0xA0][..]));
+    /// # Ok::<(), sockeye_proto::SendError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_header(
+        &mut self,
+        kind: MessageKind,
+        payload_len: usize,
+        compress: Compress,
+    ) -> Result<Option<HeaderBytes>, SendError> {
+        self.check_open()?;
+        self.sender
+            .header(kind, payload_len, compress, self.config.fragmentation_threshold)
     }
 
     /// Appends one fragment of a message to `out`; `fin` marks the last one (RFC 6455 §5.4).

@@ -2,11 +2,14 @@
 
 use std::num::NonZeroUsize;
 
+use bytes::Bytes;
+
 use crate::deflate::Compressor;
 use crate::error::SendError;
-use crate::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
+use crate::frame::{FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
 use crate::mask::{Mask, MaskKeys};
 use crate::message::{Compress, Message, MessageKind};
+use crate::prepared::Prepared;
 use crate::utf8::Utf8Validator;
 
 /// The sending half of a connection.
@@ -68,7 +71,8 @@ impl Sender {
     /// Appends a whole message, in frames of at most `threshold` bytes.
     pub(super) fn message(
         &mut self,
-        message: Message<'_>,
+        kind: MessageKind,
+        payload: &[u8],
         compress: Compress,
         threshold: Option<NonZeroUsize>,
         out: &mut Vec<u8>,
@@ -76,10 +80,9 @@ impl Sender {
         if self.fragmented.is_some() {
             return Err(SendError::FragmentInProgress);
         }
-        let payload = message.as_bytes();
         let compressed = self.compresses(compress, payload.len());
         let whole = DataFrame {
-            opcode: message.kind().opcode(),
+            opcode: kind.opcode(),
             fin: true,
             compressed,
             rsv1: compressed,
@@ -88,6 +91,55 @@ impl Sender {
             None => self.data(whole, payload, out),
             Some(threshold) => self.split(whole, payload, threshold, out),
         }
+    }
+
+    /// The bytes that carry a prepared message, `None` if they have to be masked. They must be sent.
+    pub(super) fn prepared<'p>(
+        &mut self,
+        prepared: &'p Prepared,
+        compress: Compress,
+        threshold: Option<NonZeroUsize>,
+    ) -> Result<Option<&'p Bytes>, SendError> {
+        if self.fragmented.is_some() {
+            return Err(SendError::FragmentInProgress);
+        }
+        if self.keys.is_some() {
+            return Ok(None);
+        }
+        let compressed = self.compresses(compress, prepared.as_bytes().len());
+        let compressor = self.compressor.as_mut().filter(|_| compressed);
+        let frames = prepared
+            .frames(compressor.as_deref(), threshold)
+            .map_err(|_| SendError::Compression)?;
+        if let Some(compressor) = compressor {
+            compressor.forget();
+        }
+        Ok(Some(frames))
+    }
+
+    /// The header of a message whose payload needs no work, `None` if it has to be compressed, cut or masked.
+    pub(super) fn header(
+        &self,
+        kind: MessageKind,
+        payload_len: usize,
+        compress: Compress,
+        threshold: Option<NonZeroUsize>,
+    ) -> Result<Option<HeaderBytes>, SendError> {
+        if self.fragmented.is_some() {
+            return Err(SendError::FragmentInProgress);
+        }
+        let is_cut = threshold.is_some_and(|threshold| payload_len > threshold.get());
+        if is_cut || self.keys.is_some() || self.compresses(compress, payload_len) {
+            return Ok(None);
+        }
+        let header = FrameHeader {
+            fin: true,
+            rsv1: false,
+            opcode: kind.opcode(),
+            mask: None,
+            payload_len: payload_len as u64,
+        };
+        Ok(Some(header.to_bytes()))
     }
 
     /// Appends a fragment of whole code points, or of bytes.
@@ -214,15 +266,10 @@ impl Sender {
             }
             _ => inflated,
         };
-        let (mut opcode, mut rsv1, mut rest) = (whole.opcode, whole.rsv1, payload);
-        loop {
-            let (piece, after) = rest.split_at(rest.len().min(threshold.get()));
-            self.frame(opcode, piece, rsv1, after.is_empty(), out);
-            if after.is_empty() {
-                return Ok(());
-            }
-            (opcode, rsv1, rest) = (Opcode::Continuation, false, after);
+        for piece in pieces(whole.opcode, whole.rsv1, payload, threshold) {
+            self.frame(piece.opcode, piece.payload, piece.rsv1, piece.fin, out);
         }
+        Ok(())
     }
 
     fn data(&mut self, frame: DataFrame, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SendError> {
@@ -285,4 +332,34 @@ impl Sender {
             None => out.extend_from_slice(payload),
         }
     }
+}
+
+/// One of the frames that a message is cut into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) opcode: Opcode,
+    pub(crate) rsv1: bool,
+    pub(crate) payload: &'a [u8],
+    pub(crate) fin: bool,
+}
+
+/// Cuts a message into frames of at most `threshold` bytes, at least one.
+pub(crate) fn pieces(
+    opcode: Opcode,
+    rsv1: bool,
+    payload: &[u8],
+    threshold: NonZeroUsize,
+) -> impl Iterator<Item = Piece<'_>> {
+    let mut next = Some((opcode, rsv1, payload));
+    std::iter::from_fn(move || {
+        let (opcode, rsv1, rest) = next?;
+        let (payload, after) = rest.split_at(rest.len().min(threshold.get()));
+        next = (!after.is_empty()).then_some((Opcode::Continuation, false, after));
+        Some(Piece {
+            opcode,
+            rsv1,
+            payload,
+            fin: next.is_none(),
+        })
+    })
 }

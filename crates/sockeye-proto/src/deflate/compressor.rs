@@ -87,7 +87,52 @@ impl Compressor {
         Ok(())
     }
 
+    /// Compresses a whole message that refers to no other one, and appends it to `out`; leaves the window of this
+    /// compressor as it is. Every receiver whose sender may use such a window can inflate it.
+    ///
+    /// # Errors
+    ///
+    /// [`DeflateError::Internal`] if the compression library fails; `out` is then as it was.
+    pub(crate) fn compress_alone(&self, input: &[u8], out: &mut Vec<u8>) -> Result<(), DeflateError> {
+        let start = out.len();
+        let mut encoder = None;
+        let done = self.append_to(&mut encoder, input, true, out);
+        match (done, encoder) {
+            (Ok(()), Some(encoder)) => self.pool.put_encoder(encoder),
+            (Ok(()), None) => {}
+            (Err(_), _) => out.truncate(start),
+        }
+        done
+    }
+
+    /// Forgets what was sent, so that later messages refer only to each other.
+    ///
+    /// With context takeover this must follow a message that was compressed elsewhere: the receiver's window holds it
+    /// and ours does not, so distances to what came before it would no longer agree.
+    pub(crate) fn forget(&mut self) {
+        self.release();
+    }
+
+    /// What makes the output of this compressor different from that of another, if it refers to no other message.
+    pub(crate) const fn settings(&self) -> Settings {
+        self.settings
+    }
+
     fn append(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
+        let mut encoder = self.encoder.take();
+        let done = self.append_to(&mut encoder, input, fin, out);
+        self.encoder = encoder;
+        done
+    }
+
+    /// As `append`, with an encoder that is taken from the pool when it is needed.
+    fn append_to(
+        &self,
+        encoder: &mut Option<Encoder>,
+        input: &[u8],
+        fin: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DeflateError> {
         if input.is_empty() {
             // Every call leaves the stream at the border of a block and of a byte. All that is missing is
             // the header of the empty stored block whose body the receiver appends (RFC 7692 §7.2.3.6).
@@ -96,9 +141,7 @@ impl Compressor {
             }
             return Ok(());
         }
-        let encoder = self
-            .encoder
-            .get_or_insert_with(|| self.pool.take_encoder(self.settings));
+        let encoder = encoder.get_or_insert_with(|| self.pool.take_encoder(self.settings));
         encoder.append(input, out)?;
         if fin {
             if !out.ends_with(&TRAILER) {

@@ -56,6 +56,7 @@ pub use decompressor::{Decompressor, Finished, Inflated};
 pub use negotiation::NegotiationError;
 pub use options::{Deflate, Level, MemLevel, WindowBits};
 pub use parameters::{EXTENSION_NAME, Parameters};
+pub(crate) use pool::Settings;
 pub use pool::{Pool, PoolStats};
 
 /// What ends each sync flush of a compressor: the body of an empty stored block. RFC 7692 §7.2.1 has the

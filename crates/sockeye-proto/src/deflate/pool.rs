@@ -156,7 +156,7 @@ impl fmt::Debug for Pool {
 
 /// What makes one compressor different from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub(super) window_bits: WindowBits,
     pub(super) level: Level,
     pub(super) mem_level: MemLevel,

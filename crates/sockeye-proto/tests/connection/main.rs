@@ -7,6 +7,7 @@ mod frames;
 mod framing;
 mod keepalive;
 mod limits;
+mod prepared;
 mod properties;
 mod streaming;
 #[path = "../support/mod.rs"]

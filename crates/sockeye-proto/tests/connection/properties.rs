@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use sockeye_proto::deflate::{Deflate, Level, MemLevel, Parameters, WindowBits};
 use sockeye_proto::{
-    CloseCode, CloseFrame, Compress, Config, Delivery, Frame as Lent, Message, Opcode, Role, State,
+    CloseCode, CloseFrame, Compress, Config, Delivery, Frame as Lent, Message, Opcode, Prepared, Role, State,
 };
 
 use crate::support::end::Heard;
@@ -192,6 +192,10 @@ proptest! {
 #[derive(Clone, Debug)]
 enum Command {
     Send(Payload, Compress),
+    /// A message that was framed ahead.
+    Prepared(Payload, Compress),
+    /// A message whose payload is written behind its header by the application, if it can be.
+    Header(Payload, Compress),
     Fragments(Vec<Payload>, Compress),
     /// A message in frames that are cut anywhere.
     Frames(Payload, Vec<Index>, Compress),
@@ -242,6 +246,8 @@ fn command() -> impl Strategy<Value = Command> {
     let binaries = vec(vec(any::<u8>(), 0..200).prop_map(Payload::Binary), 1..5);
     prop_oneof![
         4 => (message(), compress()).prop_map(|(message, compress)| Command::Send(message, compress)),
+        3 => (message(), compress()).prop_map(|(message, compress)| Command::Prepared(message, compress)),
+        1 => (message(), compress()).prop_map(|(message, compress)| Command::Header(message, compress)),
         2 => (prop_oneof![texts, binaries], compress())
             .prop_map(|(fragments, compress)| Command::Fragments(fragments, compress)),
         2 => (message(), vec(any::<Index>(), 0..4), compress())
@@ -300,6 +306,23 @@ proptest! {
             match command {
                 Command::Send(payload, compress) => {
                     end.connection.send_with(payload.as_message(), compress, out).unwrap();
+                    expected.push(payload.heard());
+                }
+                Command::Prepared(payload, compress) => {
+                    let prepared = Prepared::new(payload.as_message());
+                    end.connection.send_prepared(&prepared, compress, out).unwrap();
+                    expected.push(payload.heard());
+                }
+                Command::Header(payload, compress) => {
+                    let message = payload.as_message();
+                    let (kind, bytes) = (message.kind(), message.as_bytes());
+                    match end.connection.send_header(kind, bytes.len(), compress).unwrap() {
+                        Some(header) => {
+                            out.extend_from_slice(&header);
+                            out.extend_from_slice(bytes);
+                        }
+                        None => end.connection.send_with(message, compress, out).unwrap(),
+                    }
                     expected.push(payload.heard());
                 }
                 Command::Fragments(fragments, compress) => {
