@@ -120,7 +120,7 @@
 //! - [`sockeye::server::ForProtocol::Absent`]
 //! - [`sockeye::server::ForProtocol::Any`]
 //! - [`sockeye::server::ForProtocol::Named`]
-//! - [`sockeye::server::Handler`]
+//! - [`sockeye::server::AsyncHandler`]
 //! - [`sockeye::server::HandshakeOutcome`]
 //! - [`sockeye::server::Rejection::new`]
 //! - [`sockeye::server::Rejection::with_header`]

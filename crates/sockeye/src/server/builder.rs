@@ -21,8 +21,8 @@ use super::request::{ConnectionInfo, UpgradeRequest};
 use super::routes::Routes;
 use super::shutdown::Lifecycle;
 use super::{
-    BoundServer, ConfigError, ConnectionLimits, Drain, Handler, HandshakeLimits, HandshakeOutcome, Rejection,
-    Route, Server, ServerEvent, ServerHandle, ShutdownReport, TcpOptions, TrustedProxies,
+    AsyncHandler, BoundServer, ConfigError, ConnectionLimits, Drain, HandshakeLimits, HandshakeOutcome,
+    Rejection, Route, Server, ServerEvent, ServerHandle, ShutdownReport, TcpOptions, TrustedProxies,
 };
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -115,7 +115,7 @@ impl ServerBuilder {
     /// Serves WebSockets at this path: `/chat`, `/rooms/{room}`, `/files/{*path}`. A static segment beats a
     /// parameter, a parameter a wildcard; a wildcard stands for one byte at least, so that `/{*rest}` leaves out `/`.
     #[must_use]
-    pub fn route<A>(self, path: impl Into<String>, handler: impl Handler<A>) -> Self {
+    pub fn route<A>(self, path: impl Into<String>, handler: impl AsyncHandler<A>) -> Self {
         self.route_with(path, Route::new(handler))
     }
 
@@ -250,7 +250,7 @@ impl ServerBuilder {
     }
 
     /// A handle to the server to be, for whoever needs one before it runs: a readiness page, a signal handler.
-    pub fn handle(&self) -> ServerHandle {
+    pub fn server_handle(&self) -> ServerHandle {
         ServerHandle::new(Arc::clone(&self.lifecycle), self.drain.clone())
     }
 

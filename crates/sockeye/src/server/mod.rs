@@ -47,7 +47,7 @@ pub use forwarded::{BadNetwork, ForwardedHeader, TrustedProxies};
 pub use handle::ServerHandle;
 pub use limits::{ConnectionLimits, ConnectionRate, HandshakeLimits};
 pub use request::{ConnectionInfo, UpgradeRequest};
-pub use route::{Handler, Route};
+pub use route::{AsyncHandler, Route};
 pub use router::{ForProtocol, Params, RouteError};
 pub use shutdown::{Drain, ShutdownReport};
 pub use sockeye_proto::handshake::server::Rejection;

@@ -23,7 +23,7 @@ type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Rejection>> +
 ///
 /// When it has returned `Ok` and no handle is kept elsewhere, the WebSocket is closed with 1000 unless that happened
 /// already. When it returns an error or panics, the WebSocket is closed with 1011 at once, and no other is harmed.
-pub trait Handler<Arguments>: Send + Sync + 'static {
+pub trait AsyncHandler<Arguments>: Send + Sync + 'static {
     /// Serves one WebSocket.
     fn serve(
         &self,
@@ -32,7 +32,7 @@ pub trait Handler<Arguments>: Send + Sync + 'static {
     ) -> impl Future<Output = HandlerResult> + Send + 'static;
 }
 
-impl<F, Fut> Handler<(WebSocket,)> for F
+impl<F, Fut> AsyncHandler<(WebSocket,)> for F
 where
     F: Fn(WebSocket) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = HandlerResult> + Send + 'static,
@@ -46,7 +46,7 @@ where
     }
 }
 
-impl<F, Fut> Handler<(WebSocket, UpgradeRequest)> for F
+impl<F, Fut> AsyncHandler<(WebSocket, UpgradeRequest)> for F
 where
     F: Fn(WebSocket, UpgradeRequest) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = HandlerResult> + Send + 'static,
@@ -73,7 +73,7 @@ pub struct Route {
 
 impl Route {
     /// An endpoint served by this handler.
-    pub fn new<A>(handler: impl Handler<A>) -> Self {
+    pub fn new<A>(handler: impl AsyncHandler<A>) -> Self {
         let handler = Arc::new(handler);
         Self {
             // Called within the future, so that a panic before the handler's first await is the handler's too.

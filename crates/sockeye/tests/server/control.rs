@@ -243,7 +243,7 @@ async fn a_listener_that_was_added_before_serving_is_served() {
 #[tokio::test]
 async fn a_handle_says_when_there_is_no_server_to_change() {
     let builder = Server::builder().route("/", echo);
-    let handle = builder.handle();
+    let handle = builder.server_handle();
     let early = handle.mount("/a", Route::new(echo)).unwrap_err();
     assert!(
         early.is_config() && early.to_string().contains("not built"),
