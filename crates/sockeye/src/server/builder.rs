@@ -22,7 +22,8 @@ use super::routes::Routes;
 use super::shutdown::Lifecycle;
 use super::{
     AsyncHandler, BoundServer, ConfigError, ConnectionLimits, Drain, HandshakeLimits, HandshakeOutcome,
-    Rejection, Route, Server, ServerEvent, ServerHandle, ShutdownReport, TcpOptions, TrustedProxies,
+    ProxyProtocol, Rejection, Route, Server, ServerEvent, ServerHandle, ShutdownReport, TcpOptions,
+    TrustedProxies,
 };
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
@@ -39,6 +40,7 @@ pub struct ServerBuilder {
     fallback: Option<Fallback>,
     origins: OriginPolicy,
     proxies: TrustedProxies,
+    proxy_protocol: Option<ProxyProtocol>,
     connections: ConnectionLimits,
     handshake: HandshakeLimits,
     settings: Settings,
@@ -57,6 +59,7 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) fallback: Option<Fallback>,
     pub(super) proxies: TrustedProxies,
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
     pub(super) handshake: HandshakeLimits,
     pub(super) admission: Arc<Admission>,
     pub(super) lifecycle: Arc<Lifecycle>,
@@ -103,6 +106,7 @@ impl ServerBuilder {
             fallback: None,
             origins: OriginPolicy::default(),
             proxies: TrustedProxies::default(),
+            proxy_protocol: None,
             connections: ConnectionLimits::default(),
             handshake: HandshakeLimits::default(),
             settings: Settings::default(),
@@ -186,6 +190,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Reads a header of the PROXY protocol from load balancers that pass bytes on. Default: `None`, which takes what
+    /// connections bring as it is.
+    #[must_use]
+    pub fn proxy_protocol(mut self, protocol: impl Into<Option<ProxyProtocol>>) -> Self {
+        self.proxy_protocol = protocol.into();
+        self
+    }
+
     /// How many connections there may be.
     #[must_use]
     pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
@@ -266,6 +278,9 @@ impl ServerBuilder {
         self.connections.check()?;
         self.handshake.check()?;
         self.drain.check()?;
+        if let Some(protocol) = &self.proxy_protocol {
+            protocol.check()?;
+        }
         if let Some(name) = self.settings.zero() {
             return Err(ConfigError::new(format!("{name} must be more than zero")).into());
         }
@@ -282,6 +297,7 @@ impl ServerBuilder {
             routes,
             fallback: self.fallback,
             proxies: self.proxies,
+            proxy_protocol: self.proxy_protocol,
             handshake: self.handshake,
             admission: Arc::new(Admission::new(&self.connections, Instant::now())),
             lifecycle: self.lifecycle,

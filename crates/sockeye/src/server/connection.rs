@@ -14,6 +14,7 @@ use super::admission::{AddressPermit, Permit, Refusal};
 use super::builder::Shared;
 use super::clients::{ConnectedClient, Entered};
 use super::http1::{BUSY, Exchange, HttpService, Pending};
+use super::introduction::introduce;
 use super::leash::{Leash, Leashed};
 use super::request::ConnectionInfo;
 use super::shutdown::{Drain, Order, Tracked};
@@ -31,7 +32,7 @@ struct Connection {
     accepted_at: Instant,
     tracked: Tracked,
     _permit: Permit,
-    _address_permit: Option<AddressPermit>,
+    address_permit: Option<AddressPermit>,
 }
 
 /// A connection that has become a WebSocket.
@@ -59,14 +60,7 @@ enum Upgraded {
 pub(super) fn spawn(shared: &Arc<Shared>, socket: Socket, peer: Address, local: Address) {
     let permits = match admit(shared, &peer) {
         Ok(permits) => permits,
-        Err(refusal) => {
-            tracing::debug!(%peer, limit = refusal.name(), "connection refused");
-            shared.metrics.refused(refusal);
-            if !shared.is_tls() {
-                socket.try_write(BUSY);
-            }
-            return;
-        }
+        Err(refusal) => return refuse(shared, &socket, &peer, refusal),
     };
     shared.metrics.opened();
     let connection = Connection {
@@ -74,27 +68,58 @@ pub(super) fn spawn(shared: &Arc<Shared>, socket: Socket, peer: Address, local: 
         accepted_at: Instant::now(),
         tracked: shared.lifecycle.track(),
         _permit: permits.0,
-        _address_permit: permits.1,
+        address_permit: permits.1,
     };
     let span = tracing::info_span!("connection", id = connection.tracked.id(), %peer);
     tokio::spawn(connection.run(socket, peer, local).instrument(span));
 }
 
+fn refuse(shared: &Shared, socket: &Socket, peer: &Address, refusal: Refusal) {
+    tracing::debug!(%peer, limit = refusal.name(), "connection refused");
+    shared.metrics.refused(refusal);
+    if !shared.is_tls() {
+        socket.try_write(BUSY);
+    }
+}
+
 fn admit(shared: &Arc<Shared>, peer: &Address) -> Result<(Permit, Option<AddressPermit>), Refusal> {
     let permit = shared.admission.admit(std::time::Instant::now())?;
-    let address_permit = match peer.ip() {
-        // A proxy's own address says nothing about the client.
-        Some(ip) if !shared.proxies.contains(peer) => shared.admission.admit_address(ip)?,
-        _ => None,
+    let will_introduce = shared
+        .proxy_protocol
+        .as_ref()
+        .is_some_and(|protocol| protocol.concerns(peer));
+    let address_permit = if will_introduce {
+        None
+    } else {
+        admit_address(shared, peer)?
     };
     Ok((permit, address_permit))
+}
+
+fn admit_address(shared: &Shared, peer: &Address) -> Result<Option<AddressPermit>, Refusal> {
+    match peer.ip() {
+        // A proxy's own address says nothing about the client.
+        Some(ip) if !shared.proxies.contains(peer) => shared.admission.admit_address(ip),
+        _ => Ok(None),
+    }
 }
 
 impl Connection {
     async fn run(mut self, socket: Socket, peer: Address, local: Address) {
         tracing::debug!("connection accepted");
+        let info = ConnectionInfo {
+            id: self.tracked.id(),
+            peer,
+            local,
+            proxied: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        };
+        let Some((socket, info)) = self.introduced(socket, info).await else {
+            return;
+        };
         // Boxed, so that an open WebSocket does not carry the memory of its handshake around.
-        match Box::pin(self.handshake(socket, peer, local)).await {
+        match Box::pin(self.handshake(socket, info)).await {
             Some(Upgraded::Route(mut open)) => self.websocket(&mut open).await,
             Some(Upgraded::Fallback(leash, adoption, info)) => {
                 // Boxed for the same reason.
@@ -105,23 +130,47 @@ impl Connection {
         tracing::debug!("connection closed");
     }
 
+    /// Learns by the PROXY protocol whose connection it is, if the peer speaks it. Gives nothing if the connection is to
+    /// be closed.
+    async fn introduced(
+        &mut self,
+        socket: Socket,
+        mut info: ConnectionInfo,
+    ) -> Option<(Socket, ConnectionInfo)> {
+        let shared = Arc::clone(&self.shared);
+        let Some(protocol) = &shared.proxy_protocol else {
+            return Some((socket, info));
+        };
+        if !protocol.concerns(&info.peer) {
+            return Some((socket, info));
+        }
+        let deadline = self.accepted_at + shared.handshake.timeout;
+        // Boxed, as the handshake is.
+        let introduction = Box::pin(introduce(&shared, protocol, socket, &mut info, deadline));
+        let socket = tokio::select! {
+            socket = introduction => socket?,
+            () = self.tracked.forced() => return None,
+        };
+        match admit_address(&shared, &info.peer) {
+            Ok(permit) => self.address_permit = permit,
+            Err(refusal) => {
+                refuse(&shared, &socket, &info.peer, refusal);
+                return None;
+            }
+        }
+        Some((socket, info))
+    }
+
     /// Everything before the first frame. Gives nothing if the handshake failed.
-    async fn handshake(&self, socket: Socket, peer: Address, local: Address) -> Option<Upgraded> {
+    async fn handshake(&self, socket: Socket, info: ConnectionInfo) -> Option<Upgraded> {
         tokio::select! {
-            upgraded = self.establish(socket, peer, local) => upgraded,
+            upgraded = self.establish(socket, info) => upgraded,
             () = self.tracked.forced() => None,
         }
     }
 
-    async fn establish(&self, socket: Socket, peer: Address, local: Address) -> Option<Upgraded> {
+    async fn establish(&self, socket: Socket, info: ConnectionInfo) -> Option<Upgraded> {
         let deadline = self.accepted_at + self.shared.handshake.timeout;
-        let info = ConnectionInfo {
-            id: self.tracked.id(),
-            peer,
-            local,
-            #[cfg(feature = "tls")]
-            tls: None,
-        };
         let (transport, info) = self.secure(socket, info, deadline).await?;
         let info = Arc::new(info);
         let exchange = Exchange::new(Arc::clone(&self.shared), Arc::clone(&info), deadline);

@@ -1,6 +1,7 @@
 //! The server: listeners, routes, the opening handshake over HTTP, limits and graceful shutdown.
 //!
-//! [`Server::builder`] is the way in. Below it, `listener` accepts, `admission` counts, `connection` runs one
+//! [`Server::builder`] is the way in. Below it, `listener` accepts, `admission` counts, `introduction` reads
+//! the PROXY protocol, `connection` runs one
 //! connection from accepted to closed, `http1` answers its requests by the `routes`, `clients` lists what is open, and
 //! `shutdown` ends it.
 
@@ -20,11 +21,13 @@ mod event;
 mod forwarded;
 mod handle;
 mod http1;
+mod introduction;
 mod leash;
 mod limits;
 mod listener;
 mod listening;
 mod metrics;
+mod proxy_protocol;
 mod request;
 mod route;
 mod router;
@@ -46,6 +49,7 @@ pub use event::{HandshakeOutcome, ServerEvent};
 pub use forwarded::{BadNetwork, ForwardedHeader, TrustedProxies};
 pub use handle::ServerHandle;
 pub use limits::{ConnectionLimits, ConnectionRate, HandshakeLimits};
+pub use proxy_protocol::{Proxied, ProxyProtocol};
 pub use request::{ConnectionInfo, UpgradeRequest};
 pub use route::{AsyncHandler, Route};
 pub use router::{ForProtocol, Params, RouteError};

@@ -13,7 +13,7 @@ use sockeye_proto::handshake::server::Upgrade;
 
 use super::cookie::{Cookie, cookies};
 use super::forwarded::Client;
-use super::{Address, Params, TrustedProxies};
+use super::{Address, Params, Proxied, TrustedProxies};
 use crate::origin::Origin;
 #[cfg(feature = "tls")]
 use crate::tls::TlsInfo;
@@ -25,10 +25,13 @@ use crate::tls::TlsInfo;
 pub struct ConnectionInfo {
     /// The number of the connection, from 0, in the order in which they were accepted.
     pub id: u64,
-    /// The other end: the client, or the proxy before it.
+    /// The other end: the client, or the proxy before it. If that told whose the connection is with the
+    /// [PROXY protocol](super::ProxyProtocol), it is the client all the same.
     pub peer: Address,
-    /// This end.
+    /// This end; with the PROXY protocol, the end that the client connected to.
     pub local: Address,
+    /// What a trusted proxy told with the PROXY protocol.
+    pub proxied: Option<Proxied>,
     /// What TLS agreed on; `None` on a plain connection.
     #[cfg(feature = "tls")]
     pub tls: Option<TlsInfo>,
@@ -197,7 +200,10 @@ impl UpgradeRequest {
     pub fn is_secure(&self) -> bool {
         match self.0.client.scheme {
             Some(scheme) => scheme == "https",
-            None => self.0.connection.is_tls(),
+            None => {
+                let proxied = self.0.connection.proxied.as_ref();
+                self.0.connection.is_tls() || proxied.is_some_and(|proxied| proxied.is_tls)
+            }
         }
     }
 
@@ -239,6 +245,7 @@ pub(super) mod tests {
             id: 7,
             peer: Address::Tcp("10.0.0.1:4000".parse().unwrap()),
             local: Address::Tcp("10.0.0.2:3000".parse().unwrap()),
+            proxied: None,
             #[cfg(feature = "tls")]
             tls: None,
         };

@@ -14,6 +14,7 @@ mod hyper_glue;
 mod limits;
 mod others;
 mod peer;
+mod proxy_protocol;
 mod shutdown;
 mod slow;
 mod sockets;

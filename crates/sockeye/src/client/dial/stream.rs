@@ -47,6 +47,8 @@ impl Dialed {
             Socket::Tcp(tcp) => (Some(tcp.peer_addr()?), Some(tcp.local_addr()?)),
             #[cfg(unix)]
             Socket::Unix(_) => (None, None),
+            // Only servers put bytes back.
+            Socket::Early(_) => (None, None),
         };
         Ok(Self {
             stream: Stream::Socket(socket),
