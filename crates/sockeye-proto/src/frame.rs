@@ -166,6 +166,27 @@ impl FrameHeader {
         }
     }
 
+    /// Appends the bytes of this header.
+    #[inline]
+    pub(crate) fn append(&self, out: &mut Vec<u8>) {
+        let first = (u8::from(self.fin) << 7) | (u8::from(self.rsv1) << 6) | self.opcode as u8;
+        let mask = u8::from(self.mask.is_some()) << 7;
+        match self.payload_len {
+            length @ 0..=125 => out.extend_from_slice(&[first, mask | length as u8]),
+            length @ 126..=0xFFFF => {
+                let [a, b] = (length as u16).to_be_bytes();
+                out.extend_from_slice(&[first, mask | 126, a, b]);
+            }
+            length => {
+                out.extend_from_slice(&[first, mask | 127]);
+                out.extend_from_slice(&length.to_be_bytes());
+            }
+        }
+        if let Some(key) = self.mask {
+            out.extend_from_slice(&key);
+        }
+    }
+
     /// The bytes of this header, at the front of an array, and how many they are.
     #[must_use]
     pub fn encode(&self) -> ([u8; MAX_HEADER_LEN], usize) {

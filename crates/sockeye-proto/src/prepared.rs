@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::connection::pieces;
+use crate::connection::{DataFrame, Piece, pieces};
 use crate::deflate::{Compressor, DeflateError, Settings};
-use crate::frame::{FrameHeader, MAX_HEADER_LEN};
+use crate::frame::MAX_HEADER_LEN;
 use crate::message::{Message, MessageKind};
 
 /// A whole message framed ahead, for a server that sends it to many clients.
@@ -163,18 +163,16 @@ impl Variant {
 
 /// The frames that carry `payload`, which is compressed already.
 fn encode(kind: MessageKind, payload: &[u8], form: Form) -> Bytes {
+    let whole = DataFrame {
+        opcode: kind.opcode(),
+        fin: true,
+        rsv1: form.compressed.is_some(),
+    };
     let threshold = form.threshold.unwrap_or(NonZeroUsize::MAX);
     let mut frames = Vec::with_capacity(payload.len() + MAX_HEADER_LEN);
-    for piece in pieces(kind.opcode(), form.compressed.is_some(), payload, threshold) {
-        let header = FrameHeader {
-            fin: piece.fin,
-            rsv1: piece.rsv1,
-            opcode: piece.opcode,
-            mask: None,
-            payload_len: piece.payload.len() as u64,
-        };
-        frames.extend_from_slice(&header.to_bytes());
-        frames.extend_from_slice(piece.payload);
+    for Piece { frame, payload } in pieces(whole, payload, threshold) {
+        frame.header(None, payload.len()).append(&mut frames);
+        frames.extend_from_slice(payload);
     }
     frames.into()
 }

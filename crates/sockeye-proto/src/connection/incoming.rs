@@ -1,6 +1,7 @@
 //! The data message in progress: what its frames add up to.
 
-use super::receive::{ChunkPlace, Lent, Workspace};
+use super::receive::{ChunkPlace, Lent};
+use super::workspace::Workspace;
 use crate::config::{Config, Delivery};
 use crate::error::{Error, Limit, ProtocolError};
 use crate::message::MessageKind;

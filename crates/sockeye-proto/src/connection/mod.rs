@@ -1,11 +1,13 @@
 //! The connection: one state machine for both roles, from the end of the opening handshake to the end of the
 //! transport.
 
+mod control;
 mod incoming;
 mod rate;
 mod receive;
 mod send;
 mod time;
+mod workspace;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,11 +25,12 @@ use crate::prepared::Prepared;
 use crate::role::Role;
 use crate::utf8;
 
-pub use receive::Workspace;
+use control::{ControlPayload, Owed};
 use receive::{ChunkPlace, Lent, Place, Receiver, Rules};
 use send::Sender;
-pub(crate) use send::pieces;
+pub(crate) use send::{DataFrame, Piece, pieces};
 use time::Timers;
+pub use workspace::Workspace;
 
 /// The state of one WebSocket connection, without the connection itself.
 ///
@@ -74,26 +77,27 @@ use time::Timers;
 #[derive(Debug)]
 pub struct Connection {
     config: Arc<Config>,
-    state: State,
     receiver: Receiver,
     sender: Sender,
+    /// What was negotiated of compression.
+    codec: Option<Box<Codec>>,
     timers: Timers,
-    /// The payload of the newest Ping that was not answered yet.
-    owed_pong: Option<Box<[u8]>>,
-    /// The Close frame that answers the peer's, or tells it of a failure.
-    owed_close: Option<CloseBody>,
+    owed: Owed,
     /// How many keepalive Pings were sent: their payload.
-    keepalives: u64,
-    /// The payload of the newest Ping that the application sent since the latest keepalive Ping.
-    newest_ping: Option<Box<[u8]>>,
+    keepalives: u32,
+    state: State,
     received_close: bool,
     sent_close: bool,
     /// The transport is gone, or must go without another word.
     lost: bool,
 }
 
-/// The body of a Close frame that outlives the buffers it was read from.
-type CloseBody = Option<(CloseCode, Box<str>)>;
+/// Both directions of compression, each until no data can come or go any more.
+#[derive(Debug)]
+struct Codec {
+    compressor: Option<Compressor>,
+    decompressor: Option<Decompressor>,
+}
 
 /// How far a connection is on its way from open to closed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -200,17 +204,21 @@ impl Connection {
         deflate: Option<(Compressor, Decompressor)>,
         now: Instant,
     ) -> Self {
-        let (compressor, decompressor) = deflate.unzip();
+        let codec = deflate.map(|(compressor, decompressor)| {
+            Box::new(Codec {
+                compressor: Some(compressor),
+                decompressor: Some(decompressor),
+            })
+        });
         Self {
             config,
-            state: State::Open,
-            receiver: Receiver::new(decompressor, now),
-            sender: Sender::new(keys, compressor),
+            receiver: Receiver::new(),
+            sender: Sender::new(keys),
+            codec,
             timers: Timers::new(now),
-            owed_pong: None,
-            owed_close: None,
+            owed: Owed::default(),
             keepalives: 0,
-            newest_ping: None,
+            state: State::Open,
             received_close: false,
             sent_close: false,
             lost: false,
@@ -247,7 +255,7 @@ impl Connection {
     /// application's own are told from theirs.
     #[must_use]
     pub const fn keepalive_pings(&self) -> u64 {
-        self.keepalives
+        self.keepalives as u64
     }
 
     /// The limits and timeouts.
@@ -274,35 +282,66 @@ impl Connection {
     ///
     /// The connection failed: the peer broke the protocol or reached a limit. The Close frame that says so is owed
     /// ([`poll_output`](Self::poll_output)), and events that came before the fault have been handed out.
+    #[inline]
     pub fn receive<'a>(
         &mut self,
         input: &'a mut [u8],
         workspace: &'a mut Workspace,
         now: Instant,
     ) -> Result<Received<'a>, Error> {
-        if self.received_close || self.state == State::Closed {
+        let expects_mask = !self.sender.is_client();
+        if !self.reads() {
             return Ok(Received {
                 consumed: input.len(),
                 event: None,
                 takeable: false,
             });
         }
-        if !input.is_empty() {
-            self.timers.received(now);
+        let Some(whole) = self.receiver.whole_message(input, &self.config, expects_mask) else {
+            return self.receive_piece(input, workspace, now);
+        };
+        self.timers.received(false, now);
+        let payload = &mut input[whole.start..whole.end];
+        if let Some(mut mask) = whole.mask {
+            mask.apply(payload);
         }
-        let expects_mask = !self.sender.is_client();
+        let message = match whole.kind {
+            MessageKind::Binary => Message::Binary(payload),
+            MessageKind::Text => match utf8::validate(payload) {
+                Ok(text) => Message::Text(text),
+                Err(_) => return Err(self.failed(ProtocolError::Utf8Invalid.into(), now)),
+            },
+        };
+        Ok(Received {
+            consumed: whole.end,
+            event: Some(Event::Message(message)),
+            takeable: false,
+        })
+    }
+
+    /// Reads what is not a whole message in one frame.
+    fn receive_piece<'a>(
+        &mut self,
+        input: &'a mut [u8],
+        workspace: &'a mut Workspace,
+        now: Instant,
+    ) -> Result<Received<'a>, Error> {
+        if !input.is_empty() {
+            let incomplete = self.receiver.incomplete_since().is_some();
+            self.timers.received(incomplete, now);
+        }
         let rules = Rules {
             config: &self.config,
-            expects_mask,
+            expects_mask: !self.sender.is_client(),
+            opened: self.timers.opened(),
             now,
         };
-        let (consumed, lent) = match self.receiver.advance(input, workspace, rules) {
+        let codec = self.codec.as_deref_mut();
+        let decompressor = codec.and_then(|codec| codec.decompressor.as_mut());
+        let (consumed, lent) = match self.receiver.advance(input, workspace, decompressor, rules) {
             Ok(advanced) => advanced,
             Err(error) => return Err(self.failed(error, now)),
         };
-        if self.state == State::Open {
-            self.timers.progress(self.receiver.is_midway(), now);
-        }
         let takeable = match &lent {
             Some(Lent::Message {
                 kind,
@@ -374,6 +413,11 @@ impl Connection {
         })
     }
 
+    /// Whether what comes in is looked at.
+    fn reads(&self) -> bool {
+        !self.received_close && self.state != State::Closed
+    }
+
     /// Acts on the deadline of [`poll_timeout`](Self::poll_timeout). Harmless when called early.
     ///
     /// # Errors
@@ -384,7 +428,10 @@ impl Connection {
         if self.lost {
             return Ok(());
         }
-        match self.timers.expire(&self.config, now) {
+        match self
+            .timers
+            .expire(&self.config, self.receiver.incomplete_since(), now)
+        {
             Ok(()) => Ok(()),
             // All frames were exchanged, or the failure was reported: only the transport did not end in time.
             Err(_) if self.state == State::Closed => {
@@ -405,6 +452,7 @@ impl Connection {
     /// Notes that the caller reads again: the clocks that stood still start anew.
     pub fn handle_resumed(&mut self, now: Instant) {
         self.timers.resume(now);
+        self.receiver.restart_clock(now);
     }
 
     /// Notes that all output so far was handed to the transport: the clock of an outstanding Ping starts.
@@ -446,10 +494,26 @@ impl Connection {
         compress: Compress,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
+        self.send_bytes(message.kind(), message.as_bytes(), compress, out)
+    }
+
+    #[inline]
+    fn send_bytes(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        compress: Compress,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
         self.check_open()?;
-        let threshold = self.config.fragmentation_threshold;
-        self.sender
-            .message(message.kind(), message.as_bytes(), compress, threshold, out)
+        let compressor = compressor(&mut self.codec, compress, payload.len());
+        self.sender.message(
+            kind,
+            payload,
+            compressor,
+            self.config.fragmentation_threshold,
+            out,
+        )
     }
 
     /// Appends a message that was framed ahead to `out`: on a server, without framing or compressing it again.
@@ -471,11 +535,7 @@ impl Connection {
                 out.extend_from_slice(frames);
                 Ok(())
             }
-            None => {
-                let threshold = self.config.fragmentation_threshold;
-                self.sender
-                    .message(prepared.kind(), prepared.as_bytes(), compress, threshold, out)
-            }
+            None => self.send_bytes(prepared.kind(), prepared.as_bytes(), compress, out),
         }
     }
 
@@ -493,8 +553,9 @@ impl Connection {
         compress: Compress,
     ) -> Result<Option<&'p Bytes>, SendError> {
         self.check_open()?;
+        let compressor = compressor(&mut self.codec, compress, prepared.as_bytes().len());
         self.sender
-            .prepared(prepared, compress, self.config.fragmentation_threshold)
+            .prepared(prepared, compressor, self.config.fragmentation_threshold)
     }
 
     /// The header of a whole message whose payload the caller writes behind it by itself, so that a large payload
@@ -526,8 +587,9 @@ impl Connection {
         compress: Compress,
     ) -> Result<Option<HeaderBytes>, SendError> {
         self.check_open()?;
+        let compressor = compressor(&mut self.codec, compress, payload_len);
         self.sender
-            .header(kind, payload_len, compress, self.config.fragmentation_threshold)
+            .header(kind, payload_len, compressor, self.config.fragmentation_threshold)
     }
 
     /// Appends one fragment of a message to `out`; `fin` marks the last one (RFC 6455 §5.4).
@@ -547,7 +609,9 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         self.check_open()?;
-        self.sender.fragment(fragment, fin, compress, out)
+        let compresses = self.sender.compresses_fragment(compress);
+        let compressor = any_compressor(&mut self.codec).filter(|_| compresses);
+        self.sender.fragment(fragment, fin, compressor, out)
     }
 
     /// Appends one frame to `out`, of any opcode, once it is sure that it breaks no rule: for programs that choose the
@@ -586,8 +650,9 @@ impl Connection {
                 Ok(())
             }
             Opcode::Continuation | Opcode::Text | Opcode::Binary => {
-                self.sender
-                    .data_frame(frame.opcode, frame.payload, frame.fin, compress, out)
+                let compresses = self.sender.compresses_fragment(compress);
+                let compressor = any_compressor(&mut self.codec).filter(|_| compresses);
+                self.sender.data_frame(frame, compressor, out)
             }
         }
     }
@@ -601,7 +666,7 @@ impl Connection {
         self.check_open()?;
         self.sender.control(Opcode::Ping, payload, out)?;
         if self.timers.is_ping_outstanding() {
-            self.newest_ping = Some(payload.into());
+            self.owed.remember_ping(payload);
         }
         Ok(())
     }
@@ -625,7 +690,7 @@ impl Connection {
             return;
         }
         self.write_owed_pong(out);
-        self.write_close(frame.map(|frame| (frame.code(), frame.reason())), out);
+        self.write_close(&ControlPayload::close(frame), out);
         self.state = State::Closing;
         self.timers.closing(now);
     }
@@ -652,18 +717,18 @@ impl Connection {
         if self.state == State::Open {
             self.write_owed_pong(out);
             if self.timers.take_owed_ping() {
-                self.keepalives += 1;
-                let payload = self.keepalives.to_be_bytes();
+                self.keepalives = self.keepalives.wrapping_add(1);
+                let payload = self.keepalive_pings().to_be_bytes();
                 // Eight bytes always fit into a control frame.
                 let _ = self.sender.control(Opcode::Ping, &payload, out);
-                self.newest_ping = None;
+                self.owed.forget_ping();
             }
-        } else if let Some(body) = self.owed_close.take() {
+        } else if let Some(body) = self.owed.take_close() {
             self.write_owed_pong(out);
             if self.received_close {
                 self.state = State::Closed;
             }
-            self.write_close(body.as_ref().map(|(code, reason)| (*code, &**reason)), out);
+            self.write_close(&body, out);
         }
         out.len() > before
     }
@@ -672,8 +737,8 @@ impl Connection {
     #[must_use]
     pub fn has_output(&self) -> bool {
         match self.state {
-            State::Open => self.owed_pong.is_some() || self.timers.is_ping_owed(),
-            _ => self.owed_close.is_some(),
+            State::Open => self.owed.owes_pong() || self.timers.is_ping_owed(),
+            _ => self.owed.owes_close(),
         }
     }
 
@@ -685,7 +750,7 @@ impl Connection {
         if self.lost {
             return None;
         }
-        self.timers.next(&self.config)
+        self.timers.next(&self.config, self.receiver.incomplete_since())
     }
 
     /// What to do with the transport.
@@ -718,7 +783,7 @@ impl Connection {
         match opcode {
             Opcode::Ping => {
                 if self.config.auto_pong {
-                    self.owed_pong = Some(payload.into());
+                    self.owed.owe_pong(payload);
                 }
                 Ok(Event::Ping(payload))
             }
@@ -735,13 +800,13 @@ impl Connection {
     /// Whether a Pong answers the latest keepalive Ping, or one sent after it: a peer may answer the newest only
     /// (RFC 6455 §5.5.3).
     fn answers_ping(&self, payload: &[u8]) -> bool {
-        *payload == self.keepalives.to_be_bytes() || self.newest_ping.as_deref() == Some(payload)
+        *payload == self.keepalive_pings().to_be_bytes() || self.owed.newest_ping() == Some(payload)
     }
 
     fn peer_closed<'a>(&mut self, payload: &'a [u8], now: Instant) -> Result<Event<'a>, Error> {
         let frame = parse_close(payload)?;
         self.received_close = true;
-        self.receiver.discard();
+        self.stop_reading();
         self.timers.closing(now);
         if self.sent_close {
             self.state = State::Closed;
@@ -749,7 +814,7 @@ impl Connection {
             // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos the status
             // code it received."
             self.state = State::Closing;
-            self.owed_close = Some(frame.map(|frame| (frame.code(), frame.reason().into())));
+            self.owed.owe_close(ControlPayload::close(frame));
         }
         Ok(Event::Close(frame))
     }
@@ -774,46 +839,71 @@ impl Connection {
     /// Stops reading.
     fn end(&mut self, now: Instant) {
         self.state = State::Closed;
-        self.receiver.discard();
+        self.stop_reading();
         self.timers.closing(now);
-        self.owed_pong = None;
+        self.owed.take_pong();
     }
 
     /// Owes a Close frame, unless one was sent.
     fn owe_close(&mut self, frame: CloseFrame<'_>) {
         if !self.sent_close {
-            self.owed_close = Some(Some((frame.code(), frame.reason().into())));
+            self.owed.owe_close(ControlPayload::close(Some(frame)));
         }
     }
 
     /// Ends without a word: the transport is gone, or the peer had its chance.
     fn lose(&mut self) {
         self.state = State::Closed;
-        self.receiver.discard();
-        self.sender.discard();
-        self.owed_pong = None;
-        self.owed_close = None;
+        self.stop_reading();
+        self.stop_sending();
+        self.owed.discard();
         self.lost = true;
     }
 
-    fn write_owed_pong(&mut self, out: &mut Vec<u8>) {
-        if let Some(payload) = self.owed_pong.take() {
-            // It came in a control frame, so it fits into one.
-            let _ = self.sender.control(Opcode::Pong, &payload, out);
+    /// Gives back the memory of what was being received.
+    fn stop_reading(&mut self) {
+        self.receiver.discard();
+        if let Some(codec) = &mut self.codec {
+            codec.decompressor = None;
         }
     }
 
-    fn write_close(&mut self, body: Option<(CloseCode, &str)>, out: &mut Vec<u8>) {
-        let mut payload = Vec::new();
-        if let Some((code, reason)) = body {
-            payload.extend_from_slice(&code.get().to_be_bytes());
-            payload.extend_from_slice(reason.as_bytes());
-        }
-        // `CloseFrame` holds at most 123 bytes of reason.
-        let _ = self.sender.control(Opcode::Close, &payload, out);
+    /// Gives back the memory of what was being sent.
+    fn stop_sending(&mut self) {
         self.sender.discard();
+        if let Some(codec) = &mut self.codec {
+            codec.compressor = None;
+        }
+    }
+
+    fn write_owed_pong(&mut self, out: &mut Vec<u8>) {
+        if let Some(payload) = self.owed.take_pong() {
+            // It came in a control frame, so it fits into one.
+            let _ = self.sender.control(Opcode::Pong, payload.as_bytes(), out);
+        }
+    }
+
+    fn write_close(&mut self, body: &ControlPayload, out: &mut Vec<u8>) {
+        // It fits by its type.
+        let _ = self.sender.control(Opcode::Close, body.as_bytes(), out);
+        self.stop_sending();
         self.sent_close = true;
     }
+}
+
+/// What compresses a message of this length, if anything does.
+fn compressor(codec: &mut Option<Box<Codec>>, compress: Compress, length: usize) -> Option<&mut Compressor> {
+    let compressor = any_compressor(codec)?;
+    let compresses = match compress {
+        Compress::Never => false,
+        Compress::Always => true,
+        Compress::Auto => compressor.is_worthwhile(length),
+    };
+    compresses.then_some(compressor)
+}
+
+fn any_compressor(codec: &mut Option<Box<Codec>>) -> Option<&mut Compressor> {
+    codec.as_mut()?.compressor.as_mut()
 }
 
 fn lend<'a>(place: Place, input: &'a [u8], workspace: &'a [u8]) -> &'a [u8] {

@@ -1,30 +1,28 @@
 //! The limit on how many control frames arrive in a second.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::Limit;
 
-const WINDOW: Duration = Duration::from_secs(1);
-
-/// Counts control frames in windows of one second.
+/// Counts control frames in each second of a connection's life.
 #[derive(Debug)]
 pub(super) struct ControlRate {
-    window_start: Instant,
+    /// The second that is counted in.
+    second: u32,
     count: u32,
 }
 
 impl ControlRate {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            window_start: now,
-            count: 0,
-        }
+    pub(super) const fn new() -> Self {
+        Self { second: 0, count: 0 }
     }
 
-    pub(super) fn count(&mut self, max: u32, now: Instant) -> Result<(), Limit> {
-        if now.saturating_duration_since(self.window_start) >= WINDOW {
-            self.window_start = now;
-            self.count = 0;
+    /// Counts a frame that came when the connection was of this age.
+    pub(super) fn count(&mut self, max: u32, age: Duration) -> Result<(), Limit> {
+        // Only whether it is another second matters, so it may wrap.
+        let second = age.as_secs() as u32;
+        if second != self.second {
+            *self = Self { second, count: 0 };
         }
         self.count = self.count.saturating_add(1);
         if self.count > max {

@@ -4,10 +4,12 @@
 //! gathered in buffers of the [`Workspace`], which grow with the bytes that came and never with a declared length.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::incoming::{Body, Incoming, KEEP_CAPACITY, WORTH_TAKING};
+use super::control::ControlPayload;
+use super::incoming::{Body, Incoming};
 use super::rate::ControlRate;
+use super::workspace::Workspace;
 use crate::config::{Config, Delivery};
 use crate::deflate::{Decompressor, Finished, Inflated};
 use crate::error::{Error, ProtocolError};
@@ -16,60 +18,7 @@ use crate::mask::Mask;
 use crate::message::MessageKind;
 
 /// How much is inflated at a time, in bytes: the unit in which size limits are checked.
-const INFLATE_STEP: usize = 16 * 1024;
-
-/// Buffers for messages that cannot be lent from the input: those that span reads or fragments, or are compressed.
-///
-/// One workspace serves any number of connections that take turns, so that an idle connection owns no buffer.
-/// What an event lends from it is valid until the next call that takes it.
-#[derive(Debug, Default)]
-pub struct Workspace {
-    pub(super) text: String,
-    pub(super) binary: Vec<u8>,
-    pub(super) control: Vec<u8>,
-    /// [`INFLATE_STEP`] bytes, made on first use.
-    pub(super) inflated: Vec<u8>,
-}
-
-impl Workspace {
-    /// An empty workspace: allocates nothing until it is needed.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            text: String::new(),
-            binary: Vec::new(),
-            control: Vec::new(),
-            inflated: Vec::new(),
-        }
-    }
-
-    /// Takes the text message that the last event lent from here; see [`Received::takeable`](super::Received).
-    pub fn take_text(&mut self) -> String {
-        std::mem::take(&mut self.text)
-    }
-
-    /// Takes the binary message that the last event lent from here; see [`Received::takeable`](super::Received).
-    pub fn take_binary(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.binary)
-    }
-
-    /// Whether the memory of the message that was lent from here will not be used for the next one, or is mostly filled
-    /// by a message that is worth it.
-    pub(super) fn is_takeable(&self, kind: MessageKind) -> bool {
-        let (len, capacity) = match kind {
-            MessageKind::Text => (self.text.len(), self.text.capacity()),
-            MessageKind::Binary => (self.binary.len(), self.binary.capacity()),
-        };
-        capacity > KEEP_CAPACITY || (len >= WORTH_TAKING && len >= capacity / 2)
-    }
-
-    fn inflated(&mut self) -> &mut [u8] {
-        if self.inflated.is_empty() {
-            self.inflated.resize(INFLATE_STEP, 0);
-        }
-        &mut self.inflated
-    }
-}
+pub(super) const INFLATE_STEP: usize = 16 * 1024;
 
 /// Where the payload of an event lies.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,13 +63,21 @@ pub(super) enum ChunkPlace {
 /// The receiving half of a connection.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    decompressor: Option<Decompressor>,
+    /// Between messages there is none.
+    progress: Option<Box<Progress>>,
+    control_rate: ControlRate,
+}
+
+/// A header, a frame or a message that has begun and not ended.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// When it began, or reading was resumed.
+    since: Instant,
     header: PartialHeader,
     phase: Phase,
     message: Option<Incoming>,
     /// The payload, so far, of a control frame that spans reads.
-    control: Vec<u8>,
-    control_rate: ControlRate,
+    control: ControlPayload,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,30 +101,72 @@ struct Reading {
     remaining: u64,
 }
 
+/// A frame that lies whole in the input and is a whole message, uncompressed: what most frames are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WholeMessage {
+    pub(super) kind: MessageKind,
+    pub(super) mask: Option<Mask>,
+    /// Where its payload starts in the input, and where it ends.
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
 impl Receiver {
-    pub(super) fn new(decompressor: Option<Decompressor>, now: Instant) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
-            decompressor,
-            header: PartialHeader::default(),
-            phase: Phase::Header,
-            message: None,
-            control: Vec::new(),
-            control_rate: ControlRate::new(now),
+            progress: None,
+            control_rate: ControlRate::new(),
         }
     }
 
-    /// Whether a header, a frame or a message has begun and not ended.
-    pub(super) fn is_midway(&self) -> bool {
-        self.message.is_some() || self.header.len > 0 || !matches!(self.phase, Phase::Header)
+    /// When the header, frame or message began that is in progress; `None` if there is none.
+    pub(super) fn incomplete_since(&self) -> Option<Instant> {
+        self.progress.as_ref().map(|progress| progress.since)
+    }
+
+    /// Counts the time for what is in progress from now on.
+    pub(super) fn restart_clock(&mut self, now: Instant) {
+        if let Some(progress) = &mut self.progress {
+            progress.restart_clock(now);
+        }
     }
 
     /// Gives back the memory of whatever was in progress.
     pub(super) fn discard(&mut self) {
-        self.decompressor = None;
-        self.message = None;
-        self.control = Vec::new();
-        self.header.len = 0;
-        self.phase = Phase::Header;
+        self.progress = None;
+    }
+
+    /// The message at the front of `input`, if that is a [`WholeMessage`] and breaks no rule. Then nothing has to be
+    /// remembered of it. Anything else takes the way through [`Receiver::advance`].
+    #[inline]
+    pub(super) fn whole_message(
+        &self,
+        input: &[u8],
+        config: &Config,
+        expects_mask: bool,
+    ) -> Option<WholeMessage> {
+        if self.progress.is_some() {
+            return None;
+        }
+        let (header, start) = FrameHeader::parse(input).ok()??;
+        let kind = match header.opcode {
+            Opcode::Text => MessageKind::Text,
+            Opcode::Binary => MessageKind::Binary,
+            _ => return None,
+        };
+        let is_whole = header.fin
+            && !header.rsv1
+            && header.mask.is_some() == expects_mask
+            && header.payload_len <= (input.len() - start) as u64
+            && header.payload_len <= config.max_frame_size.min(config.max_message_size)
+            && config.max_fragments > 0
+            && config.delivery == Delivery::Messages;
+        is_whole.then_some(WholeMessage {
+            kind,
+            mask: header.mask.map(Mask::new),
+            start,
+            end: start + header.payload_len as usize,
+        })
     }
 
     /// Consumes `input` up to the end of the first event in it; gives how many bytes that took.
@@ -175,7 +174,60 @@ impl Receiver {
         &mut self,
         input: &mut [u8],
         workspace: &mut Workspace,
+        inflate: Option<&mut Decompressor>,
         rules: Rules<'_>,
+    ) -> Result<(usize, Option<Lent>), Error> {
+        let mut progress = match self.progress.take() {
+            Some(progress) => progress,
+            None => workspace.progress(rules.now),
+        };
+        let mut context = Context {
+            workspace,
+            decompressor: inflate,
+            control_rate: &mut self.control_rate,
+            rules,
+        };
+        let advanced = progress.advance(input, &mut context)?;
+        if progress.is_idle() {
+            workspace.keep(progress);
+        } else {
+            self.progress = Some(progress);
+        }
+        Ok(advanced)
+    }
+}
+
+/// What a step of receiving works with beside the input.
+struct Context<'c> {
+    workspace: &'c mut Workspace,
+    decompressor: Option<&'c mut Decompressor>,
+    control_rate: &'c mut ControlRate,
+    rules: Rules<'c>,
+}
+
+impl Progress {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            header: PartialHeader::EMPTY,
+            phase: Phase::Header,
+            message: None,
+            control: ControlPayload::EMPTY,
+        }
+    }
+
+    pub(super) fn restart_clock(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    fn is_idle(&self) -> bool {
+        self.message.is_none() && self.header.len == 0 && matches!(self.phase, Phase::Header)
+    }
+
+    fn advance(
+        &mut self,
+        input: &mut [u8],
+        context: &mut Context<'_>,
     ) -> Result<(usize, Option<Lent>), Error> {
         let mut at = 0;
         let lent = loop {
@@ -186,16 +238,7 @@ impl Receiver {
                     let Some(header) = header else {
                         break None;
                     };
-                    if let Some(kind) = self.is_whole_message(&header, input.len() - at, rules) {
-                        let payload = at..at + header.payload_len as usize;
-                        if let Some(key) = header.mask {
-                            Mask::new(key).apply(&mut input[payload.clone()]);
-                        }
-                        at = payload.end;
-                        let place = Place::Input(payload);
-                        break Some(Lent::Message { kind, place });
-                    }
-                    let frame = self.begin(&header, rules)?;
+                    let frame = self.begin(&header, context)?;
                     self.phase = Phase::Payload(frame);
                 }
                 Phase::Payload(mut frame) => {
@@ -205,14 +248,12 @@ impl Receiver {
                     }
                     let payload = at..at + available;
                     let (used, lent) = if frame.opcode.is_control() {
-                        self.control_payload(&mut frame, input, payload, workspace)
+                        self.control_payload(&mut frame, input, payload, context.workspace)
                     } else {
-                        match rules.config.delivery {
-                            Delivery::Messages => {
-                                self.assemble(&mut frame, input, payload, workspace, rules)?
-                            }
-                            Delivery::Chunks => self.stream(&mut frame, input, payload, workspace, rules)?,
-                            Delivery::Frames => self.gather(&mut frame, input, payload, workspace, rules)?,
+                        match context.rules.config.delivery {
+                            Delivery::Messages => self.assemble(&mut frame, input, payload, context)?,
+                            Delivery::Chunks => self.stream(&mut frame, input, payload, context)?,
+                            Delivery::Frames => self.gather(&mut frame, input, payload, context)?,
                         }
                     };
                     at += used;
@@ -226,7 +267,7 @@ impl Receiver {
                 }
                 Phase::Draining { held, .. } if at + held > input.len() => break None,
                 Phase::Draining { frame, held } => {
-                    let lent = self.drain(&frame, workspace, rules)?;
+                    let lent = self.drain(&frame, context)?;
                     if !matches!(self.phase, Phase::Draining { .. }) {
                         at += held;
                     }
@@ -245,35 +286,9 @@ impl Receiver {
         Ok((at, lent))
     }
 
-    /// Whether a frame is what most frames are: a whole message, uncompressed, that lies in the input and breaks no
-    /// rule. Then nothing has to be remembered of it. Any other takes the way through [`Receiver::begin`].
-    fn is_whole_message(
-        &self,
-        header: &FrameHeader,
-        available: usize,
-        rules: Rules<'_>,
-    ) -> Option<MessageKind> {
-        let Rules {
-            config, expects_mask, ..
-        } = rules;
-        let kind = match header.opcode {
-            Opcode::Text => MessageKind::Text,
-            Opcode::Binary => MessageKind::Binary,
-            _ => return None,
-        };
-        let is_whole = header.fin
-            && !header.rsv1
-            && header.mask.is_some() == expects_mask
-            && header.payload_len <= available as u64
-            && header.payload_len <= config.max_frame_size.min(config.max_message_size)
-            && config.max_fragments > 0
-            && config.delivery == Delivery::Messages
-            && self.message.is_none();
-        is_whole.then_some(kind)
-    }
-
     /// Checks a frame against the rules that depend on the state of the connection.
-    fn begin(&mut self, header: &FrameHeader, rules: Rules<'_>) -> Result<Reading, Error> {
+    fn begin(&mut self, header: &FrameHeader, context: &mut Context<'_>) -> Result<Reading, Error> {
+        let rules = context.rules;
         // RFC 6455 §5.1: a server MUST close on an unmasked frame, a client on a masked one.
         match (header.mask, rules.expects_mask) {
             (None, true) => return Err(ProtocolError::MaskMissing.into()),
@@ -285,10 +300,12 @@ impl Receiver {
             if header.rsv1 {
                 return Err(ProtocolError::ReservedBits.into());
             }
-            self.control_rate
-                .count(rules.config.max_control_rate, rules.now)?;
+            context
+                .control_rate
+                .count(rules.config.max_control_rate, rules.age())?;
+            self.control.clear();
         } else {
-            self.begin_data(header, rules.config)?;
+            self.begin_data(header, rules.config, context.decompressor.is_some())?;
         }
         Ok(Reading {
             opcode: header.opcode,
@@ -298,7 +315,7 @@ impl Receiver {
         })
     }
 
-    fn begin_data(&mut self, header: &FrameHeader, config: &Config) -> Result<(), Error> {
+    fn begin_data(&mut self, header: &FrameHeader, config: &Config, inflates: bool) -> Result<(), Error> {
         let message = match (header.opcode, &mut self.message) {
             (Opcode::Continuation, None) => return Err(ProtocolError::OrphanContinuation.into()),
             (Opcode::Continuation, Some(message)) => {
@@ -310,7 +327,7 @@ impl Receiver {
             }
             (_, Some(_)) => return Err(ProtocolError::InterleavedMessage.into()),
             (opcode, vacant) => {
-                if header.rsv1 && self.decompressor.is_none() {
+                if header.rsv1 && !inflates {
                     return Err(ProtocolError::ReservedBits.into());
                 }
                 let kind = if opcode == Opcode::Text {
@@ -334,7 +351,7 @@ impl Receiver {
         let used = payload.len();
         frame.take(&mut input[payload.clone()]);
         let opcode = frame.opcode;
-        if frame.remaining == 0 && self.control.is_empty() {
+        if frame.remaining == 0 && self.control.as_bytes().is_empty() {
             return (
                 used,
                 Some(Lent::Control {
@@ -343,11 +360,12 @@ impl Receiver {
                 }),
             );
         }
-        self.control.extend_from_slice(&input[payload]);
+        self.control.extend(&input[payload]);
         if frame.remaining > 0 {
             return (used, None);
         }
-        workspace.control = std::mem::take(&mut self.control);
+        workspace.control.clear();
+        workspace.control.extend_from_slice(self.control.as_bytes());
         (
             used,
             Some(Lent::Control {
@@ -363,12 +381,12 @@ impl Receiver {
         frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
-        workspace: &mut Workspace,
-        rules: Rules<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(usize, Option<Lent>), Error> {
         let used = payload.len();
         frame.take(&mut input[payload.clone()]);
         let ends = frame.fin && frame.remaining == 0;
+        let config = context.rules.config;
         let Some(message) = &mut self.message else {
             return Ok((used, None));
         };
@@ -383,15 +401,15 @@ impl Receiver {
                 }),
             ));
         }
-        message.reuse(workspace);
-        match &mut self.decompressor {
+        message.reuse(context.workspace);
+        match &mut context.decompressor {
             Some(decompressor) if message.compressed => {
-                let step = workspace.inflated();
-                inflate_into(message, decompressor, &input[payload], ends, step, rules)?;
+                let step = context.workspace.inflated();
+                inflate_into(message, decompressor, &input[payload], ends, step, config)?;
             }
             _ => {
                 message.reserve(used, frame.remaining);
-                message.push(&input[payload], rules.config)?;
+                message.push(&input[payload], config)?;
             }
         }
         if !ends {
@@ -399,8 +417,8 @@ impl Receiver {
         }
         message.finish()?;
         match self.message.take().map(|message| message.body) {
-            Some(Body::Text(text)) => workspace.text = text,
-            Some(Body::Binary(binary)) => workspace.binary = binary,
+            Some(Body::Text(text)) => context.workspace.text = text,
+            Some(Body::Binary(binary)) => context.workspace.binary = binary,
             None => {}
         }
         Ok((
@@ -418,41 +436,41 @@ impl Receiver {
         frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
-        workspace: &mut Workspace,
-        rules: Rules<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(usize, Option<Lent>), Error> {
         let used = payload.len();
         frame.take(&mut input[payload.clone()]);
         let (opcode, fin, ends_frame) = (frame.opcode, frame.fin, frame.remaining == 0);
+        let config = context.rules.config;
         let Some(message) = &mut self.message else {
             return Ok((used, None));
         };
         let place = if !message.compressed && ends_frame && message.is_frame_ungathered() {
-            message.check(&input[payload.clone()], rules.config)?;
+            message.check(&input[payload.clone()], config)?;
             Place::Input(payload)
         } else {
-            message.reuse(workspace);
-            match &mut self.decompressor {
+            message.reuse(context.workspace);
+            match &mut context.decompressor {
                 Some(decompressor) if message.compressed => {
-                    let step = workspace.inflated();
+                    let step = context.workspace.inflated();
                     inflate_into(
                         message,
                         decompressor,
                         &input[payload],
                         ends_frame && fin,
                         step,
-                        rules,
+                        config,
                     )?;
                 }
                 _ => {
                     message.reserve(used, frame.remaining);
-                    message.push(&input[payload], rules.config)?;
+                    message.push(&input[payload], config)?;
                 }
             }
             if !ends_frame {
                 return Ok((used, None));
             }
-            workspace.binary = message.take_frame();
+            context.workspace.binary = message.take_frame();
             Place::Workspace
         };
         if fin {
@@ -468,17 +486,16 @@ impl Receiver {
         frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
-        workspace: &mut Workspace,
-        rules: Rules<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(usize, Option<Lent>), Error> {
         let Some(message) = &mut self.message else {
             return Ok((payload.len(), None));
         };
         if message.compressed {
-            return self.stream_inflated(frame, input, payload, workspace, rules);
+            return self.stream_inflated(frame, input, payload, context);
         }
         frame.take(&mut input[payload.clone()]);
-        message.check(&input[payload.clone()], rules.config)?;
+        message.check(&input[payload.clone()], context.rules.config)?;
         let used = payload.len();
         let chunk = message.chunk(ChunkPlace::Input(payload), frame.remaining == 0, frame.fin)?;
         Ok((used, Some(chunk)))
@@ -490,13 +507,13 @@ impl Receiver {
         frame: &mut Reading,
         input: &mut [u8],
         payload: Range<usize>,
-        workspace: &mut Workspace,
-        rules: Rules<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(usize, Option<Lent>), Error> {
-        let (Some(message), Some(decompressor)) = (&mut self.message, &mut self.decompressor) else {
+        let config = context.rules.config;
+        let (Some(message), Some(decompressor)) = (&mut self.message, &mut context.decompressor) else {
             return Ok((payload.len(), None));
         };
-        let step = workspace.inflated();
+        let step = context.workspace.inflated();
         // Only as much is unmasked as one step may need, or large input would be masked again and again.
         let payload = payload.start..payload.end.min(payload.start + INFLATE_STEP);
         let before = *frame;
@@ -514,10 +531,10 @@ impl Receiver {
             mut produced,
         } = inflated;
         let mut drained = produced < step.len();
-        message.check(&step[..produced], rules.config)?;
+        message.check(&step[..produced], config)?;
         if frame.remaining == 0 && frame.fin && drained {
             let end = finish(decompressor, &mut step[produced..])?;
-            message.check(&step[produced..produced + end.produced], rules.config)?;
+            message.check(&step[produced..produced + end.produced], config)?;
             produced += end.produced;
             drained = end.done;
         }
@@ -538,17 +555,13 @@ impl Receiver {
     }
 
     /// Lends the next piece of what a compressed message still holds after the bytes that came.
-    fn drain(
-        &mut self,
-        frame: &Reading,
-        workspace: &mut Workspace,
-        rules: Rules<'_>,
-    ) -> Result<Option<Lent>, Error> {
-        let (Some(message), Some(decompressor)) = (&mut self.message, &mut self.decompressor) else {
+    fn drain(&mut self, frame: &Reading, context: &mut Context<'_>) -> Result<Option<Lent>, Error> {
+        let config = context.rules.config;
+        let (Some(message), Some(decompressor)) = (&mut self.message, &mut context.decompressor) else {
             self.phase = Phase::Header;
             return Ok(None);
         };
-        let step = workspace.inflated();
+        let step = context.workspace.inflated();
         let (produced, drained) = if frame.fin && frame.remaining == 0 {
             let end = finish(decompressor, step)?;
             (end.produced, end.done)
@@ -556,7 +569,7 @@ impl Receiver {
             let produced = inflate(decompressor, &[], step)?.produced;
             (produced, produced < step.len())
         };
-        message.check(&step[..produced], rules.config)?;
+        message.check(&step[..produced], config)?;
         if drained {
             self.phase = frame.rest();
         }
@@ -576,7 +589,7 @@ fn inflate_into(
     input: &[u8],
     ends_message: bool,
     step: &mut [u8],
-    rules: Rules<'_>,
+    config: &Config,
 ) -> Result<(), Error> {
     let mut rest = input;
     let mut drained = rest.is_empty();
@@ -584,13 +597,13 @@ fn inflate_into(
         let inflated = inflate(decompressor, rest, step)?;
         rest = &rest[inflated.consumed..];
         drained = rest.is_empty() && inflated.produced < step.len();
-        message.push(&step[..inflated.produced], rules.config)?;
+        message.push(&step[..inflated.produced], config)?;
     }
     let mut finished = !ends_message;
     while !finished {
         let end = finish(decompressor, step)?;
         finished = end.done;
-        message.push(&step[..end.produced], rules.config)?;
+        message.push(&step[..end.produced], config)?;
     }
     Ok(())
 }
@@ -621,7 +634,15 @@ fn finish(decompressor: &mut Decompressor, step: &mut [u8]) -> Result<Finished, 
 pub(super) struct Rules<'a> {
     pub(super) config: &'a Config,
     pub(super) expects_mask: bool,
+    pub(super) opened: Instant,
     pub(super) now: Instant,
+}
+
+impl Rules<'_> {
+    /// How long the connection has existed.
+    fn age(&self) -> Duration {
+        self.now.saturating_duration_since(self.opened)
+    }
 }
 
 impl Reading {
@@ -653,13 +674,18 @@ impl Reading {
 }
 
 /// The bytes, so far, of a header that spans reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PartialHeader {
     bytes: [u8; MAX_HEADER_LEN],
     len: usize,
 }
 
 impl PartialHeader {
+    const EMPTY: Self = Self {
+        bytes: [0; MAX_HEADER_LEN],
+        len: 0,
+    };
+
     /// Continues the header with `input`; gives how much of it belongs to the header.
     fn read(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), ProtocolError> {
         if self.len == 0

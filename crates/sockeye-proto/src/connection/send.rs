@@ -6,20 +6,22 @@ use bytes::Bytes;
 
 use crate::deflate::Compressor;
 use crate::error::SendError;
-use crate::frame::{FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
+use crate::frame::{Frame, FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
 use crate::mask::{Mask, MaskKeys};
 use crate::message::{Compress, Message, MessageKind};
 use crate::prepared::Prepared;
 use crate::utf8::Utf8Validator;
 
-/// The sending half of a connection.
+/// The sending half of a connection, but for its compressor.
 pub(super) struct Sender {
     /// Where a client takes its masking keys from; a server has none.
-    keys: Option<Box<dyn MaskKeys>>,
-    compressor: Option<Compressor>,
+    keys: Option<Box<Keys>>,
     /// The fragmented message in progress.
     fragmented: Option<Fragmented>,
 }
+
+/// In a box, so that a server's connection has room for a thin pointer only.
+struct Keys(Box<dyn MaskKeys>);
 
 #[derive(Clone, Copy, Debug)]
 struct Fragmented {
@@ -29,85 +31,73 @@ struct Fragmented {
     utf8: Utf8Validator,
 }
 
-/// A data frame, but for its payload.
-#[derive(Clone, Copy, Debug)]
-struct DataFrame {
-    opcode: Opcode,
-    fin: bool,
-    compressed: bool,
-    /// Marks the first frame of a compressed message (RFC 7692 §6.1).
-    rsv1: bool,
-}
-
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sender")
             .field("masks", &self.keys.is_some())
-            .field("compressor", &self.compressor)
             .field("fragmented", &self.fragmented)
             .finish()
     }
 }
 
 impl Sender {
-    pub(super) fn new(keys: Option<Box<dyn MaskKeys>>, compressor: Option<Compressor>) -> Self {
+    pub(super) fn new(keys: Option<Box<dyn MaskKeys>>) -> Self {
         Self {
-            keys,
-            compressor,
+            keys: keys.map(|keys| Box::new(Keys(keys))),
             fragmented: None,
         }
     }
 
-    pub(super) fn is_client(&self) -> bool {
+    pub(super) const fn is_client(&self) -> bool {
         self.keys.is_some()
     }
 
-    /// Gives back the compressor's memory: no data follows a Close frame.
+    /// Forgets the message in progress: no data follows a Close frame.
     pub(super) fn discard(&mut self) {
-        self.compressor = None;
         self.fragmented = None;
     }
 
-    /// Appends a whole message, in frames of at most `threshold` bytes.
+    /// Appends a whole message, compressed if there is a compressor for it, in frames of at most `threshold` bytes.
+    #[inline]
     pub(super) fn message(
         &mut self,
         kind: MessageKind,
         payload: &[u8],
-        compress: Compress,
+        compressor: Option<&mut Compressor>,
         threshold: Option<NonZeroUsize>,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        if self.fragmented.is_some() {
+        if self.is_midway() {
             return Err(SendError::FragmentInProgress);
         }
-        let compressed = self.compresses(compress, payload.len());
         let whole = DataFrame {
             opcode: kind.opcode(),
             fin: true,
-            compressed,
-            rsv1: compressed,
+            rsv1: compressor.is_some(),
         };
-        match threshold {
-            None => self.data(whole, payload, out),
-            Some(threshold) => self.split(whole, payload, threshold, out),
+        match (compressor, threshold) {
+            (None, None) => {
+                self.frame(whole, payload, out);
+                Ok(())
+            }
+            (compressor, None) => self.data(whole, payload, compressor, out),
+            (compressor, Some(threshold)) => self.split(whole, payload, compressor, threshold, out),
         }
     }
 
     /// The bytes that carry a prepared message, `None` if they have to be masked. They must be sent.
     pub(super) fn prepared<'p>(
-        &mut self,
+        &self,
         prepared: &'p Prepared,
-        compress: Compress,
+        compressor: Option<&mut Compressor>,
         threshold: Option<NonZeroUsize>,
     ) -> Result<Option<&'p Bytes>, SendError> {
-        if self.fragmented.is_some() {
+        if self.is_midway() {
             return Err(SendError::FragmentInProgress);
         }
-        if self.keys.is_some() {
+        if self.is_client() {
             return Ok(None);
         }
-        let compressed = self.compresses(compress, prepared.as_bytes().len());
-        let compressor = self.compressor.as_mut().filter(|_| compressed);
         let frames = prepared
             .frames(compressor.as_deref(), threshold)
             .map_err(|_| SendError::Compression)?;
@@ -122,24 +112,22 @@ impl Sender {
         &self,
         kind: MessageKind,
         payload_len: usize,
-        compress: Compress,
+        compressor: Option<&mut Compressor>,
         threshold: Option<NonZeroUsize>,
     ) -> Result<Option<HeaderBytes>, SendError> {
-        if self.fragmented.is_some() {
+        if self.is_midway() {
             return Err(SendError::FragmentInProgress);
         }
         let is_cut = threshold.is_some_and(|threshold| payload_len > threshold.get());
-        if is_cut || self.keys.is_some() || self.compresses(compress, payload_len) {
+        if is_cut || self.is_client() || compressor.is_some() {
             return Ok(None);
         }
-        let header = FrameHeader {
+        let whole = DataFrame {
+            opcode: kind.opcode(),
             fin: true,
             rsv1: false,
-            opcode: kind.opcode(),
-            mask: None,
-            payload_len: payload_len as u64,
         };
-        Ok(Some(header.to_bytes()))
+        Ok(Some(whole.header(None, payload_len).to_bytes()))
     }
 
     /// Appends a fragment of whole code points, or of bytes.
@@ -147,7 +135,7 @@ impl Sender {
         &mut self,
         message: Message<'_>,
         fin: bool,
-        compress: Compress,
+        compressor: Option<&mut Compressor>,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
         let kind = message.kind();
@@ -159,18 +147,17 @@ impl Sender {
             return Err(SendError::Utf8Invalid);
         }
         let utf8 = Utf8Validator::default();
-        self.continued(kind, message.as_bytes(), fin, compress, utf8, out)
+        self.continued(kind, message.as_bytes(), fin, compressor, utf8, out)
     }
 
     /// Appends the next frame of a message, whose text is checked here: `opcode` says whether it is the first.
     pub(super) fn data_frame(
         &mut self,
-        opcode: Opcode,
-        payload: &[u8],
-        fin: bool,
-        compress: Compress,
+        frame: Frame<'_>,
+        compressor: Option<&mut Compressor>,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
+        let Frame { opcode, fin, payload } = frame;
         let (kind, mut utf8) = match (&self.fragmented, opcode) {
             (None, Opcode::Text) => (MessageKind::Text, Utf8Validator::default()),
             (None, Opcode::Binary) => (MessageKind::Binary, Utf8Validator::default()),
@@ -184,35 +171,27 @@ impl Sender {
                 return Err(SendError::Utf8Invalid);
             }
         }
-        self.continued(kind, payload, fin, compress, utf8, out)
+        self.continued(kind, payload, fin, compressor, utf8, out)
     }
 
-    /// Appends the next fragment of the message in progress, or the first of a new one; `utf8` is its text so far.
+    /// Appends the next fragment of the message in progress, or the first of a new one, which is compressed if there is
+    /// a compressor for it; `utf8` is its text so far.
     fn continued(
         &mut self,
         kind: MessageKind,
         payload: &[u8],
         fin: bool,
-        compress: Compress,
+        compressor: Option<&mut Compressor>,
         utf8: Utf8Validator,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        let (opcode, compressed, rsv1) = match &self.fragmented {
+        let compressed = compressor.is_some();
+        let (opcode, rsv1) = match &self.fragmented {
             Some(first) if first.kind != kind => return Err(SendError::FragmentKind),
-            Some(first) => (Opcode::Continuation, first.compressed, false),
-            None => {
-                // How long the message gets is not known yet: without an order it is worth compressing.
-                let compressed = self.compressor.is_some() && compress != Compress::Never;
-                (kind.opcode(), compressed, compressed)
-            }
+            Some(_) => (Opcode::Continuation, false),
+            None => (kind.opcode(), compressed),
         };
-        let frame = DataFrame {
-            opcode,
-            fin,
-            compressed,
-            rsv1,
-        };
-        self.data(frame, payload, out)?;
+        self.data(DataFrame { opcode, fin, rsv1 }, payload, compressor, out)?;
         self.fragmented = (!fin).then_some(Fragmented {
             kind,
             compressed,
@@ -222,8 +201,18 @@ impl Sender {
     }
 
     /// Whether a message has begun and its last fragment was not sent.
-    pub(super) fn is_midway(&self) -> bool {
+    pub(super) const fn is_midway(&self) -> bool {
         self.fragmented.is_some()
+    }
+
+    /// Whether the next fragment is compressed: the first one of a message, by `wanted`, decides for all.
+    ///
+    /// How long the message gets is not known with its first fragment: without an order it is worth compressing.
+    pub(super) fn compresses_fragment(&self, wanted: Compress) -> bool {
+        match &self.fragmented {
+            Some(first) => first.compressed,
+            None => wanted != Compress::Never,
+        }
     }
 
     pub(super) fn control(
@@ -235,16 +224,13 @@ impl Sender {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             return Err(SendError::ControlTooLong(payload.len()));
         }
-        self.frame(opcode, payload, false, true, out);
+        let whole = DataFrame {
+            opcode,
+            fin: true,
+            rsv1: false,
+        };
+        self.frame(whole, payload, out);
         Ok(())
-    }
-
-    fn compresses(&self, compress: Compress, length: usize) -> bool {
-        match (&self.compressor, compress) {
-            (None, _) | (_, Compress::Never) => false,
-            (Some(_), Compress::Always) => true,
-            (Some(compressor), Compress::Auto) => compressor.is_worthwhile(length),
-        }
     }
 
     /// Appends a message in frames of at most `threshold` bytes. Compressed, it is one stream that is cut: only the
@@ -253,83 +239,96 @@ impl Sender {
         &mut self,
         whole: DataFrame,
         payload: &[u8],
+        compressor: Option<&mut Compressor>,
         threshold: NonZeroUsize,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        let inflated = payload;
         let mut deflated = Vec::new();
-        let payload = match &mut self.compressor {
-            Some(compressor) if whole.compressed => {
-                let done = compressor.compress(inflated, true, &mut deflated);
+        let payload = match compressor {
+            Some(compressor) => {
+                let done = compressor.compress(payload, true, &mut deflated);
                 done.map_err(|_| SendError::Compression)?;
                 &deflated
             }
-            _ => inflated,
+            None => payload,
         };
-        for piece in pieces(whole.opcode, whole.rsv1, payload, threshold) {
-            self.frame(piece.opcode, piece.payload, piece.rsv1, piece.fin, out);
+        for Piece { frame, payload } in pieces(whole, payload, threshold) {
+            self.frame(frame, payload, out);
         }
         Ok(())
     }
 
-    fn data(&mut self, frame: DataFrame, payload: &[u8], out: &mut Vec<u8>) -> Result<(), SendError> {
-        let DataFrame {
-            opcode,
-            fin,
-            compressed,
-            rsv1,
-        } = frame;
-        match &mut self.compressor {
-            Some(compressor) if compressed => {
-                // The length of the header depends on the compressed length: guess it by the length that went in,
-                // compress behind the gap, and move the payload in the rare case that the guess was wrong.
-                let start = out.len();
-                let mask = self.keys.as_mut().map(|keys| keys.next_key());
-                let mut header = FrameHeader {
-                    fin,
-                    rsv1,
-                    opcode,
-                    mask,
-                    payload_len: payload.len() as u64,
-                };
-                let (_, guess) = header.encode();
-                out.resize(start + guess, 0);
-                if compressor.compress(payload, fin, out).is_err() {
-                    out.truncate(start);
-                    return Err(SendError::Compression);
-                }
-                header.payload_len = (out.len() - start - guess) as u64;
-                let (bytes, len) = header.encode();
-                if len < guess {
-                    out.drain(start..start + guess - len);
-                } else if len > guess {
-                    out.splice(start..start, [0; MAX_HEADER_LEN].into_iter().take(len - guess));
-                }
-                out[start..start + len].copy_from_slice(&bytes[..len]);
-                if let Some(key) = mask {
-                    Mask::new(key).apply(&mut out[start + len..]);
-                }
-            }
-            _ => self.frame(opcode, payload, rsv1, fin, out),
+    /// Appends a frame of data, compressed if there is a compressor for it.
+    fn data(
+        &mut self,
+        frame: DataFrame,
+        payload: &[u8],
+        compressor: Option<&mut Compressor>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        let Some(compressor) = compressor else {
+            self.frame(frame, payload, out);
+            return Ok(());
+        };
+        // The length of the header depends on the compressed length: guess it by the length that went in,
+        // compress behind the gap, and move the payload in the rare case that the guess was wrong.
+        let start = out.len();
+        let mask = self.next_key();
+        let guess = frame.header(mask, payload.len()).to_bytes().len();
+        out.resize(start + guess, 0);
+        if compressor.compress(payload, frame.fin, out).is_err() {
+            out.truncate(start);
+            return Err(SendError::Compression);
+        }
+        let header = frame.header(mask, out.len() - start - guess).to_bytes();
+        let len = header.len();
+        if len < guess {
+            out.drain(start..start + guess - len);
+        } else if len > guess {
+            out.splice(start..start, [0; MAX_HEADER_LEN].into_iter().take(len - guess));
+        }
+        out[start..start + len].copy_from_slice(&header);
+        if let Some(key) = mask {
+            Mask::new(key).apply(&mut out[start + len..]);
         }
         Ok(())
     }
 
-    fn frame(&mut self, opcode: Opcode, payload: &[u8], rsv1: bool, fin: bool, out: &mut Vec<u8>) {
-        let mask = self.keys.as_mut().map(|keys| keys.next_key());
-        let header = FrameHeader {
-            fin,
-            rsv1,
-            opcode,
-            mask,
-            payload_len: payload.len() as u64,
-        };
-        let (bytes, len) = header.encode();
-        out.reserve(len + payload.len());
-        out.extend_from_slice(&bytes[..len]);
+    #[inline]
+    fn frame(&mut self, frame: DataFrame, payload: &[u8], out: &mut Vec<u8>) {
+        let mask = self.next_key();
+        out.reserve(MAX_HEADER_LEN + payload.len());
+        frame.header(mask, payload.len()).append(out);
         match mask {
             Some(key) => Mask::new(key).apply_copy(payload, out),
             None => out.extend_from_slice(payload),
+        }
+    }
+
+    #[inline]
+    fn next_key(&mut self) -> Option<[u8; 4]> {
+        self.keys.as_mut().map(|keys| keys.0.next_key())
+    }
+}
+
+/// A frame, but for its payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataFrame {
+    pub(crate) opcode: Opcode,
+    pub(crate) fin: bool,
+    /// Marks the first frame of a compressed message (RFC 7692 §6.1).
+    pub(crate) rsv1: bool,
+}
+
+impl DataFrame {
+    #[inline]
+    pub(crate) const fn header(self, mask: Option<[u8; 4]>, payload_len: usize) -> FrameHeader {
+        FrameHeader {
+            fin: self.fin,
+            rsv1: self.rsv1,
+            opcode: self.opcode,
+            mask,
+            payload_len: payload_len as u64,
         }
     }
 }
@@ -337,29 +336,27 @@ impl Sender {
 /// One of the frames that a message is cut into.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece<'a> {
-    pub(crate) opcode: Opcode,
-    pub(crate) rsv1: bool,
+    pub(crate) frame: DataFrame,
     pub(crate) payload: &'a [u8],
-    pub(crate) fin: bool,
 }
 
 /// Cuts a message into frames of at most `threshold` bytes, at least one.
 pub(crate) fn pieces(
-    opcode: Opcode,
-    rsv1: bool,
+    whole: DataFrame,
     payload: &[u8],
     threshold: NonZeroUsize,
 ) -> impl Iterator<Item = Piece<'_>> {
-    let mut next = Some((opcode, rsv1, payload));
+    let mut next = Some((whole, payload));
     std::iter::from_fn(move || {
-        let (opcode, rsv1, rest) = next?;
+        let (mut frame, rest) = next?;
         let (payload, after) = rest.split_at(rest.len().min(threshold.get()));
-        next = (!after.is_empty()).then_some((Opcode::Continuation, false, after));
-        Some(Piece {
-            opcode,
-            rsv1,
-            payload,
-            fin: next.is_none(),
-        })
+        frame.fin = after.is_empty();
+        let continuation = DataFrame {
+            opcode: Opcode::Continuation,
+            rsv1: false,
+            ..whole
+        };
+        next = (!frame.fin).then_some((continuation, after));
+        Some(Piece { frame, payload })
     })
 }

@@ -5,67 +5,67 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::error::Timeout;
 
-/// The timestamps of one connection.
+/// The timestamps of one connection, but for that of the message in progress, which is with the message.
 #[derive(Debug)]
 pub(super) struct Timers {
     opened: Instant,
     last_received: Instant,
-    /// When the message, frame or header that is now incomplete began.
-    incomplete_since: Option<Instant>,
-    closing_since: Option<Instant>,
-    ping: Ping,
+    /// Since when the peer is waited for, where [`Wait`] says so.
+    since: Instant,
+    wait: Wait,
     /// The caller does not read: what the peer sends or does not send is unknown.
     paused: bool,
 }
 
-/// The keepalive Ping, of which at most one is outstanding.
-#[derive(Debug)]
-enum Ping {
-    Idle,
-    /// To be written when the transport takes output.
-    Owed,
-    Written,
-    /// Handed to the transport at this time: only now does the clock of its Pong start.
-    Flushed(Instant),
+/// What the peer is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wait {
+    Nothing,
+    /// Nothing yet: a keepalive Ping, of which at most one is outstanding, is to be written when the transport takes
+    /// output.
+    PingOwed,
+    /// Nothing yet: the Ping was written.
+    PingWritten,
+    /// For the Pong, since the Ping was handed to the transport: only then does its clock start.
+    Pong,
+    /// For the end of the closing handshake, since it began.
+    Close,
 }
 
 impl Timers {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) const fn new(now: Instant) -> Self {
         Self {
             opened: now,
             last_received: now,
-            incomplete_since: None,
-            closing_since: None,
-            ping: Ping::Idle,
+            since: now,
+            wait: Wait::Nothing,
             paused: false,
         }
     }
 
-    pub(super) fn received(&mut self, now: Instant) {
+    pub(super) const fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Notes that bytes arrived, in the midst of something (`incomplete`) or not.
+    #[inline]
+    pub(super) fn received(&mut self, incomplete: bool, now: Instant) {
         self.last_received = now;
-        match &mut self.ping {
+        match self.wait {
             // The silence ended before its Ping could be written.
-            Ping::Owed => self.ping = Ping::Idle,
+            Wait::PingOwed => self.wait = Wait::Nothing,
             // No Pong fits into the middle of a frame: as long as its bytes arrive, the wait starts anew. How long
             // that may go on is for the message timeout to say.
-            Ping::Flushed(at) if self.incomplete_since.is_some() => *at = now,
+            Wait::Pong if incomplete => self.since = now,
             _ => {}
         }
     }
 
-    /// Notes whether a message, frame or header is incomplete after input was read.
-    pub(super) fn progress(&mut self, incomplete: bool, now: Instant) {
-        if incomplete {
-            self.incomplete_since.get_or_insert(now);
-        } else {
-            self.incomplete_since = None;
-        }
-    }
-
     pub(super) fn closing(&mut self, now: Instant) {
-        self.closing_since.get_or_insert(now);
-        self.incomplete_since = None;
-        self.ping = Ping::Idle;
+        if self.wait != Wait::Close {
+            self.wait = Wait::Close;
+            self.since = now;
+        }
     }
 
     pub(super) fn pause(&mut self) {
@@ -75,60 +75,59 @@ impl Timers {
     pub(super) fn resume(&mut self, now: Instant) {
         self.paused = false;
         self.last_received = now;
-        if self.incomplete_since.is_some() {
-            self.incomplete_since = Some(now);
-        }
-        if let Ping::Flushed(at) = &mut self.ping {
-            *at = now;
+        if self.wait == Wait::Pong {
+            self.since = now;
         }
     }
 
     pub(super) fn flushed(&mut self, now: Instant) {
-        if matches!(self.ping, Ping::Written) {
-            self.ping = Ping::Flushed(now);
+        if self.wait == Wait::PingWritten {
+            self.wait = Wait::Pong;
+            self.since = now;
         }
     }
 
     /// Takes the Ping that is owed, if any.
     pub(super) fn take_owed_ping(&mut self) -> bool {
-        let owed = matches!(self.ping, Ping::Owed);
+        let owed = self.is_ping_owed();
         if owed {
-            self.ping = Ping::Written;
+            self.wait = Wait::PingWritten;
         }
         owed
     }
 
     pub(super) fn is_ping_owed(&self) -> bool {
-        matches!(self.ping, Ping::Owed)
+        self.wait == Wait::PingOwed
     }
 
     /// Whether a keepalive Ping went out and its Pong did not come back yet.
     pub(super) fn is_ping_outstanding(&self) -> bool {
-        matches!(self.ping, Ping::Written | Ping::Flushed(_))
+        matches!(self.wait, Wait::PingWritten | Wait::Pong)
     }
 
     pub(super) fn pong_received(&mut self) {
-        self.ping = Ping::Idle;
+        self.wait = Wait::Nothing;
     }
 
-    /// The next time at which [`Timers::expire`] has something to do.
-    pub(super) fn next(&self, config: &Config) -> Option<Instant> {
-        if let Some(since) = self.closing_since {
-            return since.checked_add(config.close_timeout);
+    /// The next time at which [`Timers::expire`] has something to do. `incomplete` says since when something is in
+    /// progress.
+    pub(super) fn next(&self, config: &Config, incomplete: Option<Instant>) -> Option<Instant> {
+        if self.wait == Wait::Close {
+            return self.since.checked_add(config.close_timeout);
         }
         let after = |since: Option<Instant>, wait: Option<Duration>| since?.checked_add(wait?);
         let lifetime = after(Some(self.opened), config.max_lifetime);
         if self.paused {
             return lifetime;
         }
-        let keepalive = config.keepalive.and_then(|keepalive| match self.ping {
-            Ping::Idle => self.last_received.checked_add(keepalive.interval),
-            Ping::Owed | Ping::Written => None,
-            Ping::Flushed(at) => at.checked_add(keepalive.timeout),
+        let keepalive = config.keepalive.and_then(|keepalive| match self.wait {
+            Wait::Nothing => self.last_received.checked_add(keepalive.interval),
+            Wait::Pong => self.since.checked_add(keepalive.timeout),
+            Wait::PingOwed | Wait::PingWritten | Wait::Close => None,
         });
         [
             keepalive,
-            after(self.incomplete_since, config.message_timeout),
+            after(incomplete, config.message_timeout),
             after(Some(self.last_received), config.idle_timeout),
             lifetime,
         ]
@@ -138,13 +137,18 @@ impl Timers {
     }
 
     /// Acts on the deadlines that `now` has reached: owes a Ping, or fails.
-    pub(super) fn expire(&mut self, config: &Config, now: Instant) -> Result<(), Timeout> {
+    pub(super) fn expire(
+        &mut self,
+        config: &Config,
+        incomplete: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), Timeout> {
         let reached = |since: Option<Instant>, wait: Option<Duration>| match (since, wait) {
             (Some(since), Some(wait)) if since.checked_add(wait).is_some_and(|at| at <= now) => Some(wait),
             _ => None,
         };
-        if self.closing_since.is_some() {
-            let waited = reached(self.closing_since, Some(config.close_timeout));
+        if self.wait == Wait::Close {
+            let waited = reached(Some(self.since), Some(config.close_timeout));
             return waited.map_or(Ok(()), |wait| Err(Timeout::Close(wait)));
         }
         if let Some(wait) = reached(Some(self.opened), config.max_lifetime) {
@@ -156,20 +160,20 @@ impl Timers {
         if let Some(wait) = reached(Some(self.last_received), config.idle_timeout) {
             return Err(Timeout::Idle(wait));
         }
-        if let Some(wait) = reached(self.incomplete_since, config.message_timeout) {
+        if let Some(wait) = reached(incomplete, config.message_timeout) {
             return Err(Timeout::Message(wait));
         }
         if let Some(keepalive) = config.keepalive {
-            match self.ping {
-                Ping::Idle if reached(Some(self.last_received), Some(keepalive.interval)).is_some() => {
-                    self.ping = Ping::Owed;
+            match self.wait {
+                Wait::Nothing if reached(Some(self.last_received), Some(keepalive.interval)).is_some() => {
+                    self.wait = Wait::PingOwed;
                 }
-                Ping::Flushed(at) => {
-                    if let Some(wait) = reached(Some(at), Some(keepalive.timeout)) {
+                Wait::Pong => {
+                    if let Some(wait) = reached(Some(self.since), Some(keepalive.timeout)) {
                         return Err(Timeout::Keepalive(wait));
                     }
                 }
-                Ping::Idle | Ping::Owed | Ping::Written => {}
+                _ => {}
             }
         }
         Ok(())

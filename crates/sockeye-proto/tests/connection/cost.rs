@@ -11,6 +11,9 @@ use crate::support::frame::{Frame, header};
 use crate::support::peer::{OWN_KEY, PEER_KEY};
 use crate::support::{NO_TAKEOVER, TAKEOVER, deflate};
 
+/// What a connection remembers of something that has begun and not ended, beside its payload: bytes in one allocation.
+const PROGRESS: u64 = 256;
+
 /// A connection and its buffers, without anything that allocates on its own.
 struct Bench {
     connection: Connection,
@@ -202,8 +205,8 @@ fn a_frame_that_arrives_in_two_pieces_is_gathered_in_memory_of_its_size_and_take
             assert!(received.takeable);
             assert_eq!(bench.workspace.take_binary(), payload);
         });
-        assert!(cost.count_total <= 2, "{cost:?}");
-        assert!(cost.bytes_max <= 65536 + 40_000, "{cost:?}");
+        assert!(cost.count_total <= 3, "{cost:?}");
+        assert!(cost.bytes_max <= PROGRESS + 65536 + 40_000, "{cost:?}");
     }
 }
 
@@ -244,7 +247,7 @@ fn a_declared_length_reserves_nothing() {
                 let cost = measure(|| {
                     bench.receive(&mut input, usize::MAX);
                 });
-                assert!(cost.bytes_total <= 8 + 2 * payload as u64, "{cost:?}");
+                assert!(cost.bytes_total <= PROGRESS + 8 + 2 * payload as u64, "{cost:?}");
             }
         }
     }
@@ -258,8 +261,8 @@ fn limits_are_checked_before_anything_is_allocated() {
         let cost = measure(|| {
             bench.receive(&mut input, usize::MAX);
         });
-        // The reason for the Close frame is all.
-        assert!(cost.bytes_max < 256, "{cost:?}");
+        // Beside that, the Close frame that is owed is all.
+        assert!(cost.bytes_max < PROGRESS + 512, "{cost:?}");
     }
 }
 
@@ -303,7 +306,7 @@ fn a_streamed_message_needs_no_memory() {
             assert_eq!(bench.receive(&mut piece, 1000), 10_000);
         }
     });
-    assert_eq!(cost.count_total, 0);
+    assert_eq!((cost.count_total, cost.bytes_total), (1, PROGRESS));
 }
 
 #[test]
@@ -357,6 +360,6 @@ fn an_idle_connection_owns_no_buffer() {
 
 #[test]
 fn a_connection_is_small() {
-    // Ten thousand idle connections cost ten thousand times this.
-    assert!(size_of::<Connection>() <= 1024, "{}", size_of::<Connection>());
+    // A hundred thousand idle connections cost a hundred thousand times this.
+    assert!(size_of::<Connection>() <= 120, "{}", size_of::<Connection>());
 }

@@ -15,6 +15,7 @@ const PARAMETERS: Parameters = Parameters {
 /// The receiving half of a server.
 struct Reader {
     receiver: Receiver,
+    decompressor: Decompressor,
     workspace: Workspace,
     config: Config,
     now: Instant,
@@ -25,7 +26,8 @@ impl Reader {
         let now = Instant::now();
         let decompressor = Decompressor::new(Role::Server, PARAMETERS, Arc::new(Pool::default()));
         Self {
-            receiver: Receiver::new(Some(decompressor), now),
+            receiver: Receiver::new(),
+            decompressor,
             workspace: Workspace::new(),
             config,
             now,
@@ -39,11 +41,13 @@ impl Reader {
             let rules = Rules {
                 config: &self.config,
                 expects_mask: true,
+                opened: self.now,
                 now: self.now,
             };
+            let decompressor = Some(&mut self.decompressor);
             let (used, lent) = self
                 .receiver
-                .advance(&mut input[at..], &mut self.workspace, rules)
+                .advance(&mut input[at..], &mut self.workspace, decompressor, rules)
                 .unwrap();
             at += used;
             if let Some(Lent::Chunk {
@@ -126,7 +130,7 @@ fn a_step_of_any_size_hands_out_every_frame_to_its_end() {
                     assert_eq!(inflated, *fragment, "{place}");
                     assert_eq!(ends, Some((true, last)), "{place}");
                 }
-                assert!(!reader.receiver.is_midway());
+                assert_eq!(reader.receiver.incomplete_since(), None);
             }
         }
     }
