@@ -110,6 +110,7 @@
 mod close;
 mod config;
 mod connection;
+mod copy;
 pub mod deflate;
 mod error;
 pub mod extension;

@@ -6,6 +6,9 @@
 /// Bytes that are masked in registers on their way from one buffer to another: a multiple of the key.
 const COPY_BLOCK: usize = 128;
 
+/// Bytes that are masked at once, as long as there are as many: the rest of a short payload is not worth vectors.
+const BLOCK: usize = 64;
+
 /// A source of masking keys for a client.
 ///
 /// RFC 6455 §5.3: "The masking key needs to be unpredictable": draw keys from a cryptographic generator. This
@@ -68,17 +71,34 @@ impl Mask {
         self.key.rotate_left(bytes % 4);
     }
 
+    /// Masks or unmasks a whole payload in place.
+    #[inline]
+    pub(crate) fn apply_whole(key: [u8; 4], payload: &mut [u8]) {
+        Self::new(key).mask(payload);
+    }
+
     #[inline]
     fn mask(&self, payload: &mut [u8]) {
         #[cfg(test)]
         crate::work::count(payload.len());
-        let [a, b, c, d] = self.key;
-        let key = [a, b, c, d, a, b, c, d];
-        let (words, rest) = payload.as_chunks_mut();
-        for word in words {
-            *word = (u64::from_ne_bytes(*word) ^ u64::from_ne_bytes(key)).to_ne_bytes();
+        let half = u32::from_ne_bytes(self.key);
+        let key = u64::from(half) << 32 | u64::from(half);
+        let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            let (words, _) = block.as_chunks_mut();
+            for word in words {
+                *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+            }
         }
-        for (byte, key) in rest.iter_mut().zip(key) {
+        let (words, rest) = rest.as_chunks_mut();
+        for word in words {
+            *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+        }
+        let (words, rest) = rest.as_chunks_mut();
+        for word in words {
+            *word = (u32::from_ne_bytes(*word) ^ half).to_ne_bytes();
+        }
+        for (byte, key) in rest.iter_mut().zip(self.key) {
             *byte ^= key;
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::connection::{DataFrame, Piece, pieces};
+use crate::copy;
 use crate::deflate::{Compressor, DeflateError, Settings};
 use crate::frame::MAX_HEADER_LEN;
 use crate::message::{Message, MessageKind};
@@ -172,7 +173,7 @@ fn encode(kind: MessageKind, payload: &[u8], form: Form) -> Bytes {
     let mut frames = Vec::with_capacity(payload.len() + MAX_HEADER_LEN);
     for Piece { frame, payload } in pieces(whole, payload, threshold) {
         frame.header(None, payload.len()).append(&mut frames);
-        frames.extend_from_slice(payload);
+        copy::append(&mut frames, payload);
     }
     frames.into()
 }

@@ -3,7 +3,9 @@
 use super::receive::{ChunkPlace, Lent};
 use super::workspace::Workspace;
 use crate::config::{Config, Delivery};
+use crate::copy;
 use crate::error::{Error, Limit, ProtocolError};
+use crate::mask::Mask;
 use crate::message::MessageKind;
 use crate::utf8::Utf8Validator;
 
@@ -13,6 +15,9 @@ pub(super) const KEEP_CAPACITY: usize = 64 * 1024;
 /// From this length on, in bytes, a message is worth more than the memory it was gathered in: who wants to keep it takes
 /// that over, rather than to copy the message.
 pub(super) const WORTH_TAKING: usize = 4 * 1024;
+
+/// How many bytes of text are unmasked, checked and copied at a time: they stay in the innermost cache.
+const GATHER_BLOCK: usize = 16 * 1024;
 
 /// The data message in progress.
 #[derive(Debug)]
@@ -127,13 +132,43 @@ impl Incoming {
         }
     }
 
+    /// Adds the next bytes of a message that is handed out whole to its body: unmasked, checked and copied while the
+    /// processor has them at hand.
+    pub(super) fn gather(
+        &mut self,
+        bytes: &mut [u8],
+        mask: &mut Option<Mask>,
+        config: &Config,
+    ) -> Result<(), Error> {
+        let (counted, limit) = self.count(bytes.len(), config);
+        let counted = &mut bytes[..counted];
+        match &mut self.body {
+            Body::Binary(binary) => match mask {
+                Some(mask) => mask.apply_copy(counted, binary),
+                None => copy::append(binary, counted),
+            },
+            Body::Text(text) => {
+                for block in counted.chunks_mut(GATHER_BLOCK) {
+                    if let Some(mask) = mask {
+                        mask.apply(block);
+                    }
+                    self.utf8
+                        .feed(block, |valid| copy::append_str(text, valid))
+                        .map_err(|_| ProtocolError::Utf8Invalid)?;
+                }
+            }
+        }
+        Ok(limit?)
+    }
+
     /// Adds the next bytes, inflated, to the body.
     pub(super) fn push(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
-        let (counted, limit) = self.count(bytes, config);
+        let (counted, limit) = self.count(bytes.len(), config);
+        let counted = &bytes[..counted];
         let valid = match &mut self.body {
-            Body::Text(text) => self.utf8.feed(counted, |valid| text.push_str(valid)),
+            Body::Text(text) => self.utf8.feed(counted, |valid| copy::append_str(text, valid)),
             Body::Binary(binary) => {
-                binary.extend_from_slice(counted);
+                copy::append(binary, counted);
                 match self.kind {
                     MessageKind::Text => self.utf8.feed(counted, |_| ()),
                     MessageKind::Binary => Ok(()),
@@ -146,7 +181,8 @@ impl Incoming {
 
     /// Checks the next bytes, inflated, without keeping them.
     pub(super) fn check(&mut self, bytes: &[u8], config: &Config) -> Result<(), Error> {
-        let (counted, limit) = self.count(bytes, config);
+        let (counted, limit) = self.count(bytes.len(), config);
+        let counted = &bytes[..counted];
         if self.kind == MessageKind::Text {
             self.utf8
                 .feed(counted, |_| ())
@@ -155,17 +191,16 @@ impl Incoming {
         Ok(limit?)
     }
 
-    /// Counts bytes against the limit; gives those below it, in which a fault comes before that of being too long,
+    /// Counts bytes against the limit; gives how many are below it, in which a fault comes before that of being too long,
     /// however the bytes were cut.
-    fn count<'b>(&mut self, bytes: &'b [u8], config: &Config) -> (&'b [u8], Result<(), Limit>) {
+    fn count(&mut self, bytes: usize, config: &Config) -> (usize, Result<(), Limit>) {
         let room = config.max_message_size - self.size;
-        if bytes.len() as u64 <= room {
-            self.size += bytes.len() as u64;
+        if bytes as u64 <= room {
+            self.size += bytes as u64;
             return (bytes, Ok(()));
         }
         self.size = config.max_message_size;
-        let limit = Limit::MessageSize(config.max_message_size);
-        (&bytes[..room as usize], Err(limit))
+        (room as usize, Err(Limit::MessageSize(config.max_message_size)))
     }
 
     /// The next chunk of the message, which is the last if the last frame ends.

@@ -16,10 +16,11 @@ use bytes::Bytes;
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::config::Config;
+use crate::copy;
 use crate::deflate::{Compressor, Decompressor};
 use crate::error::{Error, ProtocolError, SendError, Timeout};
 use crate::frame::{Frame, HeaderBytes, MAX_CONTROL_PAYLOAD, Opcode};
-use crate::mask::MaskKeys;
+use crate::mask::{Mask, MaskKeys};
 use crate::message::{Compress, Message, MessageKind};
 use crate::prepared::Prepared;
 use crate::role::Role;
@@ -302,8 +303,8 @@ impl Connection {
         };
         self.timers.received(false, now);
         let payload = &mut input[whole.start..whole.end];
-        if let Some(mut mask) = whole.mask {
-            mask.apply(payload);
+        if let Some(key) = whole.mask {
+            Mask::apply_whole(key, payload);
         }
         let message = match whole.kind {
             MessageKind::Binary => Message::Binary(payload),
@@ -532,7 +533,7 @@ impl Connection {
     ) -> Result<(), SendError> {
         match self.prepared(prepared, compress)? {
             Some(frames) => {
-                out.extend_from_slice(frames);
+                copy::append(out, frames);
                 Ok(())
             }
             None => self.send_bytes(prepared.kind(), prepared.as_bytes(), compress, out),

@@ -105,7 +105,7 @@ struct Reading {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WholeMessage {
     pub(super) kind: MessageKind,
-    pub(super) mask: Option<Mask>,
+    pub(super) mask: Option<[u8; 4]>,
     /// Where its payload starts in the input, and where it ends.
     pub(super) start: usize,
     pub(super) end: usize,
@@ -163,7 +163,7 @@ impl Receiver {
             && config.delivery == Delivery::Messages;
         is_whole.then_some(WholeMessage {
             kind,
-            mask: header.mask.map(Mask::new),
+            mask: header.mask,
             start,
             end: start + header.payload_len as usize,
         })
@@ -384,14 +384,14 @@ impl Progress {
         context: &mut Context<'_>,
     ) -> Result<(usize, Option<Lent>), Error> {
         let used = payload.len();
-        frame.take(&mut input[payload.clone()]);
-        let ends = frame.fin && frame.remaining == 0;
+        let ends = frame.fin && frame.remaining == used as u64;
         let config = context.rules.config;
         let Some(message) = &mut self.message else {
             return Ok((used, None));
         };
         let kind = message.kind;
         if ends && message.is_single_frame() {
+            frame.take(&mut input[payload.clone()]);
             self.message = None;
             return Ok((
                 used,
@@ -404,12 +404,14 @@ impl Progress {
         message.reuse(context.workspace);
         match &mut context.decompressor {
             Some(decompressor) if message.compressed => {
+                frame.take(&mut input[payload.clone()]);
                 let step = context.workspace.inflated();
                 inflate_into(message, decompressor, &input[payload], ends, step, config)?;
             }
             _ => {
+                frame.remaining -= used as u64;
                 message.reserve(used, frame.remaining);
-                message.push(&input[payload], config)?;
+                message.gather(&mut input[payload], &mut frame.mask, config)?;
             }
         }
         if !ends {

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 
+use crate::copy;
 use crate::deflate::Compressor;
 use crate::error::SendError;
 use crate::frame::{Frame, FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
@@ -301,7 +302,7 @@ impl Sender {
         frame.header(mask, payload.len()).append(out);
         match mask {
             Some(key) => Mask::new(key).apply_copy(payload, out),
-            None => out.extend_from_slice(payload),
+            None => copy::append(out, payload),
         }
     }
 
