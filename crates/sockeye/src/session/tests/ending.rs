@@ -1,6 +1,7 @@
 //! How connections end, and that nothing is kept when they have.
 
 use super::*;
+use std::task::Poll;
 
 #[tokio::test(start_paused = true)]
 async fn a_server_ends_the_transport_once_both_close_frames_were_exchanged() {

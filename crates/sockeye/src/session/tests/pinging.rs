@@ -1,6 +1,7 @@
 //! Pings of the application and their round trips.
 
 use std::pin::Pin;
+use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
