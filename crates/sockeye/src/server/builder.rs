@@ -15,6 +15,7 @@ use super::admission::Admission;
 use super::bind::Bind;
 use super::body::{self, Fallback};
 use super::event::Observer;
+use super::host::{HostPattern, HostRoutes};
 use super::listening::Listening;
 use super::metrics::ServerMetrics;
 use super::request::{ConnectionInfo, UpgradeRequest};
@@ -36,7 +37,8 @@ pub struct ServerBuilder {
     tcp: TcpOptions,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
-    routes: Vec<(String, Route)>,
+    /// With the domain they belong to.
+    routes: Vec<(Option<String>, String, Route)>,
     fallback: Option<Fallback>,
     origins: OriginPolicy,
     proxies: TrustedProxies,
@@ -126,7 +128,33 @@ impl ServerBuilder {
     /// Serves WebSockets at this path on terms of its own.
     #[must_use]
     pub fn route_with(mut self, path: impl Into<String>, route: Route) -> Self {
-        self.routes.push((path.into(), route));
+        self.routes.push((None, path.into(), route));
+        self
+    }
+
+    /// Adds routes for one domain: `chat.example.com`, or `*.example.com`, where a label `*` stands for any one label.
+    /// Which one a request is for, its `Host` field says, or its [trusted proxy](Self::trusted_proxies); the port does not
+    /// matter.
+    ///
+    /// The routes of the domain are tried before those of all domains, and those of its name before those of a pattern.
+    ///
+    /// ```
+    /// use sockeye::Server;
+    /// # use sockeye::{HandlerResult, WebSocket};
+    /// # async fn chat(_: WebSocket) -> HandlerResult { Ok(()) }
+    /// # async fn echo(_: WebSocket) -> HandlerResult { Ok(()) }
+    ///
+    /// let builder = Server::builder()
+    ///     .host("chat.example.com", |routes| routes.route("/", chat))
+    ///     .route("/", echo);
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn host(mut self, name: impl Into<String>, routes: impl FnOnce(HostRoutes) -> HostRoutes) -> Self {
+        let name = name.into();
+        let routes = routes(HostRoutes::default()).routes.into_iter();
+        self.routes
+            .extend(routes.map(|(path, route)| (Some(name.clone()), path, route)));
         self
     }
 
@@ -285,8 +313,9 @@ impl ServerBuilder {
             return Err(ConfigError::new(format!("{name} must be more than zero")).into());
         }
         let routes = Routes::new(self.origins, self.settings);
-        for (path, route) in self.routes {
-            routes.mount(&path, route)?;
+        for (host, path, route) in self.routes {
+            let host = host.map(|name| HostPattern::new(&name)).transpose()?;
+            routes.mount(host.as_ref(), &path, route)?;
         }
         let (listening, changes) = Listening::new();
         let shared = Arc::new(Shared {

@@ -109,7 +109,7 @@ impl ServerHandle {
     /// [`Error::is_config`]: as [`ServerBuilder::build`](super::ServerBuilder::build) has it for routes; or the server
     /// is not built yet, or has ended.
     pub fn mount(&self, path: &str, route: Route) -> Result<()> {
-        self.lifecycle.server()?.routes.mount(path, route)
+        self.lifecycle.server()?.routes.mount(None, path, route)
     }
 
     /// Takes away the route of this pattern and subprotocol; gives whether it was there. WebSockets that are open stay
@@ -118,7 +118,7 @@ impl ServerHandle {
     /// # Errors
     /// [`Error::is_config`]: the server is not built yet, or has ended.
     pub fn unmount(&self, path: &str, protocol: &ForProtocol) -> Result<bool> {
-        Ok(self.lifecycle.server()?.routes.unmount(path, protocol))
+        Ok(self.lifecycle.server()?.routes.unmount(None, path, protocol))
     }
 
     /// What the server listens on now.

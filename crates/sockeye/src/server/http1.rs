@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::header::HOST;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use sockeye_proto::handshake::Field;
-use sockeye_proto::handshake::server::{Refusal, Rejection, Upgrade, wants_websocket};
+use sockeye_proto::handshake::server::{Refusal, Rejection, wants_websocket};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -22,11 +23,12 @@ use super::admission::AddressPermit;
 use super::body::{self, Body};
 use super::builder::Shared;
 use super::clients::Knock;
+use super::decision::{Decline, Turned, internal_error};
 use super::request::{ConnectionInfo, UpgradeRequest};
-use super::router::{Match, NoMatch};
+use super::router::Match;
 use super::routes::Endpoint;
-use super::{Accept, HandshakeOutcome};
-use crate::upgrade::{Accepted, Adoption, choose_subprotocol};
+use super::{Accept, HandshakeOutcome, TrustedProxies};
+use crate::upgrade::{Accepted, Adoption};
 
 /// The HTTP side of one connection.
 pub(super) struct Exchange {
@@ -59,15 +61,6 @@ struct Decided {
     request: UpgradeRequest,
     permit: Option<AddressPermit>,
     response: Response<Body>,
-}
-
-/// Why a handshake is turned down: the answer, and what the metrics call it.
-struct Turned(Rejection, HandshakeOutcome);
-
-impl Turned {
-    fn down(rejection: impl Into<Rejection>, outcome: HandshakeOutcome) -> Self {
-        Self(rejection.into(), outcome)
-    }
 }
 
 impl Exchange {
@@ -118,11 +111,21 @@ impl Exchange {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         self.had_request.store(true, Ordering::Relaxed);
-        if wants_websocket(request.headers()) && self.shared.routes.now().has_path(request.uri().path()) {
+        if wants_websocket(request.headers()) && self.has_path(&request) {
             self.upgrade(request).await
         } else {
             self.plain(request).await
         }
+    }
+
+    /// Whether any route has the request's path.
+    fn has_path(&self, request: &Request<Incoming>) -> bool {
+        let table = self.shared.routes.now();
+        let host = match table.has_hosts() {
+            true => asked_host(&self.shared.proxies, request, &self.info),
+            false => String::new(),
+        };
+        table.has_path(&host, request.uri().path())
     }
 
     async fn plain(&self, mut request: Request<Incoming>) -> Response<Body> {
@@ -142,7 +145,7 @@ impl Exchange {
 
     fn without_fallback(&self, request: &Request<Incoming>) -> Rejection {
         let wants = wants_websocket(request.headers());
-        if !self.shared.routes.now().has_path(request.uri().path()) {
+        if !self.has_path(request) {
             let rejection = Rejection::not_found("There is nothing here.");
             if wants {
                 self.shared
@@ -215,86 +218,49 @@ impl Exchange {
         }
     }
 
-    /// The request is left in `asked` once it is understood.
+    /// The request is left in `asked` once it has found its route.
     async fn decide(&self, head: Parts, asked: &mut Option<UpgradeRequest>) -> Result<Decided, Turned> {
-        let upgrade = Upgrade::check(&head.method, head.version, &head.uri, &head.headers)
-            .map_err(|refusal| Turned::down(refusal, HandshakeOutcome::Invalid))?;
-        let router = self.shared.routes.now();
-        let Match {
-            value: endpoint,
-            params,
-            protocol,
-        } = router
-            .find(head.uri.path(), upgrade.subprotocols())
-            .map_err(turn_down)?;
-
-        let proxies = &self.shared.proxies;
-        let request = UpgradeRequest::new(head, upgrade, Arc::clone(&self.info), proxies, params);
-        let request = &*asked.insert(request);
-        let permit = self.admit_client(request)?;
-        let target = request.target_origin();
-        endpoint.origins.check(request.headers(), target.as_ref()).map_err(|refusal| {
-            tracing::debug!(%refusal, target = target.as_ref().map(tracing::field::display), "origin refused");
-            let text = format!("This page may not connect here: {refusal}.");
-            Turned::down(Rejection::forbidden(text), HandshakeOutcome::Origin)
-        })?;
-        let accept = match &endpoint.route.hook {
-            Some(hook) => hook(request.clone())
-                .await
-                .map_err(|rejection| Turned::down(rejection, HandshakeOutcome::Rejected))?,
-            None => Accept::new(),
-        };
-        let protocol =
-            protocol.or_else(|| choose_subprotocol(request.subprotocols(), &endpoint.route.subprotocols));
-        let (accepted, response) = self
-            .accept(endpoint, request, accept, protocol)
-            .map_err(|mistake| {
-                tracing::error!(mistake, path = request.path(), "the upgrade hook made a mistake");
-                Turned::down(internal_error(), HandshakeOutcome::Failed)
-            })?;
-        Ok(Decided {
-            accepted,
-            endpoint: Arc::clone(endpoint),
-            request: request.clone(),
-            permit,
-            response,
-        })
-    }
-
-    /// A client behind a trusted proxy is counted once its address is known.
-    fn admit_client(&self, request: &UpgradeRequest) -> Result<Option<AddressPermit>, Turned> {
-        let behind_proxy = self.shared.proxies.contains(request.peer_address());
-        let Some(ip) = request.client_ip().filter(|_| behind_proxy) else {
-            return Ok(None);
-        };
-        self.shared.admission.admit_address(ip).map_err(|refusal| {
-            self.shared.metrics.refused(refusal);
-            let text = "There are too many connections from your address.";
-            Turned::down(Rejection::unavailable(text), HandshakeOutcome::Limit)
-        })
-    }
-
-    fn accept(
-        &self,
-        endpoint: &Endpoint,
-        request: &UpgradeRequest,
-        accept: Accept,
-        protocol: Option<&str>,
-    ) -> Result<(Accepted, Response<Body>), String> {
-        let settings = accept.overrides.apply(&endpoint.settings);
-        if let Some(name) = settings.zero() {
-            return Err(format!("{name} must be more than zero"));
+        let shared = &self.shared;
+        let request = shared.understand(head, &self.info)?;
+        let table = shared.routes.now();
+        let mut permit = None;
+        let mut passed = 0;
+        loop {
+            let Match {
+                value: endpoint,
+                params,
+                protocol,
+            } = table
+                .find(request.host(), request.path(), request.subprotocols(), passed)
+                .map_err(|no_match| Turned::unmatched(no_match, passed))?;
+            let request = &*asked.insert(request.with_params(params));
+            if passed == 0 {
+                permit = shared.admit_client(request)?;
+            }
+            endpoint.check_origin(request)?;
+            let accept = match &endpoint.route.hook {
+                Some(hook) => hook(request.clone()).await,
+                None => Ok(Accept::new()),
+            };
+            let accept = match accept {
+                Ok(accept) => accept,
+                Err(Decline::Reject(rejection)) => {
+                    return Err(Turned::down(rejection, HandshakeOutcome::Rejected));
+                }
+                Err(Decline::Next) => {
+                    passed += 1;
+                    continue;
+                }
+            };
+            let (accepted, acceptance) = shared.agree(endpoint, request, accept, protocol)?;
+            return Ok(Decided {
+                accepted,
+                endpoint: Arc::clone(endpoint),
+                request: request.clone(),
+                permit,
+                response: acceptance.response().map(|()| body::empty()),
+            });
         }
-        let mut acceptance = request.upgrade().accept();
-        if let Some(deflate) = &settings.compression {
-            acceptance = acceptance.deflate(deflate);
-        }
-        let acceptance = accept.respond(acceptance, protocol)?;
-        let response = acceptance.response().map(|()| body::empty());
-        Ok((
-            Accepted::new(&acceptance, settings, accept.data, &self.shared.context),
-            response,
-        ))
     }
 
     /// No request came, or none in time.
@@ -325,24 +291,6 @@ impl Drop for Attempt<'_> {
     }
 }
 
-fn turn_down(no_match: NoMatch) -> Turned {
-    match no_match {
-        NoMatch::Path => Turned::down(
-            Rejection::not_found("There is nothing here."),
-            HandshakeOutcome::NotFound,
-        ),
-        NoMatch::Protocol => {
-            let text = "None of the subprotocols that you offer is spoken here.";
-            Turned::down(Rejection::not_found(text), HandshakeOutcome::NotFound)
-        }
-        NoMatch::Encoding => Turned::down(Refusal::Target, HandshakeOutcome::Invalid),
-    }
-}
-
-fn internal_error() -> Rejection {
-    Rejection::internal_error("The server made a mistake; its log says which.")
-}
-
 /// The service that hyper calls.
 #[derive(Clone)]
 pub(super) struct HttpService(pub(super) Arc<Exchange>);
@@ -356,6 +304,18 @@ impl hyper::service::Service<Request<Incoming>> for HttpService {
         let exchange = Arc::clone(&self.0);
         Box::pin(async move { Ok(exchange.answer(request).await) })
     }
+}
+
+/// The host that a request is for, whether or not it is a proper request for a WebSocket.
+fn asked_host(proxies: &TrustedProxies, request: &Request<Incoming>, info: &ConnectionInfo) -> String {
+    let client = proxies.client(request.headers(), &info.peer);
+    let of_target = || request.uri().authority().map(ToString::to_string);
+    let of_field = || request.headers().get(HOST)?.to_str().ok().map(str::to_owned);
+    client
+        .host
+        .or_else(of_target)
+        .or_else(of_field)
+        .unwrap_or_default()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -52,7 +52,7 @@ impl ConnectionInfo {
 ///
 /// Cloning it copies nothing.
 #[derive(Clone, Debug)]
-pub struct UpgradeRequest(Arc<Inner>);
+pub struct UpgradeRequest(Arc<Inner>, Option<Arc<Params>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -60,7 +60,6 @@ struct Inner {
     upgrade: Upgrade,
     connection: Arc<ConnectionInfo>,
     client: Client,
-    params: Params,
 }
 
 impl UpgradeRequest {
@@ -69,16 +68,22 @@ impl UpgradeRequest {
         upgrade: Upgrade,
         connection: Arc<ConnectionInfo>,
         proxies: &TrustedProxies,
-        params: Params,
     ) -> Self {
         let client = proxies.client(&head.headers, &connection.peer);
-        Self(Arc::new(Inner {
+        let inner = Inner {
             head,
             upgrade,
             connection,
             client,
-            params,
-        }))
+        };
+        Self(Arc::new(inner), None)
+    }
+
+    /// The same request, as the route that these are from sees it.
+    pub(super) fn with_params(&self, params: Params) -> Self {
+        let has_any = params.iter().next().is_some();
+        let params = has_any.then(|| Arc::new(params));
+        Self(Arc::clone(&self.0), params)
     }
 
     /// The method: GET.
@@ -98,12 +103,13 @@ impl UpgradeRequest {
 
     /// The decoded value of a parameter of the route's pattern.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.0.params.get(name)
+        self.params().get(name)
     }
 
     /// All parameters of the route's pattern.
     pub fn params(&self) -> &Params {
-        &self.0.params
+        static NONE: Params = Params::none();
+        self.1.as_deref().unwrap_or(&NONE)
     }
 
     /// The pairs of the query, decoded as HTML forms encode them. Bytes that are not UTF-8 become `U+FFFD`.
@@ -249,7 +255,7 @@ pub(super) mod tests {
             #[cfg(feature = "tls")]
             tls: None,
         };
-        UpgradeRequest::new(head, upgrade, Arc::new(connection), proxies, Params::default())
+        UpgradeRequest::new(head, upgrade, Arc::new(connection), proxies)
     }
 
     #[test]

@@ -9,14 +9,14 @@ use sockeye_proto::deflate::Deflate;
 use sockeye_proto::handshake::server::Rejection;
 use sockeye_proto::{Config, Subprotocol};
 
-use super::{Accept, ConfigError, ForProtocol, UpgradeRequest};
+use super::{Accept, ConfigError, Decline, ForProtocol, UpgradeRequest};
 use crate::session::HandlerFuture;
 use crate::upgrade::Overrides;
 use crate::{HandlerResult, OriginPolicy, QueueLimits, WebSocket};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(super) type ErasedHandler = Arc<dyn Fn(WebSocket, UpgradeRequest) -> HandlerFuture + Send + Sync>;
-type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Rejection>> + Send + Sync>;
+type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Decline>> + Send + Sync>;
 
 /// What serves a WebSocket: an async function of the [`WebSocket`], or of the [`WebSocket`] and the
 /// [`UpgradeRequest`] that asked for it.
@@ -96,6 +96,33 @@ impl Route {
     where
         F: Fn(UpgradeRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Accept, Rejection>> + Send + 'static,
+    {
+        self.hook = Some(Arc::new(move |request| {
+            let answer = hook(request);
+            Box::pin(async { answer.await.map_err(Decline::from) })
+        }));
+        self
+    }
+
+    /// As [`on_upgrade`](Self::on_upgrade), with a function that may also leave the client to the next route that fits.
+    ///
+    /// ```
+    /// use sockeye::server::{Accept, Decline, Rejection, Route, UpgradeRequest};
+    /// # use sockeye::{HandlerResult, WebSocket};
+    /// # async fn handler(_: WebSocket) -> HandlerResult { Ok(()) }
+    ///
+    /// let beta = Route::new(handler).on_upgrade_or_next(async |request: UpgradeRequest| match request.cookie("beta") {
+    ///     Some("1") => Ok(Accept::new()),
+    ///     Some(_) => Err(Rejection::forbidden("Not any more.").into()),
+    ///     None => Err(Decline::Next),
+    /// });
+    /// # drop(beta);
+    /// ```
+    #[must_use]
+    pub fn on_upgrade_or_next<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(UpgradeRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Accept, Decline>> + Send + 'static,
     {
         self.hook = Some(Arc::new(move |request| Box::pin(hook(request))));
         self

@@ -9,7 +9,15 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Debug)]
 pub(super) struct Router<T> {
     tree: matchit::Router<usize>,
-    paths: Vec<(String, Vec<Entry<T>>)>,
+    paths: Vec<Path<T>>,
+}
+
+#[derive(Clone, Debug)]
+struct Path<T> {
+    pattern: String,
+    entries: Vec<Entry<T>>,
+    /// The pattern by itself, to ask whether it fits a path for which another one is better.
+    alone: matchit::Router<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +43,10 @@ pub enum ForProtocol {
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
+    pub(super) const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// The percent-decoded value of `{name}` or `{*name}` in the route's pattern.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -116,7 +128,7 @@ impl<T> Router<T> {
             return Err(RouteError::BadPath(path.to_owned()));
         }
         let entry = Entry { protocol, value };
-        if let Some((_, entries)) = self.paths.iter_mut().find(|(known, _)| known == path) {
+        if let Some(Path { entries, .. }) = self.paths.iter_mut().find(|known| known.pattern == path) {
             if entries.iter().any(|other| other.protocol == entry.protocol) {
                 return Err(RouteError::Duplicate {
                     path: path.to_owned(),
@@ -137,7 +149,16 @@ impl<T> Router<T> {
                     reason: other.to_string(),
                 },
             })?;
-        self.paths.push((path.to_owned(), vec![entry]));
+        let mut alone = matchit::Router::new();
+        alone.insert(path, ()).map_err(|error| RouteError::BadPattern {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        self.paths.push(Path {
+            pattern: path.to_owned(),
+            entries: vec![entry],
+            alone,
+        });
         Ok(())
     }
 
@@ -148,14 +169,14 @@ impl<T> Router<T> {
     {
         let mut found = false;
         let mut router = Self::new();
-        for (known, entries) in &self.paths {
+        for Path { pattern, entries, .. } in &self.paths {
             for entry in entries {
-                if known == path && entry.protocol == *protocol {
+                if pattern == path && entry.protocol == *protocol {
                     found = true;
                 } else {
                     let Entry { protocol, value } = entry.clone();
                     // They stood together before.
-                    router.insert(known, protocol, value).ok()?;
+                    router.insert(pattern, protocol, value).ok()?;
                 }
             }
         }
@@ -168,43 +189,97 @@ impl<T> Router<T> {
     }
 
     /// Finds the route for a path as it stands in the request, still percent-encoded, and the subprotocols
-    /// offered, best first.
-    pub(super) fn find<P: AsRef<str>>(&self, path: &str, offered: &[P]) -> Result<Match<'_, T>, NoMatch> {
-        let found = self.tree.at(path).map_err(|_| NoMatch::Path)?;
-        let (_, entries) = &self.paths[*found.value];
-        let entry = choose(entries, offered).ok_or(NoMatch::Protocol)?;
-        let params = found
-            .params
+    /// offered, best first. `passed` of the routes that fit were asked before, and passed the request on.
+    pub(super) fn find<P: AsRef<str>>(
+        &self,
+        path: &str,
+        offered: &[P],
+        passed: usize,
+    ) -> Result<Match<'_, T>, NoMatch> {
+        let best = self.tree.at(path).map_err(|_| NoMatch::Path)?;
+        let best = (*best.value, best.params);
+        if let Some(entry) = fitting(&self.paths[best.0].entries, offered).nth(passed) {
+            return entry.matched(&best.1);
+        }
+        // Rare: nobody passes requests on without need, and most paths have one pattern.
+        let mut worse: Vec<_> = self
+            .paths
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != best.0)
+            .collect();
+        worse.sort_by_cached_key(|(_, worse)| rank(&worse.pattern));
+        let mut passed = passed - fitting(&self.paths[best.0].entries, offered).count();
+        for (_, Path { entries, alone, .. }) in worse {
+            let Ok(found) = alone.at(path) else { continue };
+            match fitting(entries, offered).nth(passed) {
+                Some(entry) => return entry.matched(&found.params),
+                None => passed -= fitting(entries, offered).count(),
+            }
+        }
+        Err(NoMatch::Protocol)
+    }
+
+    /// How many routes fit.
+    pub(super) fn count<P: AsRef<str>>(&self, path: &str, offered: &[P]) -> usize {
+        let fit = self.paths.iter().filter(|known| known.alone.at(path).is_ok());
+        fit.map(|known| fitting(&known.entries, offered).count()).sum()
+    }
+}
+
+impl<T> Default for Router<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Entry<T> {
+    fn matched(&self, params: &matchit::Params<'_, '_>) -> Result<Match<'_, T>, NoMatch> {
+        let params = params
             .iter()
             .map(|(name, value)| Some((name.to_owned(), decode(value)?.into_owned())))
             .collect::<Option<_>>()
             .ok_or(NoMatch::Encoding)?;
-        let protocol = match &entry.protocol {
+        let protocol = match &self.protocol {
             ForProtocol::Named(name) => Some(name.as_str()),
             ForProtocol::Any | ForProtocol::Absent => None,
         };
         Ok(Match {
-            value: &entry.value,
+            value: &self.value,
             params: Params(params),
             protocol,
         })
     }
 }
 
-/// The client's first offer that a route names, else the route for clients that offer none, else the route for all.
-fn choose<'r, T, P: AsRef<str>>(entries: &'r [Entry<T>], offered: &[P]) -> Option<&'r Entry<T>> {
-    let with = |protocol: ForProtocol| entries.iter().find(move |entry| entry.protocol == protocol);
-    let named = |offer: &P| {
-        let offer = offer.as_ref();
-        entries
-            .iter()
-            .find(|entry| matches!(&entry.protocol, ForProtocol::Named(name) if name == offer))
+/// The routes for these offers: those that name one, in the client's order; or that for clients that offer none; then
+/// that for all.
+fn fitting<'r, 'o, T, P: AsRef<str>>(
+    entries: &'r [Entry<T>],
+    offered: &'o [P],
+) -> impl Iterator<Item = &'r Entry<T>> + use<'r, 'o, T, P> {
+    let with = |protocol: ForProtocol| entries.iter().filter(move |entry| entry.protocol == protocol);
+    let named = move |offer: &'o P| {
+        let names = move |entry: &&Entry<T>| matches!(&entry.protocol, ForProtocol::Named(name) if name == offer.as_ref());
+        entries.iter().filter(names)
     };
-    let first = match offered {
-        [] => with(ForProtocol::Absent),
-        offers => offers.iter().find_map(named),
+    let absent = offered.is_empty().then(|| with(ForProtocol::Absent));
+    let absent = absent.into_iter().flatten();
+    offered
+        .iter()
+        .flat_map(named)
+        .chain(absent)
+        .chain(with(ForProtocol::Any))
+}
+
+/// Sorts patterns that fit the same path, best first.
+fn rank(pattern: &str) -> Vec<u8> {
+    let of_segment = |segment: &str| match segment {
+        segment if segment.contains("{*") => 2,
+        segment if segment.contains('{') => 1,
+        _ => 0,
     };
-    first.or_else(|| with(ForProtocol::Any))
+    pattern.split('/').map(of_segment).collect()
 }
 
 /// Percent-decodes; `None` when an escape is broken or the bytes are not UTF-8.
@@ -255,7 +330,7 @@ mod tests {
             ("/CHAT", Ok("/{*rest}")),
         ] {
             assert_eq!(
-                router.find(path, &NONE).map(|found| *found.value),
+                router.find(path, &NONE, 0).map(|found| *found.value),
                 expected,
                 "{path}"
             );
@@ -266,18 +341,18 @@ mod tests {
     fn unknown_path_is_no_match() {
         let router = router(&["/chat", "/rooms/{room}"]);
         for path in ["/", "/chats", "/chat/1", "/rooms", "/rooms/", "", "*"] {
-            assert_eq!(router.find(path, &NONE), Err(NoMatch::Path), "{path}");
+            assert_eq!(router.find(path, &NONE, 0), Err(NoMatch::Path), "{path}");
         }
     }
 
     #[test]
     fn parameters_are_percent_decoded() {
         let router = router(&["/rooms/{room}/{user}", "/files/{*path}"]);
-        let found = router.find("/rooms/caf%C3%A9%20%2F/a+b", &NONE).unwrap();
+        let found = router.find("/rooms/caf%C3%A9%20%2F/a+b", &NONE, 0).unwrap();
         assert_eq!(found.params.get("room"), Some("café /"));
         assert_eq!(found.params.get("user"), Some("a+b"));
         assert_eq!(found.params.get("other"), None);
-        let found = router.find("/files/a/b%2e/c", &NONE).unwrap();
+        let found = router.find("/files/a/b%2e/c", &NONE, 0).unwrap();
         assert_eq!(found.params.iter().collect::<Vec<_>>(), [("path", "a/b./c")]);
     }
 
@@ -292,7 +367,7 @@ mod tests {
             "/rooms/a%C3",
             "/rooms/%%41",
         ] {
-            assert_eq!(router.find(path, &NONE), Err(NoMatch::Encoding), "{path}");
+            assert_eq!(router.find(path, &NONE, 0), Err(NoMatch::Encoding), "{path}");
         }
     }
 
@@ -322,11 +397,39 @@ mod tests {
             ("/c", &["chat"], Err(NoMatch::Protocol)),
         ] {
             let found = router
-                .find(path, offered)
+                .find(path, offered, 0)
                 .map(|found| (*found.value, found.protocol));
             assert_eq!(found, expected, "{path} {offered:?}");
         }
         assert!(router.has_path("/b"));
+    }
+
+    #[test]
+    fn a_request_that_is_passed_on_meets_all_that_fit_best_first() {
+        let mut router = router(&[
+            "/{*rest}",
+            "/{room}/{user}",
+            "/a/{user}",
+            "/a/b",
+            "/{room}/b",
+            "/other",
+        ]);
+        router
+            .insert("/a/{user}", ForProtocol::Named("chat".into()), "chat")
+            .unwrap();
+        router.insert("/a/b", ForProtocol::Absent, "absent").unwrap();
+        let met = |offered: &[&str]| -> Vec<_> {
+            let found = (0..).map(|passed| router.find("/a/b", offered, passed));
+            let found = found.take_while(|found| *found != Err(NoMatch::Protocol));
+            found.map(|found| *found.unwrap().value).collect()
+        };
+        let others = ["/a/{user}", "/{room}/b", "/{room}/{user}", "/{*rest}"];
+        assert_eq!(met(&["chat"])[..2], ["/a/b", "chat"]);
+        assert_eq!(met(&["chat"])[2..], others);
+        assert_eq!(met(&[])[..2], ["absent", "/a/b"]);
+        assert_eq!(met(&[])[2..], others);
+        let second = router.find("/a/b", &NONE, 2).unwrap();
+        assert_eq!(second.params.get("user"), Some("b"));
     }
 
     #[test]
@@ -338,7 +441,7 @@ mod tests {
         assert!(before.without("/c", &ForProtocol::Any).is_none());
         assert!(before.without("/x/a", &ForProtocol::Absent).is_none());
         let found = |router: &Router<&'static str>, offered: &[&str]| {
-            router.find("/x/a", offered).map(|found| *found.value)
+            router.find("/x/a", offered, 0).map(|found| *found.value)
         };
 
         let after = before.without("/x/a", &ForProtocol::Any).unwrap();

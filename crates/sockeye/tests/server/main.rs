@@ -15,6 +15,7 @@ mod limits;
 mod others;
 mod peer;
 mod proxy_protocol;
+mod routing;
 mod shutdown;
 mod slow;
 mod sockets;
