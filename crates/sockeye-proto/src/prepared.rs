@@ -94,7 +94,9 @@ impl Prepared {
         self.0.plain.slice(self.0.header_len..)
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// The message as it was given.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0.plain[self.0.header_len..]
     }
 

@@ -122,6 +122,9 @@ pub mod axum;
 pub mod client;
 #[cfg(all(unix, target_pointer_width = "64", feature = "server"))]
 pub mod driver;
+#[cfg(all(unix, target_pointer_width = "64", feature = "server"))]
+#[allow(dead_code, reason = "servers do not start workers yet")]
+mod engine;
 mod error;
 #[cfg(feature = "hyper")]
 pub mod hyper;
@@ -154,8 +157,9 @@ pub use message::{AsMessage, Chunk, Frame, Message, Utf8Bytes};
 pub use origin::{BadOrigin, Origin, OriginPolicy, OriginRefusal};
 #[cfg(feature = "server")]
 pub use server::Server;
-pub use session::{CloseInfo, QueueLimits};
+pub use session::{CloseInfo, Overflow, QueueLimits};
 pub use sockeye_proto as proto;
+pub use sockeye_proto::Message as MessageRef;
 pub use sockeye_proto::{
     CloseCode, Compress, Config, Delivery, Keepalive, MessageKind, Opcode, close_description,
 };

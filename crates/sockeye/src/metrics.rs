@@ -51,6 +51,43 @@ impl Kinds {
     }
 }
 
+/// What was received and sent by many sessions, counted without sharing until the [metrics are told](SessionMetrics::add).
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    received: [Count; 2],
+    sent: [Count; 2],
+    /// Messages that were dropped, because too much waited for the peer.
+    pub(crate) dropped: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Count {
+    #[inline]
+    fn add(&mut self, messages: u64, bytes: usize) {
+        self.messages += messages;
+        self.bytes += bytes as u64;
+    }
+}
+
+impl Tally {
+    /// Counts bytes that were received, and the messages that they ended.
+    #[inline]
+    pub(crate) fn received(&mut self, kind: MessageKind, messages: u64, bytes: usize) {
+        self.received[kind as usize].add(messages, bytes);
+    }
+
+    /// Counts bytes that were sent, and the messages that they ended.
+    #[inline]
+    pub(crate) fn sent(&mut self, kind: MessageKind, messages: u64, bytes: usize) {
+        self.sent[kind as usize].add(messages, bytes);
+    }
+}
+
 impl SessionMetrics {
     pub(crate) fn new() -> Self {
         describe_counter!(
@@ -61,6 +98,10 @@ impl SessionMetrics {
             "sockeye_message_bytes_total",
             Unit::Bytes,
             "payload bytes of WebSocket messages after inflation, by direction and kind"
+        );
+        describe_counter!(
+            "sockeye_messages_dropped_total",
+            "messages not sent because too much waited for the peer"
         );
         describe_counter!(
             "sockeye_closes_total",
@@ -79,6 +120,24 @@ impl SessionMetrics {
             sent: Kinds::new("out"),
             open: gauge!("sockeye_connections_open"),
         }
+    }
+
+    /// Adds what was counted, and starts the count anew.
+    pub(crate) fn add(&self, tally: &mut Tally) {
+        for (kinds, counts) in [(&self.received, &tally.received), (&self.sent, &tally.sent)] {
+            for kind in [MessageKind::Text, MessageKind::Binary] {
+                let count = counts[kind as usize];
+                if count.bytes > 0 || count.messages > 0 {
+                    let (messages, bytes) = kinds.of(kind);
+                    messages.increment(count.messages);
+                    bytes.increment(count.bytes);
+                }
+            }
+        }
+        if tally.dropped > 0 {
+            counter!("sockeye_messages_dropped_total").increment(tally.dropped);
+        }
+        *tally = Tally::default();
     }
 
     pub(crate) fn received(&self, kind: MessageKind, bytes: usize) {

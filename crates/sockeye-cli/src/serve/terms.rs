@@ -57,6 +57,7 @@ impl Terms {
                 receive: options.receive_queue_size.0,
                 send: options.queue_size.0,
                 write_timeout: options.write_timeout.0,
+                ..QueueLimits::default()
             },
             compression: options.compression.is_on().then(|| compression(options)),
             origins: origins(&options.origin)?,

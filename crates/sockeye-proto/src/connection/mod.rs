@@ -250,6 +250,12 @@ impl Connection {
         self.sender.is_midway()
     }
 
+    /// Whether messages may go out compressed.
+    #[must_use]
+    pub const fn is_compressing(&self) -> bool {
+        self.sender.is_compressing()
+    }
+
     /// How many keepalive Pings were sent so far.
     ///
     /// The payload of the n-th is n as eight bytes, most significant first: by it the Pongs for Pings of the

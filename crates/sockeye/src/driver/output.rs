@@ -156,6 +156,13 @@ impl Outbox {
         }
     }
 
+    /// Throws away what waits, and gives the memory back to the pool.
+    pub fn discard(&mut self, pool: &mut OutputPool) {
+        if let Some(output) = self.0.take() {
+            pool.put(output);
+        }
+    }
+
     /// How many bytes wait.
     #[must_use]
     pub fn len(&self) -> usize {

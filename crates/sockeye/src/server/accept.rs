@@ -127,7 +127,7 @@ impl Accept {
     }
 
     /// Writes the response. `route` is the subprotocol that the route would choose.
-    pub(super) fn respond<'a>(
+    pub(crate) fn respond<'a>(
         &self,
         mut acceptance: Acceptance<'a>,
         route: Option<&str>,

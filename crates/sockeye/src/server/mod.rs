@@ -59,3 +59,6 @@ pub use route::{AsyncHandler, Route};
 pub use router::{ForProtocol, Params, RouteError};
 pub use shutdown::{Drain, ShutdownReport};
 pub use sockeye_proto::handshake::server::Rejection;
+
+#[cfg(all(unix, target_pointer_width = "64"))]
+pub use crate::engine::{CloseEvent, Gone, Handler, Sent, Socket, SocketHandle};

@@ -63,7 +63,7 @@ struct Inner {
 }
 
 impl UpgradeRequest {
-    pub(super) fn new(
+    pub(crate) fn new(
         head: Parts,
         upgrade: Upgrade,
         connection: Arc<ConnectionInfo>,
@@ -219,7 +219,7 @@ impl UpgradeRequest {
         Origin::of_request(scheme, self.host()).ok()
     }
 
-    pub(super) fn upgrade(&self) -> &Upgrade {
+    pub(crate) fn upgrade(&self) -> &Upgrade {
         &self.0.upgrade
     }
 }

@@ -43,9 +43,18 @@ pub struct QueueLimits {
     /// Bytes of received messages, their overhead included, that wait for the application before reading stops.
     /// Default: 64 KiB. TCP then holds the peer back.
     pub receive: usize,
-    /// Bytes of frames that wait for the transport before [`send`](crate::WebSocket::send) waits too.
-    /// Default: 1 MiB.
+    /// Bytes of frames that wait for the transport before [`send`](crate::WebSocket::send) waits too, and before those who
+    /// cannot wait do what [`overflow`](Self::overflow) says. Default: 1 MiB. One message may go beyond it.
     pub send: usize,
+    /// What becomes of a message that a [`Handler`](crate::server::Handler) sends, or that is published, when
+    /// [`send`](Self::send) bytes wait already. Default: it is dropped.
+    pub overflow: Overflow,
+    /// Bytes that wait before a [`Handler`](crate::server::Handler) is told so by
+    /// [`Sent::Buffered`](crate::server::Sent::Buffered). Default: 64 KiB.
+    pub high_water: usize,
+    /// Bytes that wait at most when it is told, by [`Handler::drain`](crate::server::Handler::drain), that the peer has
+    /// caught up. Default: 16 KiB.
+    pub low_water: usize,
     /// How long the peer may take no byte of what waits for it. Default: 10 s.
     pub write_timeout: Duration,
 }
@@ -55,9 +64,23 @@ impl Default for QueueLimits {
         Self {
             receive: 64 * 1024,
             send: 1024 * 1024,
+            overflow: Overflow::default(),
+            high_water: 64 * 1024,
+            low_water: 16 * 1024,
             write_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// What becomes of a message for a peer that is too far behind.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// It is dropped, and whoever sent it is told.
+    #[default]
+    DropNewest,
+    /// It is dropped, and the connection is closed with 1008.
+    Close,
 }
 
 /// How long a Close frame is held back for the application to answer messages that came before the peer's Close, or

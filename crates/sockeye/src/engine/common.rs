@@ -1,0 +1,35 @@
+//! What all sessions of a worker share, whatever the driver.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::mailbox::Mailbox;
+use crate::driver::{Key, OutputPool};
+use crate::metrics::{SessionMetrics, Tally};
+
+/// What all sessions of a worker share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(super) pool: OutputPool,
+    /// Slots to look at when the turn is over.
+    pub(super) dirty: Vec<Key>,
+    /// The time, as it was when the turn's first event came.
+    pub(super) now: Instant,
+    /// What was received and sent since the metrics were told.
+    pub(super) tally: Tally,
+    pub(super) metrics: Arc<SessionMetrics>,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+impl Common {
+    pub(super) fn new(mailbox: Arc<Mailbox>, metrics: Arc<SessionMetrics>) -> Self {
+        Self {
+            pool: OutputPool::default(),
+            dirty: Vec::new(),
+            now: Instant::now(),
+            tally: Tally::default(),
+            metrics,
+            mailbox,
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What other threads, and tasks, want of a worker; and the handles that they do it by.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use sockeye_proto::{CloseCode, CloseFrame, Compress, Prepared, ReasonTooLong};
+
+use crate::Message;
+use crate::driver::{Key, Waker};
+use crate::server::Drain;
+
+/// What a worker is asked for, in order.
+pub(crate) struct Mailbox {
+    letters: Mutex<VecDeque<Letter>>,
+    /// Something is in it that the worker was woken for.
+    is_full: AtomicBool,
+    /// The worker is gone.
+    is_closed: AtomicBool,
+    waker: OnceLock<Waker>,
+}
+
+/// Something that a worker is asked to do.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    /// Something about one socket, if that is still there.
+    Socket(Key, Order),
+    /// Close all sockets, and end.
+    Stop(Arc<Drain>),
+}
+
+/// Something to do with a socket.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Send(Message, Compress),
+    SendPrepared(Prepared),
+    Ping(Bytes),
+    Close(Option<(CloseCode, Box<str>)>),
+    CloseAfterFlush(CloseCode, Box<str>),
+    Abort,
+    Pause,
+    Resume,
+    /// Tell the handler that the peer has caught up.
+    Drained,
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            letters: Mutex::default(),
+            is_full: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            waker: OnceLock::new(),
+        })
+    }
+
+    /// Says how the worker is woken. What was posted before is found by its first look.
+    pub(super) fn attach(&self, waker: Waker) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// Asks the worker for something; gives whether there is a worker.
+    pub(crate) fn post(&self, letter: Letter) -> bool {
+        if self.is_closed.load(Ordering::Acquire) {
+            return false;
+        }
+        self.lock().push_back(letter);
+        if !self.is_full.swap(true, Ordering::AcqRel)
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Takes all letters.
+    pub(super) fn take(&self, into: &mut VecDeque<Letter>) {
+        if self.is_full.swap(false, Ordering::AcqRel) {
+            into.append(&mut self.lock());
+        }
+    }
+
+    /// Takes no letters any more.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Letter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+/// Which socket a handle is for.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    mailbox: Arc<Mailbox>,
+    key: Key,
+    is_gone: AtomicBool,
+}
+
+impl Identity {
+    pub(super) fn new(mailbox: Arc<Mailbox>, key: Key) -> Self {
+        Self {
+            mailbox,
+            key,
+            is_gone: AtomicBool::new(false),
+        }
+    }
+
+    /// The socket is closed.
+    pub(super) fn retire(&self) {
+        self.is_gone.store(true, Ordering::Release);
+    }
+}
+
+/// A handle to a WebSocket of a [`Handler`](super::Handler), for any thread. Cloning it is cheap, and it does not keep
+/// the connection open.
+///
+/// What is asked of a WebSocket through its handles is done in that order, by its worker.
+#[derive(Clone)]
+pub struct SocketHandle(Arc<Identity>);
+
+/// The WebSocket is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the WebSocket is closed")]
+pub struct Gone;
+
+impl SocketHandle {
+    pub(super) fn new(identity: Arc<Identity>) -> Self {
+        Self(identity)
+    }
+
+    /// Whether the WebSocket is closed.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Sends a message. If too much waits for the peer, [`Handler::dropped`](super::Handler::dropped) is told.
+    ///
+    /// # Errors
+    /// The WebSocket is closed. It may also close before the message is sent.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), Gone> {
+        self.order(Order::Send(message.into(), Compress::Auto))
+    }
+
+    /// Sends a message, with the choice whether to compress it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), Gone> {
+        self.order(Order::Send(message.into(), compress))
+    }
+
+    /// Sends a message that was framed ahead.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&self, message: &Prepared) -> Result<(), Gone> {
+        self.order(Order::SendPrepared(message.clone()))
+    }
+
+    /// Sends a Ping; one with a payload of more than 125 bytes is not sent.
+    ///
+    /// # Errors
+    /// The WebSocket is closed.
+    pub fn ping(&self, payload: impl Into<Bytes>) -> Result<(), Gone> {
+        self.order(Order::Ping(payload.into()))
+    }
+
+    /// Starts the closing handshake, as [`Socket::close`](super::Socket::close) does. On a WebSocket that is closed it
+    /// does nothing.
+    ///
+    /// # Errors
+    /// The reason is longer than 123 bytes.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), ReasonTooLong> {
+        CloseFrame::new(code, reason)?;
+        let _ = self.order(Order::Close(Some((code, reason.into()))));
+        Ok(())
+    }
+
+    /// Closes without waiting for the peer, as [`Socket::close_after_flush`](super::Socket::close_after_flush) does.
+    ///
+    /// # Errors
+    /// The reason is longer than 123 bytes.
+    pub fn close_after_flush(&self, code: CloseCode, reason: &str) -> Result<(), ReasonTooLong> {
+        CloseFrame::new(code, reason)?;
+        let _ = self.order(Order::CloseAfterFlush(code, reason.into()));
+        Ok(())
+    }
+
+    /// Drops the connection without a word.
+    pub fn abort(&self) {
+        let _ = self.order(Order::Abort);
+    }
+
+    /// Stops receiving, as [`Socket::pause`](super::Socket::pause) does.
+    ///
+    /// # Errors
+    /// The WebSocket is closed.
+    pub fn pause(&self) -> Result<(), Gone> {
+        self.order(Order::Pause)
+    }
+
+    /// Receives again.
+    ///
+    /// # Errors
+    /// The WebSocket is closed.
+    pub fn resume(&self) -> Result<(), Gone> {
+        self.order(Order::Resume)
+    }
+
+    fn order(&self, order: Order) -> Result<(), Gone> {
+        let Identity { mailbox, key, .. } = &*self.0;
+        if self.is_gone() || !mailbox.post(Letter::Socket(*key, order)) {
+            return Err(Gone);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SocketHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SocketHandle")
+            .field("is_gone", &self.is_gone())
+            .finish_non_exhaustive()
+    }
+}

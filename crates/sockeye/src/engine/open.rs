@@ -1,0 +1,241 @@
+//! What arrives on an open WebSocket, told to its handler.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sockeye_proto::{Chunk, CloseCode, CloseFrame, Event, Frame, MessageKind, Opcode, State, Workspace};
+
+use super::handler::CloseEvent;
+use super::route::Seats;
+use super::session::Lent;
+use crate::Error;
+use crate::error::Kind;
+
+/// The reason in the Close frame after a panic. What panicked is nobody's business but the log's.
+const PANICKED: &str = "the handler panicked";
+
+/// An open WebSocket and the handler to tell of it.
+pub(super) struct Telling<'t> {
+    pub(super) lent: Lent<'t>,
+    pub(super) seats: &'t mut dyn Seats,
+    pub(super) seat: u32,
+}
+
+impl Telling<'_> {
+    /// Hands out what `bytes` amount to. What comes behind a pause is kept for later, what comes behind the end dropped.
+    pub(super) fn receive(&mut self, bytes: &mut [u8], workspace: &mut Workspace) {
+        self.guard(|telling| telling.read(bytes, workspace));
+    }
+
+    pub(super) fn opened(&mut self) {
+        self.guard(|telling| telling.seats.open(telling.seat, telling.lent.reborrow()));
+    }
+
+    /// Says that the peer has caught up.
+    pub(super) fn drained(&mut self) {
+        self.guard(|telling| telling.seats.drain(telling.seat, telling.lent.reborrow()));
+    }
+
+    pub(super) fn dropped(&mut self, message: crate::MessageRef<'_>) {
+        self.guard(|telling| {
+            telling
+                .seats
+                .dropped(telling.seat, telling.lent.reborrow(), message);
+        });
+    }
+
+    /// Acts on the deadlines that have passed.
+    pub(super) fn timed_out(&mut self) {
+        let now = self.lent.common.now;
+        if let Err(error) = self.lent.open.connection.handle_timeout(now) {
+            // At the end of its lifetime a connection closes like any other.
+            if self.lent.open.connection.state() == State::Closed {
+                self.failed(error.into());
+            } else {
+                self.lent.common.metrics.failed(&error);
+                self.lent.resume();
+            }
+        }
+    }
+
+    /// The transport ended.
+    pub(super) fn ended(&mut self) {
+        if let Err(error) = self.lent.open.connection.handle_eof() {
+            self.failed(error.into());
+        }
+    }
+
+    /// The transport failed, or is given up for this reason.
+    pub(super) fn lost(&mut self, error: Error) {
+        let _ = self.lent.open.connection.handle_eof();
+        self.failed(error);
+    }
+
+    /// Takes note of what a callback asked for that cannot be done under its feet, and of what the protocol owes.
+    pub(super) fn settle(&mut self) {
+        let lent = &mut self.lent;
+        if lent.flags.is_aborted {
+            let _ = lent.open.connection.handle_eof();
+            return self.failed(Error::new(Kind::Aborted));
+        }
+        let hang_up = lent.open.extra.as_mut().and_then(|extra| extra.hang_up.take());
+        if let Some((code, reason)) = hang_up {
+            return self.close(code.get(), &reason, None);
+        }
+        self.write_owed();
+    }
+
+    /// Appends the control frames that the protocol owes, unless the peer takes nothing.
+    fn write_owed(&mut self) {
+        let lent = &mut self.lent;
+        // A Close frame is the last one, so that it cannot pile up.
+        let may_write = !lent.flags.is_full || lent.open.connection.state() != State::Open;
+        if may_write && lent.open.connection.has_output() {
+            let tail = lent.out.open(&mut lent.common.pool).tail();
+            lent.open.connection.poll_output(tail);
+        }
+    }
+
+    #[inline]
+    fn read(&mut self, bytes: &mut [u8], workspace: &mut Workspace) {
+        let now = self.lent.common.now;
+        let mut at = 0;
+        while at < bytes.len() {
+            let lent = &mut self.lent;
+            if lent.flags.is_over {
+                return;
+            }
+            if lent.flags.is_paused {
+                return lent.keep_unread(&bytes[at..]);
+            }
+            let received = match lent.open.connection.receive(&mut bytes[at..], workspace, now) {
+                Ok(received) => received,
+                Err(error) => return self.failed(error.into()),
+            };
+            at += received.consumed;
+            match received.event {
+                Some(Event::Message(message)) => {
+                    lent.common
+                        .tally
+                        .received(message.kind(), 1, message.as_bytes().len());
+                    self.seats.message(self.seat, lent.reborrow(), message);
+                }
+                None => {}
+                Some(event) => self.other(event),
+            }
+        }
+    }
+
+    /// All but whole messages.
+    #[inline(never)]
+    fn other(&mut self, event: Event<'_>) {
+        let seat = self.seat;
+        match event {
+            Event::Message(_) => {}
+            Event::Chunk(chunk) => self.fragment(chunk),
+            Event::Frame(frame) => {
+                let chunk = self.piece_of(frame);
+                self.fragment(chunk);
+            }
+            Event::Ping(payload) => {
+                self.write_owed();
+                self.seats.ping(seat, self.lent.reborrow(), payload);
+            }
+            Event::Pong(payload) => self.seats.pong(seat, self.lent.reborrow(), payload),
+            Event::Close(frame) => {
+                self.write_owed();
+                let (code, reason) = frame.map_or((1005, ""), |frame| (frame.code().get(), frame.reason()));
+                self.close(code, reason, None);
+            }
+        }
+    }
+
+    fn fragment(&mut self, chunk: Chunk<'_>) {
+        let messages = u64::from(chunk.ends_message);
+        self.lent
+            .common
+            .tally
+            .received(chunk.kind, messages, chunk.payload.len());
+        self.seats.fragment(self.seat, self.lent.reborrow(), chunk);
+    }
+
+    /// A frame as a piece of its message.
+    fn piece_of<'f>(&mut self, frame: Frame<'f>) -> Chunk<'f> {
+        let flags = &mut *self.lent.flags;
+        let starts_message = frame.opcode != Opcode::Continuation;
+        if starts_message {
+            flags.frames_are_text = frame.opcode == Opcode::Text;
+        }
+        Chunk {
+            kind: if flags.frames_are_text {
+                MessageKind::Text
+            } else {
+                MessageKind::Binary
+            },
+            payload: frame.payload,
+            starts_message,
+            ends_frame: true,
+            ends_message: frame.fin,
+        }
+    }
+
+    /// The connection failed: tells the peer, if it can be told, and the handler.
+    fn failed(&mut self, error: Error) {
+        if self.lent.flags.is_told {
+            return;
+        }
+        if let Some(error) = error.protocol() {
+            self.lent.common.metrics.failed(&error);
+        }
+        self.write_owed();
+        match error.close_code() {
+            Some(code) => self.close(code.get(), &error.to_string(), Some(&error)),
+            None => self.close(1006, "", Some(&error)),
+        }
+    }
+
+    /// Tells the handler, once, that the WebSocket has closed.
+    fn close(&mut self, code: u16, reason: &str, error: Option<&Error>) {
+        let flags = &mut *self.lent.flags;
+        if std::mem::replace(&mut flags.is_told, true) {
+            return;
+        }
+        flags.is_over = true;
+        tracing::debug!(code, reason, "websocket closed");
+        self.lent.common.metrics.closed(code);
+        let end = CloseEvent {
+            code,
+            reason,
+            was_clean: self.lent.open.connection.is_close_complete(),
+            error,
+        };
+        let (seats, lent) = (&mut *self.seats, self.lent.reborrow());
+        let close = AssertUnwindSafe(|| seats.close(self.seat, lent, end));
+        if catch_unwind(close).is_err() {
+            tracing::error!("a handler panicked in `close`");
+        }
+        let leave = AssertUnwindSafe(|| self.seats.leave(self.seat));
+        if catch_unwind(leave).is_err() {
+            tracing::error!("the data of a WebSocket panicked as it was dropped");
+        }
+    }
+
+    /// Calls into the application. If that panics, the connection is closed with 1011.
+    #[inline]
+    fn guard(&mut self, call: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| call(self))).is_err() {
+            self.panicked();
+        }
+    }
+
+    #[cold]
+    fn panicked(&mut self) {
+        tracing::error!("a handler panicked; its connection is closed");
+        let code = CloseCode::INTERNAL_ERROR;
+        let frame = CloseFrame::truncated(code, PANICKED);
+        let now = self.lent.common.now;
+        self.lent.open.connection.fail(frame, now);
+        self.write_owed();
+        let error = Error::new(Kind::Application(PANICKED.to_owned()));
+        self.close(code.get(), PANICKED, Some(&error));
+    }
+}

@@ -1,0 +1,621 @@
+//! The connections of a worker: what the driver tells of them, and what is done about it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use sockeye_proto::{CloseCode, CloseFrame, MessageKind, Shutdown, State, Workspace};
+
+use super::common::Common;
+use super::door::{Reception, Step};
+use super::mailbox::Order;
+use super::open::Telling;
+use super::route::Routes;
+use super::session::{Lent, Open, deadline};
+use super::slab::Slab;
+use super::slot::{Closing, Phase, Slot};
+use super::wheel::Wheel;
+use super::wire::Plain;
+use crate::driver::{Driver, Key, Owner};
+use crate::error::Kind;
+use crate::message::AsMessage;
+use crate::{Error, MessageRef};
+
+/// How long the peer of a connection that was not a WebSocket may take to end it after our last word.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// The connections of a worker.
+#[derive(Debug)]
+pub(super) struct Connections<D: Driver> {
+    slots: Slab<Slot<D>>,
+    listeners: Vec<Option<D::Listener>>,
+    wheel: Wheel,
+    routes: Routes,
+    reception: Reception,
+    workspace: Workspace,
+    pub(super) common: Common,
+    /// The clock was not read since the turn began.
+    is_clock_stale: bool,
+    /// Slots whose time has come.
+    due: Vec<usize>,
+    /// Slots that are being looked at at the end of a turn.
+    touched: Vec<Key>,
+}
+
+/// What happened to an open WebSocket.
+enum News<'n> {
+    Opened,
+    Received(&'n mut [u8]),
+    Ended,
+    Lost(Error),
+    /// The clock has reached a deadline.
+    Timeout,
+    Order(Order),
+    /// The system may take more.
+    Writable,
+}
+
+impl<D: Driver> Connections<D> {
+    pub(super) fn new(common: Common, reception: Reception) -> Self {
+        Self {
+            slots: Slab::new(),
+            listeners: Vec::new(),
+            wheel: Wheel::new(common.now),
+            routes: Routes::default(),
+            reception,
+            workspace: Workspace::new(),
+            common,
+            is_clock_stale: false,
+            due: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn listen(&mut self, driver: &mut D, listener: OwnedFd) -> io::Result<()> {
+        let key = Key::new(self.listeners.len() as u32, 0);
+        self.listeners.push(Some(driver.listen(listener, key)?));
+        Ok(())
+    }
+
+    pub(super) fn stop_listening(&mut self, driver: &mut D) {
+        for listener in self.listeners.drain(..).flatten() {
+            driver.stop_listening(listener);
+        }
+    }
+
+    /// How long a turn may wait.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        if self.common.dirty.is_empty() {
+            self.wheel.wait(Instant::now())
+        } else {
+            Some(Duration::ZERO)
+        }
+    }
+
+    /// Notes that time passes until the first event.
+    pub(super) fn turn_begins(&mut self) {
+        self.is_clock_stale = true;
+    }
+
+    /// Acts on deadlines, and sends what was published or ordered in this turn.
+    pub(super) fn turn_ends(&mut self, driver: &mut D) {
+        self.tick();
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(self.common.now, &mut due);
+        for index in due.drain(..) {
+            if let Some(key) = self.slots.key_at(index) {
+                self.timeout(driver, key);
+            }
+        }
+        self.due = due;
+        let mut touched = std::mem::replace(&mut self.common.dirty, std::mem::take(&mut self.touched));
+        for key in touched.drain(..) {
+            if let Some(slot) = self.slots.get_mut(key) {
+                slot.flags.is_dirty = false;
+                self.look(driver, key);
+            }
+        }
+        self.touched = touched;
+        self.common.metrics.add(&mut self.common.tally);
+    }
+
+    /// Does something that was asked for through a handle.
+    pub(super) fn order(&mut self, driver: &mut D, key: Key, order: Order) {
+        self.news(driver, key, News::Order(order));
+    }
+
+    /// Closes all WebSockets, and drops what is at the door.
+    pub(super) fn close_all(&mut self, driver: &mut D, code: CloseCode, reason: &str) {
+        self.tick();
+        for key in self.slots.keys() {
+            match self.slots.get_mut(key).map(|slot| &slot.phase) {
+                Some(Phase::Open(_)) => {
+                    let order = Order::Close(Some((code, reason.into())));
+                    self.news(driver, key, News::Order(order));
+                }
+                Some(Phase::Door(_)) => self.remove(driver, key, false),
+                Some(Phase::Closing(_)) | None => {}
+            }
+        }
+    }
+
+    /// Drops all connections.
+    pub(super) fn drop_all(&mut self, driver: &mut D) {
+        for key in self.slots.keys() {
+            self.news(driver, key, News::Order(Order::Abort));
+            self.remove(driver, key, true);
+        }
+    }
+
+    /// Reads the clock, once in a turn.
+    #[inline]
+    fn tick(&mut self) {
+        if std::mem::take(&mut self.is_clock_stale) {
+            self.common.now = Instant::now();
+        }
+    }
+
+    fn timeout(&mut self, driver: &mut D, key: Key) {
+        let now = self.common.now;
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        match &slot.phase {
+            Phase::Door(door) if door.deadline <= now => self.remove(driver, key, true),
+            Phase::Door(door) => self.wheel.arm(key.index(), door.deadline),
+            Phase::Closing(closing) if closing.deadline <= now => self.remove(driver, key, true),
+            Phase::Closing(closing) => self.wheel.arm(key.index(), closing.deadline),
+            Phase::Open(open) => {
+                let write_timeout = self
+                    .routes
+                    .get_mut(open.seat.route)
+                    .map(|route| route.queues.write_timeout);
+                let stall = slot.stalled.zip(write_timeout);
+                let news = match stall {
+                    Some((since, limit)) if since + limit <= now => {
+                        self.common.metrics.write_stalled();
+                        News::Lost(Error::new(Kind::WriteStalled(limit)))
+                    }
+                    _ => News::Timeout,
+                };
+                self.news(driver, key, news);
+                self.rearm(key);
+            }
+        }
+    }
+
+    /// Arms the timer of an open WebSocket.
+    fn rearm(&mut self, key: Key) {
+        let now = self.common.now;
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Phase::Open(open) = &slot.phase else {
+            return;
+        };
+        let stall = slot.stalled.and_then(|since| {
+            let route = self.routes.get_mut(open.seat.route)?;
+            since.checked_add(route.queues.write_timeout)
+        });
+        let next = [deadline(&open.connection, now), stall];
+        if let Some(at) = next.into_iter().flatten().min() {
+            self.wheel.arm(key.index(), at);
+        }
+    }
+
+    /// Looks after a slot that was changed from elsewhere.
+    fn look(&mut self, driver: &mut D, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        if slot.flags.resumes {
+            return self.resume(driver, key);
+        }
+        self.news(driver, key, News::Writable);
+    }
+
+    /// Hands out what came while receiving was paused, then receives again.
+    fn resume(&mut self, driver: &mut D, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        slot.flags.resumes = false;
+        let Phase::Open(open) = &mut slot.phase else {
+            return;
+        };
+        let extra = open.extra.as_mut();
+        let mut unread = extra.map_or_else(Vec::new, |extra| std::mem::take(&mut extra.unread));
+        self.news(driver, key, News::Received(&mut unread));
+        if let Some(slot) = self.slots.get_mut(key)
+            && !slot.flags.is_paused
+            && let Err(error) = driver.set_receiving(&mut slot.socket, true)
+        {
+            self.news(driver, key, News::Lost(io_error(error)));
+        }
+    }
+
+    /// Tells an open WebSocket what happened, and does what follows from it.
+    #[inline]
+    fn news(&mut self, driver: &mut D, key: Key, news: News<'_>) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Slot {
+            socket,
+            out,
+            flags,
+            phase: Phase::Open(open),
+            ..
+        } = slot
+        else {
+            return;
+        };
+        let (route, seat) = (open.seat.route, open.seat.number);
+        let Some(route) = self.routes.get_mut(route) else {
+            return;
+        };
+        let mut wire = Plain { driver, socket };
+        let mut telling = Telling {
+            lent: Lent {
+                key,
+                open,
+                out,
+                flags,
+                queues: &route.queues,
+                common: &mut self.common,
+                wire: &mut wire,
+            },
+            seats: &mut *route.seats,
+            seat,
+        };
+        match news {
+            News::Received(bytes) => telling.receive(bytes, &mut self.workspace),
+            News::Writable => {}
+            News::Opened => telling.opened(),
+            News::Ended => telling.ended(),
+            News::Lost(error) => telling.lost(error),
+            News::Timeout => telling.timed_out(),
+            News::Order(order) => telling.order(order),
+        }
+        let needs_care = telling.needs_care();
+        if needs_care {
+            telling.settle();
+        }
+        if !slot.out.is_empty() && !slot.flags.is_full {
+            self.flush(driver, key);
+        }
+        if needs_care {
+            self.follow_up(driver, key);
+        }
+    }
+
+    /// Gives the system what waits.
+    #[inline]
+    fn flush(&mut self, driver: &mut D, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let result = driver.send(&mut slot.socket, &mut slot.out, &mut self.common.pool);
+        if let Err(error) = result {
+            return self.lost(driver, key, io_error(error));
+        }
+        if !slot.out.is_empty() {
+            return self.stalled(key);
+        }
+        if driver.in_flight(&slot.socket) == 0 {
+            slot.stalled = None;
+            if let Phase::Open(open) = &mut slot.phase {
+                open.connection.handle_flushed(self.common.now);
+            }
+        }
+        if slot.flags.is_behind {
+            self.catch_up(driver, key);
+        }
+    }
+
+    /// The peer takes nothing more for now.
+    fn stalled(&mut self, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        slot.flags.is_full = true;
+        if slot.stalled.is_none() {
+            slot.stalled = Some(self.common.now);
+            if slot.out.len() >= 64 * 1024 {
+                self.common.metrics.blocked(slot.out.len());
+            }
+        }
+        self.rearm(key);
+    }
+
+    /// Tells the handler that the peer has caught up, if it has.
+    fn catch_up(&mut self, driver: &mut D, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Phase::Open(open) = &slot.phase else {
+            return;
+        };
+        let Some(route) = self.routes.get_mut(open.seat.route) else {
+            return;
+        };
+        let waits = slot.out.len() + driver.in_flight(&slot.socket);
+        if waits <= route.queues.low_water {
+            slot.flags.is_behind = false;
+            self.news(driver, key, News::Order(Order::Drained));
+        }
+    }
+
+    /// The transport of a connection is gone.
+    fn lost(&mut self, driver: &mut D, key: Key, error: Error) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        slot.out.discard(&mut self.common.pool);
+        // Nothing can be sent any more.
+        slot.flags.is_full = true;
+        self.news(driver, key, News::Lost(error));
+        self.remove(driver, key, false);
+    }
+
+    /// Ends the connection if its WebSocket has closed; looks at the clock of one that is closing.
+    #[inline(never)]
+    fn follow_up(&mut self, driver: &mut D, key: Key) {
+        let now = self.common.now;
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        if slot.flags.resumes && !slot.flags.is_dirty && !slot.flags.is_told {
+            slot.flags.is_dirty = true;
+            self.common.dirty.push(key);
+        }
+        if let Phase::Open(open) = &slot.phase {
+            if slot.flags.is_aborted {
+                return self.remove(driver, key, true);
+            }
+            if !slot.flags.is_told {
+                return self.rearm(key);
+            }
+            let lingers = match open.connection.shutdown() {
+                Shutdown::Now => return self.remove(driver, key, true),
+                Shutdown::AfterFlush => false,
+                Shutdown::NotYet | Shutdown::AwaitPeer | Shutdown::Linger => true,
+            };
+            let timeout = open.connection.config().close_timeout;
+            self.end(driver, key, lingers, now + timeout);
+        }
+    }
+
+    /// Lets the last words of a connection leave before it is dropped.
+    fn end(&mut self, driver: &mut D, key: Key, lingers: bool, deadline: Instant) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        if slot.flags.is_paused {
+            slot.flags.is_paused = false;
+            // If that fails, so does what follows.
+            let _ = driver.set_receiving(&mut slot.socket, true);
+        }
+        slot.phase = Phase::Closing(Closing {
+            deadline,
+            lingers,
+            has_shut_down: false,
+        });
+        self.wheel.arm(key.index(), deadline);
+        self.wind_up(driver, key);
+    }
+
+    /// Goes on with the end of a connection.
+    fn wind_up(&mut self, driver: &mut D, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        if !slot.out.is_empty() && !slot.flags.is_full {
+            let sent = driver.send(&mut slot.socket, &mut slot.out, &mut self.common.pool);
+            if sent.is_err() {
+                return self.remove(driver, key, false);
+            }
+            slot.flags.is_full = !slot.out.is_empty();
+        }
+        if !slot.out.is_empty() {
+            return;
+        }
+        if let Phase::Closing(closing) = &mut slot.phase {
+            if !closing.lingers {
+                return self.remove(driver, key, false);
+            }
+            if !std::mem::replace(&mut closing.has_shut_down, true) {
+                driver.shutdown(&mut slot.socket);
+            }
+        }
+    }
+
+    fn remove(&mut self, driver: &mut D, key: Key, resets: bool) {
+        let Some(mut slot) = self.slots.remove(key) else {
+            return;
+        };
+        self.wheel.disarm(key.index());
+        slot.out.discard(&mut self.common.pool);
+        if let Phase::Open(Open {
+            extra: Some(extra), ..
+        }) = slot.phase
+            && let Some(identity) = extra.identity
+        {
+            identity.retire();
+        }
+        if resets {
+            driver.reset(slot.socket);
+        } else {
+            driver.close(slot.socket);
+        }
+    }
+
+    /// Goes on with a connection at the door.
+    fn at_the_door(&mut self, driver: &mut D, key: Key, bytes: &[u8]) {
+        let now = self.common.now;
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Phase::Door(door) = &mut slot.phase else {
+            return;
+        };
+        match self.reception.received(door, bytes, &mut self.routes, now) {
+            Step::Wait => {}
+            Step::Turn(answer) => {
+                slot.out
+                    .open(&mut self.common.pool)
+                    .tail()
+                    .extend_from_slice(&answer);
+                self.end(driver, key, true, now + LINGER);
+            }
+            Step::Open(answer, open, mut leftover) => {
+                slot.out
+                    .open(&mut self.common.pool)
+                    .tail()
+                    .extend_from_slice(&answer);
+                slot.phase = Phase::Open(open);
+                self.common.metrics.opened();
+                self.news(driver, key, News::Opened);
+                if !leftover.is_empty() {
+                    self.news(driver, key, News::Received(&mut leftover));
+                }
+                self.rearm(key);
+            }
+        }
+    }
+}
+
+impl Telling<'_> {
+    /// Whether there is more to do than to send what waits.
+    #[inline]
+    fn needs_care(&self) -> bool {
+        let flags = &*self.lent.flags;
+        let connection = &self.lent.open.connection;
+        flags.is_over || flags.resumes || connection.has_output() || connection.state() != State::Open
+    }
+
+    fn order(&mut self, order: Order) {
+        let lent = &mut self.lent;
+        match order {
+            Order::Send(message, compress) => {
+                let message = message.as_message();
+                if lent.send(message, compress) == super::Sent::Dropped && !lent.flags.is_over {
+                    self.dropped(message);
+                }
+            }
+            Order::SendPrepared(prepared) => {
+                let sent = lent.send_prepared(&prepared, sockeye_proto::Compress::Auto);
+                if sent == super::Sent::Dropped && !lent.flags.is_over {
+                    let payload = prepared.payload();
+                    match prepared.kind() {
+                        MessageKind::Binary => self.dropped(MessageRef::Binary(&payload)),
+                        // It was made of text.
+                        MessageKind::Text => {
+                            self.dropped(MessageRef::Text(str::from_utf8(&payload).unwrap_or_default()));
+                        }
+                    }
+                }
+            }
+            Order::Ping(payload) => {
+                if let Err(error) = lent.control(|connection, tail| connection.ping(&payload, tail)) {
+                    tracing::debug!(%error, "a Ping could not be sent");
+                }
+            }
+            Order::Close(frame) => {
+                let frame = frame.as_ref();
+                lent.close(frame.map(|(code, reason)| CloseFrame::truncated(*code, reason)));
+            }
+            Order::CloseAfterFlush(code, reason) => lent.hang_up(CloseFrame::truncated(code, &reason)),
+            Order::Abort => lent.abort(),
+            Order::Pause => {
+                if let Err(error) = lent.pause() {
+                    self.lost(io_error(error));
+                }
+            }
+            Order::Resume => lent.resume(),
+            Order::Drained => self.drained(),
+        }
+    }
+}
+
+impl<D: Driver> Owner<D> for Connections<D> {
+    #[inline]
+    fn socket(&mut self, key: Key) -> Option<&mut D::Socket> {
+        self.slots.get_mut(key).map(|slot| &mut slot.socket)
+    }
+
+    fn listener(&mut self, key: Key) -> Option<&mut D::Listener> {
+        self.listeners.get_mut(key.index())?.as_mut()
+    }
+
+    fn accepted(&mut self, driver: &mut D, _: Key, socket: OwnedFd) {
+        self.tick();
+        let Some(key) = self.slots.next_key() else {
+            return;
+        };
+        let _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
+        match driver.add(socket, key) {
+            Ok(socket) => {
+                let door = self.reception.greet(self.common.now);
+                self.wheel.arm(key.index(), door.deadline);
+                self.slots.insert(key, Slot::new(socket, door));
+            }
+            Err(error) => tracing::warn!(%error, "an accepted connection could not be taken over"),
+        }
+    }
+
+    fn accept_failed(&mut self, _: &mut D, _: Key, error: io::Error) {
+        tracing::error!(%error, "accepting failed");
+    }
+
+    fn connected(&mut self, _: &mut D, _: Key, _: io::Result<()>) {}
+
+    #[inline]
+    fn received(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
+        self.tick();
+        match self.slots.get_mut(key).map(|slot| &slot.phase) {
+            Some(Phase::Open(_)) => self.news(driver, key, News::Received(bytes)),
+            Some(Phase::Door(_)) => self.at_the_door(driver, key, bytes),
+            // Nobody listens any more.
+            Some(Phase::Closing(_)) | None => {}
+        }
+    }
+
+    fn ended(&mut self, driver: &mut D, key: Key) {
+        self.tick();
+        self.news(driver, key, News::Ended);
+        self.remove(driver, key, false);
+    }
+
+    fn failed(&mut self, driver: &mut D, key: Key, error: io::Error) {
+        self.tick();
+        self.lost(driver, key, io_error(error));
+    }
+
+    fn writable(&mut self, driver: &mut D, key: Key) {
+        self.tick();
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        slot.flags.is_full = false;
+        slot.stalled = None;
+        match slot.phase {
+            Phase::Closing(_) => self.wind_up(driver, key),
+            Phase::Open(_) => {
+                if slot.out.is_empty() {
+                    self.flush(driver, key);
+                }
+                self.news(driver, key, News::Writable);
+            }
+            Phase::Door(_) => {}
+        }
+    }
+}
+
+fn io_error(error: io::Error) -> Error {
+    Error::with_source(Kind::Io, error)
+}

@@ -1,0 +1,396 @@
+//! One open WebSocket on a worker: its protocol state, its output, and what callbacks do with it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sockeye_proto::{
+    CloseCode, CloseFrame, Compress, Connection, MessageKind, Prepared, SendError, State, Subprotocol,
+};
+
+use super::common::Common;
+use super::mailbox::{Identity, SocketHandle};
+use super::route::Seat;
+use super::socket::Sent;
+use super::wire::Wire;
+use crate::MessageRef;
+use crate::driver::{Key, Outbox};
+use crate::server::Address;
+use crate::session::{Overflow, QueueLimits};
+
+/// Output of a callback is given to the system before the callback returns when it is more than this, in bytes.
+const MUCH: usize = 64 * 1024;
+/// Payloads from this size on are given to the system from where they lie, instead of being copied behind what waits.
+const LARGE: usize = 16 * 1024;
+
+/// An open WebSocket, as the worker keeps it in its slot.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(super) connection: Connection,
+    pub(super) seat: Seat,
+    /// What few WebSockets have.
+    pub(super) extra: Option<Box<Extra>>,
+}
+
+/// What few WebSockets have, or few for long.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    pub(super) subprotocol: Option<Subprotocol>,
+    /// The client's address by the word of a proxy.
+    pub(super) peer: Option<Address>,
+    /// Terms of its own.
+    pub(super) queues: Option<QueueLimits>,
+    pub(super) identity: Option<Arc<Identity>>,
+    /// Input that came while receiving was paused.
+    pub(super) unread: Vec<u8>,
+    /// The Close frame behind which the connection ends.
+    pub(super) hang_up: Option<(CloseCode, Box<str>)>,
+}
+
+/// What is going on with a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Flags {
+    /// The worker will look at the slot at the end of the turn.
+    pub(super) is_dirty: bool,
+    /// The system took less than it was given, and says when it takes more.
+    pub(super) is_full: bool,
+    /// The application was told that much waits.
+    pub(super) is_behind: bool,
+    /// The application wants nothing to be received.
+    pub(super) is_paused: bool,
+    /// It was paused, and wants what came meanwhile.
+    pub(super) resumes: bool,
+    /// The connection is to be dropped.
+    pub(super) is_aborted: bool,
+    /// The kind of the message whose frames come one by one is text.
+    pub(super) frames_are_text: bool,
+    /// Nothing that comes is of interest any more, and nothing can be sent.
+    pub(super) is_over: bool,
+    /// The handler was told that the WebSocket has closed.
+    pub(super) is_told: bool,
+}
+
+/// An open WebSocket and what is needed to do something with it, for as long as a callback runs.
+pub(crate) struct Lent<'l> {
+    pub(super) key: Key,
+    pub(super) open: &'l mut Open,
+    pub(super) out: &'l mut Outbox,
+    pub(super) flags: &'l mut Flags,
+    pub(super) queues: &'l QueueLimits,
+    pub(super) common: &'l mut Common,
+    pub(super) wire: &'l mut dyn Wire,
+}
+
+impl Open {
+    pub(super) fn new(connection: Connection, seat: Seat, extra: Extra) -> Self {
+        let has_any = extra.subprotocol.is_some() || extra.peer.is_some() || extra.queues.is_some();
+        Self {
+            connection,
+            seat,
+            extra: has_any.then(|| Box::new(extra)),
+        }
+    }
+}
+
+impl Extra {
+    fn of(open: &mut Open) -> &mut Self {
+        open.extra.get_or_insert_default()
+    }
+}
+
+impl Lent<'_> {
+    /// The same, for a shorter time.
+    #[inline]
+    pub(super) fn reborrow(&mut self) -> Lent<'_> {
+        Lent {
+            key: self.key,
+            open: self.open,
+            out: self.out,
+            flags: self.flags,
+            queues: self.queues,
+            common: self.common,
+            wire: self.wire,
+        }
+    }
+
+    // Sending
+
+    #[inline]
+    pub(super) fn send(&mut self, message: MessageRef<'_>, compress: Compress) -> Sent {
+        let (kind, payload) = (message.kind(), message.as_bytes());
+        if self.flags.is_over || self.is_limit_reached() {
+            return self.refuse();
+        }
+        if payload.len() >= LARGE && self.wire.takes_payloads() {
+            return self.send_large(message, compress);
+        }
+        let tail = self.out.open(&mut self.common.pool).tail();
+        match self.open.connection.send_with(message, compress, tail) {
+            Ok(()) => self.queued(kind, payload.len()),
+            Err(error) => self.unsendable(error),
+        }
+    }
+
+    /// Gives the payload to the system from where it lies; what that does not take is copied.
+    #[inline(never)]
+    fn send_large(&mut self, message: MessageRef<'_>, compress: Compress) -> Sent {
+        let (kind, payload) = (message.kind(), message.as_bytes());
+        match self.open.connection.send_header(kind, payload.len(), compress) {
+            Ok(None) => {
+                let tail = self.out.open(&mut self.common.pool).tail();
+                if let Err(error) = self.open.connection.send_with(message, compress, tail) {
+                    return self.unsendable(error);
+                }
+            }
+            Ok(Some(header)) => {
+                let mut taken = 0;
+                if !self.flags.is_full {
+                    let parts = [io::IoSlice::new(&header), io::IoSlice::new(payload)];
+                    // A failure shows again when the rest is sent.
+                    taken = self
+                        .wire
+                        .send_now(self.out, &mut self.common.pool, &parts)
+                        .unwrap_or(0);
+                }
+                let sent_of_payload = taken.saturating_sub(header.len());
+                if taken < header.len() + payload.len() {
+                    let tail = self.out.open(&mut self.common.pool).tail();
+                    tail.extend_from_slice(&header[taken.min(header.len())..]);
+                    tail.extend_from_slice(&payload[sent_of_payload..]);
+                }
+            }
+            Err(error) => return self.unsendable(error),
+        }
+        self.queued(kind, payload.len())
+    }
+
+    pub(super) fn send_prepared(&mut self, prepared: &Prepared, compress: Compress) -> Sent {
+        if self.flags.is_over || self.is_limit_reached() {
+            return self.refuse();
+        }
+        let result = match self.open.connection.prepared(prepared, compress) {
+            Ok(Some(frames)) if frames.len() >= LARGE => {
+                self.out.open(&mut self.common.pool).push(frames.clone());
+                Ok(())
+            }
+            Ok(Some(frames)) => {
+                self.out
+                    .open(&mut self.common.pool)
+                    .tail()
+                    .extend_from_slice(frames);
+                Ok(())
+            }
+            Ok(None) => {
+                let tail = self.out.open(&mut self.common.pool).tail();
+                self.open.connection.send_prepared(prepared, compress, tail)
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => self.queued(prepared.kind(), prepared.as_bytes().len()),
+            Err(error) => self.unsendable(error),
+        }
+    }
+
+    pub(super) fn send_fragment(&mut self, fragment: MessageRef<'_>, fin: bool) -> Sent {
+        // A fragment cannot be left out: the message would be another one.
+        let is_refused = self.is_limit_reached() && !self.open.connection.is_sending_fragments();
+        if self.flags.is_over || is_refused {
+            return self.refuse();
+        }
+        let tail = self.out.open(&mut self.common.pool).tail();
+        let connection = &mut self.open.connection;
+        match connection.send_fragment(fragment, fin, Compress::Auto, tail) {
+            Ok(()) => {
+                let (kind, len) = (fragment.kind(), fragment.as_bytes().len());
+                self.common.tally.sent(kind, u64::from(fin), len);
+                self.outcome()
+            }
+            Err(error) => self.unsendable(error),
+        }
+    }
+
+    pub(super) fn control(
+        &mut self,
+        write: impl FnOnce(&mut Connection, &mut Vec<u8>) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        if self.flags.is_over {
+            return Err(SendError::Closed);
+        }
+        write(
+            &mut self.open.connection,
+            self.out.open(&mut self.common.pool).tail(),
+        )
+    }
+
+    #[inline]
+    fn is_limit_reached(&self) -> bool {
+        !self.out.is_empty() && self.buffered_amount() >= self.queues().send
+    }
+
+    #[inline]
+    fn queued(&mut self, kind: MessageKind, len: usize) -> Sent {
+        self.common.tally.sent(kind, 1, len);
+        self.outcome()
+    }
+
+    /// Has much leave at once, and tells whether the peer is behind.
+    #[inline]
+    fn outcome(&mut self) -> Sent {
+        if self.out.len() >= MUCH {
+            self.flush_early();
+        }
+        if self.buffered_amount() < self.queues().high_water {
+            return Sent::Sent;
+        }
+        self.flags.is_behind = true;
+        Sent::Buffered
+    }
+
+    #[inline(never)]
+    fn flush_early(&mut self) {
+        if !self.flags.is_full {
+            // A failure shows again at the end of the turn.
+            let _ = self.wire.send(self.out, &mut self.common.pool);
+            self.flags.is_full = !self.out.is_empty();
+        }
+    }
+
+    #[inline(never)]
+    fn refuse(&mut self) -> Sent {
+        if self.flags.is_over {
+            return Sent::Dropped;
+        }
+        self.common.tally.dropped += 1;
+        self.flags.is_behind = true;
+        if self.queues().overflow == Overflow::Close && self.open.connection.state() == State::Open {
+            let frame = CloseFrame::truncated(CloseCode::POLICY_VIOLATION, TOO_FAR_BEHIND);
+            self.hang_up(frame);
+        }
+        Sent::Dropped
+    }
+
+    #[inline(never)]
+    fn unsendable(&mut self, error: SendError) -> Sent {
+        if error != SendError::Closed {
+            tracing::debug!(%error, "a message could not be sent");
+        }
+        Sent::Dropped
+    }
+
+    /// The terms of this WebSocket.
+    #[inline]
+    fn queues(&self) -> &QueueLimits {
+        let own = self.open.extra.as_ref().and_then(|extra| extra.queues.as_ref());
+        own.unwrap_or(self.queues)
+    }
+
+    // Closing
+
+    pub(super) fn close(&mut self, frame: Option<CloseFrame<'_>>) {
+        if self.flags.is_over {
+            return;
+        }
+        let tail = self.out.open(&mut self.common.pool).tail();
+        self.open.connection.close(frame, self.common.now, tail);
+        // Messages that were on the way, and the peer's answer, are to be seen.
+        self.resume();
+    }
+
+    pub(super) fn hang_up(&mut self, frame: CloseFrame<'_>) {
+        if self.flags.is_over {
+            return;
+        }
+        self.flags.is_over = true;
+        let tail = self.out.open(&mut self.common.pool).tail();
+        self.open.connection.close(Some(frame), self.common.now, tail);
+        Extra::of(self.open)
+            .hang_up
+            .get_or_insert_with(|| (frame.code(), frame.reason().into()));
+    }
+
+    pub(super) fn abort(&mut self) {
+        self.flags.is_aborted = true;
+        self.flags.is_over = true;
+    }
+
+    // Receiving
+
+    pub(super) fn pause(&mut self) -> io::Result<()> {
+        if self.open.connection.state() != State::Open || self.flags.is_paused {
+            return Ok(());
+        }
+        self.wire.set_receiving(false)?;
+        self.flags.is_paused = true;
+        self.flags.resumes = false;
+        self.open.connection.handle_paused();
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self) {
+        if std::mem::take(&mut self.flags.is_paused) {
+            self.open.connection.handle_resumed(self.common.now);
+            // What waits is read first, when this callback has returned.
+            self.flags.resumes = true;
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.flags.is_paused
+    }
+
+    /// Keeps what came while receiving is paused.
+    pub(super) fn keep_unread(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            Extra::of(self.open).unread.extend_from_slice(bytes);
+        }
+    }
+
+    // Facts
+
+    #[inline]
+    pub(super) fn buffered_amount(&self) -> usize {
+        self.out.len() + self.wire.in_flight()
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.flags.is_over {
+            State::Closed
+        } else {
+            self.open.connection.state()
+        }
+    }
+
+    pub(super) fn subprotocol(&self) -> Option<&str> {
+        let extra = self.open.extra.as_ref()?;
+        extra.subprotocol.as_ref().map(|name| name.as_str())
+    }
+
+    pub(super) fn is_compressing(&self) -> bool {
+        self.open.connection.is_compressing()
+    }
+
+    pub(super) fn peer_address(&self) -> io::Result<Address> {
+        let told = self.open.extra.as_ref().and_then(|extra| extra.peer.clone());
+        told.map_or_else(|| self.wire.peer_address(), Ok)
+    }
+
+    pub(super) fn handle(&mut self) -> SocketHandle {
+        let new = || Arc::new(Identity::new(Arc::clone(&self.common.mailbox), self.key));
+        let identity = Extra::of(self.open).identity.get_or_insert_with(new);
+        SocketHandle::new(Arc::clone(identity))
+    }
+}
+
+/// When to look at the clock of this connection next. A message that begins meanwhile arms nothing, so this is never
+/// further away than the time that one may take.
+pub(super) fn deadline(connection: &Connection, now: Instant) -> Option<Instant> {
+    let horizon = connection
+        .config()
+        .message_timeout
+        .and_then(|time| now.checked_add(time));
+    [connection.poll_timeout(), horizon].into_iter().flatten().min()
+}
+
+/// The reason in the Close frame for a peer that is dropped for what waits for it.
+const TOO_FAR_BEHIND: &str = "too much waits for you";

@@ -1,0 +1,191 @@
+//! A WebSocket as callbacks see it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+
+use sockeye_proto::{CloseFrame, Compress, Prepared, ReasonTooLong, SendError, State};
+
+use super::mailbox::SocketHandle;
+use super::session::Lent;
+use crate::CloseCode;
+use crate::message::AsMessage;
+use crate::server::Address;
+
+/// What became of a message that was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Sent {
+    /// It is on its way: it leaves when the callback returns, if not already.
+    Sent,
+    /// It will be sent, but [`QueueLimits::high_water`](crate::QueueLimits::high_water) bytes and more wait for the peer:
+    /// better hold back what can be, until [`Handler::drain`](super::Handler::drain).
+    Buffered,
+    /// It will not be sent, because [`QueueLimits::send`](crate::QueueLimits::send) bytes and more wait for the peer; or
+    /// because the WebSocket is closing, or in the middle of a fragmented message.
+    Dropped,
+}
+
+/// A WebSocket, lent to a [callback](super::Handler) for as long as that runs.
+///
+/// Nothing here waits. What is sent by a callback leaves in one write when it returns, sooner only if it is much.
+pub struct Socket<'s, Data> {
+    pub(super) lent: Lent<'s>,
+    pub(super) data: &'s mut Data,
+}
+
+impl<Data> Socket<'_, Data> {
+    /// Sends a message; compressed, if that was negotiated and the message is long enough.
+    #[inline]
+    pub fn send(&mut self, message: impl AsMessage) -> Sent {
+        self.lent.send(message.as_message(), Compress::Auto)
+    }
+
+    /// Sends a message, with the choice whether to compress it.
+    pub fn send_with(&mut self, message: impl AsMessage, compress: Compress) -> Sent {
+        self.lent.send(message.as_message(), compress)
+    }
+
+    /// Sends a message that was framed ahead.
+    pub fn send_prepared(&mut self, message: &Prepared) -> Sent {
+        self.lent.send_prepared(message, Compress::Auto)
+    }
+
+    /// Sends a fragment of a message; `fin` marks the last. The first one decides about the kind of the message and its
+    /// compression. No other message can be sent in between.
+    pub fn send_fragment(&mut self, fragment: impl AsMessage, fin: bool) -> Sent {
+        self.lent.send_fragment(fragment.as_message(), fin)
+    }
+
+    /// Sends a Ping.
+    ///
+    /// # Errors
+    /// The WebSocket is closing, or the payload is longer than 125 bytes.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.lent
+            .control(|connection, tail| connection.ping(payload, tail))
+    }
+
+    /// Sends a Pong that nobody asked for; or the answer to a Ping, on routes without
+    /// [`Config::auto_pong`](crate::Config::auto_pong).
+    ///
+    /// # Errors
+    /// The WebSocket is closing, or the payload is longer than 125 bytes.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.lent
+            .control(|connection, tail| connection.pong(payload, tail))
+    }
+
+    /// Starts the closing handshake behind all that was sent. Messages that the peer sent before it answers still come;
+    /// [`Handler::close`](super::Handler::close) tells of its answer. Does nothing if the WebSocket is closing already.
+    ///
+    /// # Errors
+    /// The reason is longer than 123 bytes.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), ReasonTooLong> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.lent.close(Some(frame));
+        Ok(())
+    }
+
+    /// Closes the WebSocket without waiting for the peer: the Close frame leaves behind all that was sent, then the
+    /// sending direction ends. Nothing is received any more, and [`Handler::close`](super::Handler::close) is called when
+    /// this callback has returned.
+    ///
+    /// # Errors
+    /// The reason is longer than 123 bytes.
+    pub fn close_after_flush(&mut self, code: CloseCode, reason: &str) -> Result<(), ReasonTooLong> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.lent.hang_up(frame);
+        Ok(())
+    }
+
+    /// Drops the connection, without a Close frame and with whatever waits to be sent. The peer sees a reset.
+    pub fn abort(&mut self) {
+        self.lent.abort();
+    }
+
+    /// How many bytes of frames wait for the peer here; what waits in the system does not count.
+    pub fn buffered_amount(&self) -> usize {
+        self.lent.buffered_amount()
+    }
+
+    /// How far the WebSocket is.
+    pub fn state(&self) -> State {
+        self.lent.state()
+    }
+
+    /// Whether a message can be sent.
+    pub fn is_open(&self) -> bool {
+        self.state() == State::Open
+    }
+
+    /// The data of this WebSocket.
+    pub fn data(&self) -> &Data {
+        self.data
+    }
+
+    /// The data of this WebSocket, to change it.
+    pub fn data_mut(&mut self) -> &mut Data {
+        self.data
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.lent.subprotocol()
+    }
+
+    /// Whether messages can be compressed: the client offered it, and the route wants it.
+    pub fn is_compressing(&self) -> bool {
+        self.lent.is_compressing()
+    }
+
+    /// The other end of the connection: the client, or a proxy. The system is asked for it, unless a proxy has told.
+    ///
+    /// # Errors
+    /// The system's: the connection is lost already.
+    pub fn peer_address(&self) -> io::Result<Address> {
+        self.lent.peer_address()
+    }
+
+    /// Stops receiving: TCP holds the peer back, and its silence is not held against it. No message comes until
+    /// [`resume`](Self::resume), here or through a [handle](Self::handle).
+    ///
+    /// # Errors
+    /// The system's: the connection is lost.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.lent.pause()
+    }
+
+    /// Receives again.
+    pub fn resume(&mut self) {
+        self.lent.resume();
+    }
+
+    /// Whether receiving is [paused](Self::pause).
+    pub fn is_paused(&self) -> bool {
+        self.lent.is_paused()
+    }
+
+    /// A handle to this WebSocket, for any thread and for as long as wished; it does not keep the connection open.
+    pub fn handle(&mut self) -> SocketHandle {
+        self.lent.handle()
+    }
+
+    /// Runs a future on the worker of this WebSocket. It need not be [`Send`], may use anything of tokio, and sends
+    /// through a [handle](Self::handle).
+    pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        tokio::task::spawn_local(future)
+    }
+}
+
+impl<Data> fmt::Debug for Socket<'_, Data> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("state", &self.state())
+            .field("buffered_amount", &self.buffered_amount())
+            .finish_non_exhaustive()
+    }
+}
