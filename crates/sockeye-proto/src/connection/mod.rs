@@ -252,8 +252,10 @@ impl Connection {
 
     /// Whether messages may go out compressed.
     #[must_use]
-    pub const fn is_compressing(&self) -> bool {
-        self.sender.is_compressing()
+    pub fn is_compressing(&self) -> bool {
+        self.codec
+            .as_ref()
+            .is_some_and(|codec| codec.compressor.is_some())
     }
 
     /// How many keepalive Pings were sent so far.

@@ -201,10 +201,6 @@ impl Sender {
         Ok(())
     }
 
-    pub(super) const fn is_compressing(&self) -> bool {
-        self.compressor.is_some()
-    }
-
     /// Whether a message has begun and its last fragment was not sent.
     pub(super) const fn is_midway(&self) -> bool {
         self.fragmented.is_some()

@@ -9,7 +9,7 @@ use sockeye_proto::handshake::server::{Refusal, Rejection, RequestReader, Upgrad
 
 use super::route::{AnyHandler, Routes, Seat};
 use super::session::{Extra, Open};
-use crate::server::{Address, ConnectionInfo, Params, TrustedProxies, UpgradeRequest};
+use crate::server::{Address, ConnectionInfo, TrustedProxies, UpgradeRequest};
 use crate::upgrade::Settings;
 
 /// A connection that has not become a WebSocket yet.
@@ -67,11 +67,12 @@ impl Reception {
             id: 0,
             peer: Address::Unix(None),
             local: Address::Unix(None),
+            proxied: None,
             #[cfg(feature = "tls")]
             tls: None,
         };
         let proxies = TrustedProxies::default();
-        let request = UpgradeRequest::new(parts, upgrade, Arc::new(info), &proxies, Params::default());
+        let request = UpgradeRequest::new(parts, upgrade, Arc::new(info), &proxies);
         let route = routes.number(handler, &self.settings.queues);
         let Some(entry) = routes.get_mut(route) else {
             return turn(Rejection::internal_error(""));
