@@ -1,6 +1,7 @@
 //! Sockeye's own tasks, run as `cargo xtask`.
 
 mod autobahn;
+mod bench;
 mod browser;
 mod checkout;
 mod fuzz;
@@ -48,6 +49,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// What servers cost beside µWebSockets and others: CPU per message, rate, latency, memory; --quick for a short run
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Handed on to the program, `--help` too
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// What must hold before a change is accepted: format, lints, docs, dependencies, then every test
     Ci {
         /// Stop at the first step that fails
@@ -74,6 +82,9 @@ fn main() -> ExitCode {
         }
         Task::Compare { arguments } => {
             report.step("compare", || compare(&arguments));
+        }
+        Task::Bench { arguments } => {
+            report.step("bench", || bench::run(&arguments).map(|()| Outcome::Passed));
         }
         Task::Ci { fail_fast } => steps::ci(&mut report, fail_fast),
     }

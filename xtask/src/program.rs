@@ -32,6 +32,20 @@ pub(crate) fn build(package: &str, program: &str) -> Result<PathBuf> {
     executable(&messages, program).with_context(|| format!("cargo built no program called {program}"))
 }
 
+/// Builds a program of a package that is no part of the workspace, with the release profile; returns where it is.
+pub(crate) fn build_in(package: &Path, program: &str) -> Result<PathBuf> {
+    eprintln!("building {program}, release profile");
+    let mut command = cargo();
+    command.current_dir(package);
+    command.args([
+        "build",
+        "--release",
+        "--message-format=json-render-diagnostics",
+    ]);
+    let messages = run_quiet(command.args(["--bin", program]), BUILD_TIME)?;
+    executable(&messages, program).with_context(|| format!("cargo built no program called {program}"))
+}
+
 /// Finds a program's path in cargo's messages.
 fn executable(messages: &str, program: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]

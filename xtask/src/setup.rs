@@ -25,6 +25,8 @@ pub(crate) enum Tool {
     Chromium,
     /// A C++ compiler, for libFuzzer.
     CxxCompiler,
+    /// OpenSSL and zlib, for a server in C++ that is measured.
+    CxxLibraries,
     /// Node.js alone.
     Node,
     /// The pinned Node packages.
@@ -37,9 +39,10 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// Every tool there is.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Chromium,
         Self::CxxCompiler,
+        Self::CxxLibraries,
         Self::Node,
         Self::NodePackages,
         Self::PythonPackages,
@@ -56,7 +59,7 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     apt::ensure(tools)?;
     for tool in tools {
         match tool {
-            Tool::Chromium | Tool::CxxCompiler => {}
+            Tool::Chromium | Tool::CxxCompiler | Tool::CxxLibraries => {}
             Tool::Node => {
                 node::find()?;
             }

@@ -141,8 +141,10 @@ pub(crate) fn ci(report: &mut Report, fail_fast: bool) {
 
 fn format() -> Result<Outcome> {
     run_cargo(&["fmt", "--all", "--check"])?;
-    // The fuzz targets are a workspace of their own.
-    run_cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    // These are workspaces of their own.
+    for manifest in ["bench/Cargo.toml", "fuzz/Cargo.toml"] {
+        run_cargo(&["fmt", "--manifest-path", manifest, "--check"])?;
+    }
     Ok(Outcome::Passed)
 }
 

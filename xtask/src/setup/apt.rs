@@ -1,6 +1,6 @@
 //! Debian packages, by the machine's own apt.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -59,6 +59,10 @@ fn missing(tools: &[Tool]) -> Vec<&'static str> {
                 need("fonts-noto-cjk", has_chinese_font());
             }
             Tool::CxxCompiler => need("g++", std::env::var_os("CXX").is_some() || which("c++").is_some()),
+            Tool::CxxLibraries => {
+                need("libssl-dev", Path::new("/usr/include/openssl/ssl.h").exists());
+                need("zlib1g-dev", Path::new("/usr/include/zlib.h").exists());
+            }
             // Distributions have Node.js in any version; a pinned one comes as a Python package when needed.
             Tool::Node | Tool::NodePackages => {
                 need("python3-venv", node::find_on_path().is_some() || has_venv())

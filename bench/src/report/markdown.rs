@@ -1,0 +1,151 @@
+//! The report as a document.
+
+use std::fmt;
+
+use super::{Measured, Report, median, ratio};
+use crate::measure::{LoadSample, Row};
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Servers, measured\n")?;
+        for (name, value) in &self.facts {
+            writeln!(f, "- {name}: {value}")?;
+        }
+        writeln!(f)?;
+        for measured in &self.scenarios {
+            measured.write(self.reference, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Measured {
+    /// The part of the report about one scenario.
+    pub(crate) fn write(&self, reference: &str, f: &mut impl fmt::Write) -> fmt::Result {
+        writeln!(f, "## {}\n", self.scenario)?;
+        if self.rows.iter().any(|row| row.idle.is_some()) {
+            self.write_idle(reference, f)?;
+        } else {
+            self.write_loads(reference, f)?;
+        }
+        writeln!(f)?;
+        for row in &self.rows {
+            if let Some(failure) = &row.failure {
+                writeln!(f, "{} failed: {failure}\n", row.peer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_loads(&self, reference: &str, f: &mut impl fmt::Write) -> fmt::Result {
+        let beside = self.rows.iter().find(|row| row.peer == reference);
+        writeln!(
+            f,
+            "| server | µs CPU per message (min–max) | ÷ {reference} | in user space | messages/s | server's, load's core in use \
+             | p50 µs | p99 µs | p99.9 µs | resident |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+        )?;
+        for row in &self.rows {
+            let middle = |value: fn(&LoadSample) -> f64| {
+                median(row.loads.iter().map(value).collect()).unwrap_or(f64::NAN)
+            };
+            let Some((least, greatest)) = row.extremes() else {
+                continue;
+            };
+            let ratio = beside.and_then(|beside| ratio(row, beside));
+            writeln!(
+                f,
+                "| {} | {} ({}–{}) | {} | {} | {} | {:.0}, {:.0} % | {} | {} | {} | {:.1} MiB |",
+                row.peer,
+                short(middle(LoadSample::cpu_per_message)),
+                short(least),
+                short(greatest),
+                ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×")),
+                short(middle(|sample| sample.cpu_per_message() * sample.user_share)),
+                thousands(middle(|sample| sample.count as f64 / sample.seconds)),
+                middle(|sample| sample.server_cpu / sample.seconds * 100.0),
+                middle(|sample| sample.load_cpu / sample.seconds * 100.0),
+                short(middle(|sample| sample.latency.p50)),
+                short(middle(|sample| sample.latency.p99)),
+                short(middle(|sample| sample.latency.p999)),
+                middle(|sample| sample.resident as f64) / (1024.0 * 1024.0),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_idle(&self, reference: &str, f: &mut impl fmt::Write) -> fmt::Result {
+        let beside = self
+            .rows
+            .iter()
+            .find(|row| row.peer == reference)
+            .and_then(|row| row.idle);
+        writeln!(
+            f,
+            "| server | resident bytes per connection | ÷ {reference} | of that heap | kernel objects, both ends \
+             | kernel buffers, both ends | server without connections |\n|---|---:|---:|---:|---:|---:|---:|"
+        )?;
+        for row in &self.rows {
+            let Some(idle) = row.idle else { continue };
+            let ratio = beside.map(|beside| idle.resident / beside.resident);
+            writeln!(
+                f,
+                "| {} | {} | {} | {} | {} | {} | {:.1} MiB |",
+                row.peer,
+                thousands(idle.resident),
+                ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×")),
+                thousands(idle.anonymous),
+                thousands(idle.kernel_slab),
+                thousands(idle.kernel_buffers),
+                idle.base as f64 / (1024.0 * 1024.0),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Row {
+    /// The least and the greatest CPU time per message.
+    fn extremes(&self) -> Option<(f64, f64)> {
+        let times = || self.loads.iter().map(LoadSample::cpu_per_message);
+        Some((times().reduce(f64::min)?, times().reduce(f64::max)?))
+    }
+}
+
+/// A number with three digits that count.
+fn short(number: f64) -> String {
+    match number {
+        n if n >= 100.0 => thousands(n),
+        n if n >= 10.0 => format!("{n:.1}"),
+        n => format!("{n:.2}"),
+    }
+}
+
+/// A number without a fraction, its thousands apart.
+fn thousands(number: f64) -> String {
+    let digits = format!("{:.0}", number.abs());
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number < 0.0 && digits != "0" {
+        text.insert(0, '−');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_their_thousands_apart() {
+        assert_eq!(short(0.66), "0.66");
+        assert_eq!(short(13.62), "13.6");
+        assert_eq!(short(152_361.4), "152,361");
+        assert_eq!(thousands(-1234.0), "−1,234");
+        assert_eq!(thousands(-0.2), "0");
+    }
+}
