@@ -33,6 +33,15 @@ impl TlsInfo {
         }
     }
 
+    /// The facts of a finished server-side handshake whose name (SNI) is known from elsewhere.
+    #[cfg(all(feature = "server", unix))]
+    pub(super) fn of_handshake(state: &CommonState, server_name: Option<String>) -> Self {
+        Self {
+            server_name,
+            ..Self::of(state)
+        }
+    }
+
     /// The facts of a finished client-side handshake.
     pub fn of_client(connection: &rustls::ClientConnection) -> Self {
         Self::of(connection)

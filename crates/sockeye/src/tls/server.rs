@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::WebPkiClientVerifier;
 
 use super::certificates::Certificates;
@@ -49,7 +50,8 @@ impl ServerTls {
     }
 
     /// Reads every certificate, key and client CA again. New handshakes use them from now on; connections
-    /// that exist keep theirs.
+    /// that exist keep theirs. Tickets that were given out before are void, so that clients that come back shake hands
+    /// in full.
     ///
     /// # Errors
     /// When anything cannot be read or does not fit together. The old configuration then stays in use.
@@ -182,6 +184,11 @@ impl ServerTlsBuilder {
         };
         let mut config = builder.with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols.clone_from(&self.alpn);
+        // Tickets instead of the store that rustls has by default, which forgets all but the last 256 sessions. They are
+        // made anew with each load, so that no session outlives the certificates and authorities it began with.
+        config.ticketer = Ticketer::new()?;
+        // The engine reads and writes records by itself once the handshake is done.
+        config.enable_secret_extraction = true;
         Ok(Arc::new(config))
     }
 }
@@ -307,6 +314,28 @@ mod tests {
         let mut still = [0; 5];
         client_end.read_exact(&mut still).await.unwrap();
         assert_eq!(&still, b"still");
+    }
+
+    #[tokio::test]
+    async fn sessions_are_resumed_until_a_reload() {
+        let pair = Pair::new("a.test");
+        let server = ServerTls::builder().identity(pair.identity()).build().unwrap();
+        for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+            let client = pair.trusted().newest_version(version).build().unwrap();
+            let resumes = async || {
+                let (mut stream, mut client_end) = handshake(&server, &client, "a.test").await.unwrap();
+                // The tickets of TLS 1.3 come behind the handshake.
+                stream.write_all(b"x").await.unwrap();
+                client_end.read_u8().await.unwrap();
+                TlsInfo::of_server(stream.get_ref().1).resumed
+            };
+            assert!(!resumes().await);
+            assert!(resumes().await);
+            assert!(resumes().await);
+            server.reload().unwrap();
+            assert!(!resumes().await, "{version:?}");
+            assert!(resumes().await);
+        }
     }
 
     #[tokio::test]

@@ -1,0 +1,619 @@
+mod cost;
+mod hostile;
+mod keys;
+
+use std::io::{Read, Write};
+
+use proptest::prelude::*;
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs::cipher_suite as suites;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedCipherSuite,
+    SupportedProtocolVersion, version,
+};
+
+use super::protection::{HEADER, MAX_PLAIN, Protection, kind};
+use super::*;
+use crate::tls::{ClientCertificates, Identity, Pem, ServerTls, TlsVersion};
+
+/// Every cipher that a server with an ECDSA certificate can agree on.
+const SUITES: [(SupportedCipherSuite, &SupportedProtocolVersion); 6] = [
+    (suites::TLS13_AES_128_GCM_SHA256, &version::TLS13),
+    (suites::TLS13_AES_256_GCM_SHA384, &version::TLS13),
+    (suites::TLS13_CHACHA20_POLY1305_SHA256, &version::TLS13),
+    (suites::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, &version::TLS12),
+    (suites::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, &version::TLS12),
+    (
+        suites::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        &version::TLS12,
+    ),
+];
+
+const BOTH_VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+
+/// A server's configuration and what a client needs to trust it.
+struct Setting {
+    server: Arc<ServerConfig>,
+    roots: Arc<RootCertStore>,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let pair = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
+        let identity = Identity::new(
+            Pem::bytes(pair.cert.pem()),
+            Pem::bytes(pair.signing_key.serialize_pem()),
+        );
+        let tls = ServerTls::builder().identity(identity).build().unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(pair.cert.der().clone()).unwrap();
+        Self {
+            server: tls.config(),
+            roots: Arc::new(roots),
+        }
+    }
+
+    fn client_config(
+        &self,
+        suites: Vec<SupportedCipherSuite>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
+        let provider = CryptoProvider {
+            cipher_suites: suites,
+            ..aws_lc_rs::default_provider()
+        };
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.enable_secret_extraction = true;
+        config
+    }
+
+    fn pair_of(&self, config: ClientConfig) -> Pair {
+        let client = ClientConnection::new(Arc::new(config), "a.test".try_into().unwrap()).unwrap();
+        Pair::new(TlsSession::new(&self.server).unwrap(), client)
+    }
+
+    fn pair(&self, version: &'static SupportedProtocolVersion) -> Pair {
+        let suites = aws_lc_rs::DEFAULT_CIPHER_SUITES.to_vec();
+        self.pair_of(self.client_config(suites, &[version]))
+    }
+
+    fn open_pair(&self, version: &'static SupportedProtocolVersion) -> Pair {
+        let mut pair = self.pair(version);
+        pair.shake();
+        pair
+    }
+}
+
+/// A session and a client of rustls that talks to it.
+struct Pair {
+    server: TlsSession,
+    client: ClientConnection,
+    /// How large the pieces are in which the client's bytes come.
+    step: usize,
+    workspace: Vec<u8>,
+    /// What the server received, and what it knows.
+    plain: Vec<u8>,
+    info: Option<Box<TlsInfo>>,
+    end: Option<End>,
+}
+
+impl Pair {
+    fn new(server: TlsSession, client: ClientConnection) -> Self {
+        Self {
+            server,
+            client,
+            step: usize::MAX,
+            workspace: Vec::new(),
+            plain: Vec::new(),
+            info: None,
+            end: None,
+        }
+    }
+
+    /// Gives the server bytes; what it answers.
+    fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for piece in bytes.to_vec().chunks_mut(self.step.min(bytes.len()).max(1)) {
+            let received = self.server.receive(piece, &mut self.workspace, &mut out);
+            self.plain.extend_from_slice(received.first);
+            self.plain.extend_from_slice(received.rest);
+            self.info = received.opened.or_else(|| self.info.take());
+            self.end = received.end.or_else(|| self.end.take());
+        }
+        out
+    }
+
+    /// What the client has to send.
+    fn client_bytes(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.client.wants_write() {
+            self.client.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    fn give_client(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            self.client.read_tls(&mut bytes).unwrap();
+            self.client.process_new_packets().unwrap();
+        }
+    }
+
+    /// Moves bytes both ways until nobody has any.
+    fn exchange(&mut self) {
+        loop {
+            let bytes = self.client_bytes();
+            if bytes.is_empty() {
+                return;
+            }
+            let answer = self.feed(&bytes);
+            self.give_client(&answer);
+        }
+    }
+
+    fn shake(&mut self) {
+        self.exchange();
+        assert!(!self.server.is_handshaking(), "{:?}", self.end);
+        assert!(!self.client.is_handshaking());
+    }
+
+    /// Sends from the client to the server, in as many goes as the client's buffers need.
+    fn send_to_server(&mut self, message: &[u8]) {
+        for part in message.chunks(32 * 1024) {
+            self.client.writer().write_all(part).unwrap();
+            self.exchange();
+        }
+    }
+
+    fn seal(&mut self, pieces: &[&[u8]]) -> Vec<u8> {
+        let pieces: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let mut out = Vec::new();
+        assert_eq!(self.server.seal(&pieces, usize::MAX, &mut out), Ok(len));
+        out
+    }
+
+    /// Sends from the server to the client, and gives what the client read.
+    fn send_to_client(&mut self, pieces: &[&[u8]]) -> Vec<u8> {
+        let records = self.seal(pieces);
+        self.read_by_client(&records)
+    }
+
+    fn read_by_client(&mut self, mut records: &[u8]) -> Vec<u8> {
+        let mut read = Vec::new();
+        while !records.is_empty() {
+            self.client.read_tls(&mut records).unwrap();
+            let state = self.client.process_new_packets().unwrap();
+            let at = read.len();
+            read.resize(at + state.plaintext_bytes_to_read(), 0);
+            self.client.reader().read_exact(&mut read[at..]).unwrap();
+        }
+        read
+    }
+
+    fn records(&mut self) -> &mut Records {
+        match &mut self.server.0 {
+            Phase::Open(records) => records,
+            _ => panic!("the session is not open"),
+        }
+    }
+
+    /// Leaves rustls's client aside and writes records with its keys.
+    fn into_script(self) -> Script {
+        let version = self.client.protocol_version().unwrap();
+        let secrets = self.client.dangerous_extract_secrets().unwrap();
+        Script {
+            server: self.server,
+            writing: Protection::new(version, secrets.tx).unwrap(),
+            reading: Protection::new(version, secrets.rx).unwrap(),
+        }
+    }
+}
+
+/// A type and a content.
+type Record = (u8, Vec<u8>);
+
+/// What the server received, how it ended, and its answer decrypted.
+type Outcome = (Vec<u8>, Option<End>, Vec<Record>);
+
+/// A client that writes whatever records a test wants.
+struct Script {
+    server: TlsSession,
+    writing: Protection,
+    reading: Protection,
+}
+
+impl Script {
+    fn record(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
+        let mut record = Vec::new();
+        self.writing
+            .seal(kind, std::iter::once(content), &mut record)
+            .unwrap();
+        record
+    }
+
+    fn send(&mut self, kind: u8, content: &[u8]) -> Outcome {
+        let record = self.record(kind, content);
+        self.send_bytes(record)
+    }
+
+    fn send_bytes(&mut self, mut bytes: Vec<u8>) -> Outcome {
+        let (mut workspace, mut out) = (Vec::new(), Vec::new());
+        let received = self.server.receive(&mut bytes, &mut workspace, &mut out);
+        let plain = [&*received.first, &*received.rest].concat();
+        (plain, received.end, self.read(out))
+    }
+
+    fn read(&mut self, mut bytes: Vec<u8>) -> Vec<Record> {
+        let mut rest = &mut bytes[..];
+        let mut records = Vec::new();
+        while !rest.is_empty() {
+            let len = HEADER + usize::from(u16::from_be_bytes([rest[3], rest[4]]));
+            let (record, behind) = rest.split_at_mut(len);
+            let (kind, part) = self.reading.open(record).unwrap();
+            records.push((kind, record[part].to_vec()));
+            rest = behind;
+        }
+        records
+    }
+
+    /// Sends a record that must end the session with this alert.
+    #[track_caller]
+    fn breaks(mut self, kind: u8, content: &[u8], alert: AlertDescription) {
+        let (_, end, answer) = self.send(kind, content);
+        assert!(
+            matches!(end, Some(End::Failed(TlsFailure::Misbehaved(_)))),
+            "{end:?}"
+        );
+        let level = 2 - u8::from(alert == AlertDescription::NoRenegotiation);
+        assert_eq!(answer, [(kind::ALERT, vec![level, u8::from(alert)])]);
+        // It is over for good.
+        let (plain, end, answer) = self.send(kind::APPLICATION_DATA, b"more");
+        assert!(plain.is_empty() && end.is_none() && answer.is_empty());
+    }
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+#[test]
+fn every_cipher_carries_messages_of_every_size_both_ways() {
+    let setting = Setting::new();
+    for (suite, version) in SUITES {
+        let mut pair = setting.pair_of(setting.client_config(vec![suite], &[version]));
+        pair.shake();
+        for len in [
+            1,
+            2,
+            100,
+            MAX_PLAIN - 1,
+            MAX_PLAIN,
+            MAX_PLAIN + 1,
+            3 * MAX_PLAIN + 5,
+            200_000,
+        ] {
+            let message = pattern(len);
+            pair.send_to_server(&message);
+            assert!(
+                std::mem::take(&mut pair.plain) == message,
+                "{suite:?}: {len} bytes"
+            );
+            assert!(
+                pair.send_to_client(&[&message]) == message,
+                "{suite:?}: {len} bytes"
+            );
+        }
+        assert!(pair.end.is_none());
+    }
+}
+
+#[test]
+fn every_cut_of_the_stream_gives_the_same() {
+    let setting = Setting::new();
+    for version in BOTH_VERSIONS {
+        for step in [1, 2, 3, 4, 5, 6, 7, 13, 21, 22, 23, 64, 517, 4096, 20_000] {
+            let mut pair = setting.pair(version);
+            pair.step = step;
+            pair.shake();
+            let message = pattern(20_000);
+            pair.send_to_server(&message);
+            assert!(pair.plain == message, "in steps of {step}");
+            assert_eq!(pair.send_to_client(&[b"answer"]), b"answer");
+        }
+    }
+}
+
+#[test]
+fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
+    let setting = Setting::new();
+    for version in BOTH_VERSIONS {
+        // The second time the session is resumed: with TLS 1.2 it is the client then that ends the handshake.
+        let config = setting.client_config(aws_lc_rs::DEFAULT_CIPHER_SUITES.to_vec(), &[version]);
+        for closes in [false, true] {
+            for step in [usize::MAX, 1, 100] {
+                let mut pair = setting.pair_of(config.clone());
+                pair.step = step;
+                // The client sends this as soon as it may.
+                pair.client.writer().write_all(&pattern(30_000)).unwrap();
+                loop {
+                    if closes && !pair.client.is_handshaking() {
+                        pair.client.send_close_notify();
+                    }
+                    let bytes = pair.client_bytes();
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    let answer = pair.feed(&bytes);
+                    pair.give_client(&answer);
+                }
+                assert!(pair.info.is_some());
+                assert!(pair.plain == pattern(30_000), "{version:?} in steps of {step}");
+                assert_eq!(matches!(pair.end, Some(End::Closed)), closes);
+                assert_eq!(pair.send_to_client(&[b"answer"]), b"answer");
+            }
+        }
+    }
+}
+
+#[test]
+fn small_frames_of_a_turn_share_a_record_and_large_ones_fill_records() {
+    let mut pair = Setting::new().open_pair(&version::TLS13);
+    let overhead = HEADER + 1 + 16;
+    let out = pair.seal(&[b"one", b"", b"two", b"three"]);
+    assert_eq!(out.len(), 11 + overhead);
+    assert_eq!(pair.read_by_client(&out), b"onetwothree");
+
+    let large = pattern(2 * MAX_PLAIN);
+    let out = pair.seal(&[b"head", &large, b"tail"]);
+    assert_eq!(out.len(), large.len() + 8 + 3 * overhead);
+    assert_eq!(pair.read_by_client(&out), [b"head", &large[..], b"tail"].concat());
+    assert!(pair.seal(&[]).is_empty());
+    assert!(pair.seal(&[b""]).is_empty());
+}
+
+#[test]
+fn no_more_than_the_limit_is_sealed() {
+    let mut pair = Setting::new().open_pair(&version::TLS13);
+    let message = pattern(100_000);
+    let (mut out, mut taken) = (Vec::new(), 0);
+    while taken < message.len() {
+        let pieces = [IoSlice::new(&message[taken..])];
+        let part = pair.server.seal(&pieces, 40_000, &mut out).unwrap();
+        assert_eq!(part, 40_000.min(message.len() - taken));
+        taken += part;
+    }
+    assert!(pair.read_by_client(&out) == message);
+}
+
+#[test]
+fn the_handshake_tells_what_was_agreed() {
+    let setting = Setting::new();
+    for (version, name) in [(&version::TLS13, "TLSv1.3"), (&version::TLS12, "TLSv1.2")] {
+        let pair = setting.open_pair(version);
+        let info = pair.info.unwrap();
+        assert_eq!(info.version, name);
+        assert!(info.cipher.is_some());
+        assert_eq!(info.alpn.as_deref(), Some(&b"http/1.1"[..]));
+        assert_eq!(info.server_name.as_deref(), Some("a.test"));
+        assert!(!info.resumed);
+        assert!(info.peer_certificates.is_empty());
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_resumes() {
+    let setting = Setting::new();
+    for version in BOTH_VERSIONS {
+        let mut config = setting.client_config(aws_lc_rs::DEFAULT_CIPHER_SUITES.to_vec(), &[version]);
+        config.resumption = Resumption::in_memory_sessions(4);
+        for is_back in [false, true, true] {
+            let mut pair = setting.pair_of(config.clone());
+            pair.shake();
+            assert_eq!(
+                pair.client.handshake_kind() == Some(HandshakeKind::Resumed),
+                is_back
+            );
+            let info = pair.info.as_ref().unwrap();
+            assert_eq!(info.resumed, is_back, "{version:?}");
+            assert_eq!(info.server_name.as_deref(), Some("a.test"));
+            pair.send_to_server(b"again");
+            assert_eq!(pair.plain, b"again");
+            assert_eq!(pair.send_to_client(&[b"welcome"]), b"welcome");
+        }
+    }
+}
+
+#[test]
+fn a_client_s_certificate_is_shown_and_checked() {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let chain = rcgen::CertificateParams::new(vec!["client".to_owned()])
+        .unwrap()
+        .signed_by(&key, &authority)
+        .unwrap();
+    let pair = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
+    let tls = ServerTls::builder()
+        .identity(Identity::new(
+            Pem::bytes(pair.cert.pem()),
+            Pem::bytes(pair.signing_key.serialize_pem()),
+        ))
+        .client_certificates(ClientCertificates::Required, Pem::bytes(authority.pem()))
+        .oldest_version(TlsVersion::Tls12)
+        .build()
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).unwrap();
+    let setting = Setting {
+        server: tls.config(),
+        roots: Arc::new(roots),
+    };
+
+    for version in BOTH_VERSIONS {
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(Arc::clone(&setting.roots));
+        let mut config = builder
+            .with_client_auth_cert(
+                vec![chain.der().clone()],
+                rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut known = setting.pair_of(config);
+        known.step = 333;
+        known.shake();
+        assert_eq!(known.info.unwrap().peer_certificates, [chain.der().clone()]);
+
+        let mut anonymous = setting.pair(version);
+        let answer = loop {
+            let bytes = anonymous.client_bytes();
+            let answer = anonymous.feed(&bytes);
+            if anonymous.end.is_some() {
+                break answer;
+            }
+            anonymous.give_client(&answer);
+        };
+        assert!(matches!(
+            anonymous.end,
+            Some(End::Failed(TlsFailure::Handshake(_)))
+        ));
+        anonymous.client.read_tls(&mut &answer[..]).unwrap();
+        let error = anonymous.client.process_new_packets().unwrap_err();
+        assert!(matches!(error, rustls::Error::AlertReceived(_)), "{error}");
+    }
+}
+
+#[test]
+fn close_notify_goes_both_ways() {
+    let setting = Setting::new();
+    for version in BOTH_VERSIONS {
+        let mut pair = setting.open_pair(version);
+        assert_eq!(pair.server.ended(), Err(TlsFailure::Truncated));
+        pair.client.writer().write_all(b"last words").unwrap();
+        pair.client.send_close_notify();
+        pair.exchange();
+        assert_eq!(pair.plain, b"last words");
+        assert!(matches!(pair.end, Some(End::Closed)));
+        assert_eq!(pair.server.ended(), Ok(()));
+
+        // The other direction is still open.
+        assert_eq!(pair.send_to_client(&[b"mine"]), b"mine");
+        let mut out = Vec::new();
+        pair.server.close(&mut out);
+        let len = out.len();
+        pair.server.close(&mut out);
+        assert_eq!(out.len(), len, "it is said once");
+        pair.client.read_tls(&mut &out[..]).unwrap();
+        assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
+        // What comes after the end is thrown away.
+        assert!(pair.seal(&[b"too late"]).is_empty());
+    }
+}
+
+#[test]
+fn what_comes_behind_a_close_is_ignored() {
+    for version in BOTH_VERSIONS {
+        let mut script = Setting::new().open_pair(version).into_script();
+        let bytes = [
+            script.record(kind::APPLICATION_DATA, b"before"),
+            script.record(kind::ALERT, &[1, 0]),
+            script.record(kind::APPLICATION_DATA, b"behind"),
+        ]
+        .concat();
+        let (plain, end, answer) = script.send_bytes(bytes);
+        assert_eq!(plain, b"before");
+        assert!(matches!(end, Some(End::Closed)));
+        assert!(answer.is_empty());
+        let (plain, end, _) = script.send(kind::APPLICATION_DATA, b"later");
+        assert!(plain.is_empty() && matches!(end, Some(End::Closed)));
+    }
+}
+
+#[test]
+fn an_end_in_the_handshake_is_told_from_none_at_all() {
+    let setting = Setting::new();
+    let mut pair = setting.pair(&version::TLS13);
+    assert_eq!(pair.server.ended(), Ok(()));
+    let hello = pair.client_bytes();
+    pair.feed(&hello[..10]);
+    assert_eq!(pair.server.ended(), Err(TlsFailure::Truncated));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_messages_in_any_pieces_come_out_as_they_went_in(
+        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..3000), 1..8),
+        steps in prop::collection::vec(1..5000usize, 1..8),
+        is_tls13: bool,
+    ) {
+        let version = if is_tls13 { &version::TLS13 } else { &version::TLS12 };
+        let mut pair = Setting::new().pair(version);
+        pair.step = steps[0];
+        pair.shake();
+        let mut expected = Vec::new();
+        let mut bytes = Vec::new();
+        for message in &messages {
+            pair.client.writer().write_all(message).unwrap();
+            bytes.extend(pair.client_bytes());
+            expected.extend_from_slice(message);
+        }
+        let mut rest = &bytes[..];
+        for step in steps.iter().cycle() {
+            let (part, behind) = rest.split_at((*step).min(rest.len()));
+            pair.step = usize::MAX;
+            pair.feed(part);
+            rest = behind;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert!(pair.plain == expected);
+        let pieces: Vec<_> = messages.iter().map(|message| &message[..]).collect();
+        prop_assert!(pair.send_to_client(&pieces) == expected);
+    }
+
+    #[test]
+    fn any_bytes_instead_of_a_handshake_are_survived(
+        bytes in prop::collection::vec(any::<u8>(), 0..2000),
+        step in 1..100usize,
+    ) {
+        let mut pair = Setting::new().pair(&version::TLS13);
+        pair.step = step;
+        pair.feed(&bytes);
+        prop_assert!(pair.plain.is_empty());
+    }
+
+    #[test]
+    fn a_stream_with_any_byte_changed_gives_nothing_that_was_not_sent(
+        at in 0..1000usize,
+        change in 1..=255u8,
+        step in 1..400usize,
+        is_tls13: bool,
+    ) {
+        let version = if is_tls13 { &version::TLS13 } else { &version::TLS12 };
+        let mut pair = Setting::new().open_pair(version);
+        let mut bytes = Vec::new();
+        for _ in 0..8 {
+            pair.client.writer().write_all(&[b'x'; 100]).unwrap();
+            bytes.extend(pair.client_bytes());
+        }
+        let at = at % bytes.len();
+        bytes[at] ^= change;
+        pair.step = step;
+        pair.feed(&bytes);
+        prop_assert!(pair.plain.len().is_multiple_of(100) && pair.plain.iter().all(|&byte| byte == b'x'));
+        prop_assert!(pair.plain.len() < 800 || is_tls13 && at % 122 == 2);
+    }
+}
