@@ -5,12 +5,13 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use peak_alloc::PeakAlloc;
-use sockeye_proto::Role;
 use sockeye_proto::deflate::{
     Compressor, Decompressor, Deflate, DeflateError, MemLevel, Parameters, Pool, WindowBits,
 };
+use sockeye_proto::{Config, Connection, Event, Message, Received, Role, Workspace};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -42,13 +43,119 @@ fn main() -> Result<(), DeflateError> {
             kib(cost.received),
         );
     }
-    let idle = Cost::idle_without_takeover()?;
     println!();
-    println!(
-        "Without context takeover, between messages: {idle} bytes on the heap, {} in the connection itself.",
-        size_of::<Compressor>() + size_of::<Decompressor>(),
-    );
+    choices()
+}
+
+/// Prints what a server's connection costs between messages by each choice that µWebSockets gives a name, and Sockeye
+/// by the fields of [`Deflate`].
+fn choices() -> Result<(), DeflateError> {
+    println!("| µWebSockets | window bits | memory level | context kept | a connection between messages |");
+    println!("|---|---|---|---|---|");
+    let plain = connection_cost(None)?;
+    println!("| `DISABLED` | – | – | – | {plain} bytes |");
+    let shared = connection_cost(Some(&Deflate::default()))?;
+    println!("| `SHARED_COMPRESSOR`, `SHARED_DECOMPRESSOR` | 15 | 8 | no | {shared} bytes |");
+    for (name, window_bits, mem_level) in [
+        ("3KB", 9, 1),
+        ("4KB", 9, 2),
+        ("8KB", 10, 3),
+        ("16KB", 11, 4),
+        ("32KB", 12, 5),
+        ("64KB", 13, 6),
+        ("128KB", 14, 7),
+        ("256KB", 15, 8),
+    ] {
+        let options = Deflate {
+            mem_level: MemLevel::new(mem_level).expect("from 1 to 9"),
+            server_no_context_takeover: false,
+            server_max_window_bits: WindowBits::new(window_bits).expect("from 8 to 15"),
+            ..Deflate::default()
+        };
+        let cost = connection_cost(Some(&options))?;
+        println!(
+            "| `DEDICATED_COMPRESSOR_{name}` | {window_bits} | {mem_level} | by the server | {} |",
+            kib(cost)
+        );
+    }
+    for (name, window_bits) in [
+        ("512B", 9),
+        ("1KB", 10),
+        ("2KB", 11),
+        ("4KB", 12),
+        ("8KB", 13),
+        ("16KB", 14),
+        ("32KB", 15),
+    ] {
+        let options = Deflate {
+            client_no_context_takeover: false,
+            client_max_window_bits: WindowBits::new(window_bits).expect("from 8 to 15"),
+            ..Deflate::default()
+        };
+        let cost = connection_cost(Some(&options))?;
+        println!(
+            "| `DEDICATED_DECOMPRESSOR_{name}` | {window_bits} | – | by the client | {} |",
+            kib(cost)
+        );
+    }
     Ok(())
+}
+
+/// What a server's connection holds once it has echoed a message larger than any window: itself and its heap.
+fn connection_cost(options: Option<&Deflate>) -> Result<usize, DeflateError> {
+    const CONNECTIONS: usize = 20;
+    // What connections share: it counts for none of them.
+    let pool = Arc::new(Pool::default());
+    let config = Arc::new(Config::server());
+    let (mut workspace, mut output) = (Workspace::new(), Vec::new());
+    let deflate = |role| {
+        options.map(|options| {
+            let (parameters, _) = options.accept(&options.offer()).expect("an offer of our own");
+            (
+                Compressor::new(role, parameters, options, Arc::clone(&pool)),
+                Decompressor::new(role, parameters, Arc::clone(&pool)),
+            )
+        })
+    };
+    let now = Instant::now();
+    let mut server = || {
+        let mut server = Connection::server(Arc::clone(&config), deflate(Role::Server), now);
+        let mut client = Connection::client(
+            Arc::clone(&config),
+            Box::new(|| [0; 4]),
+            deflate(Role::Client),
+            now,
+        );
+        output.clear();
+        client
+            .send(Message::Binary(&message()), &mut output)
+            .map_err(|_| DeflateError::Internal)?;
+        let mut input = std::mem::take(&mut output);
+        let received = server.receive(&mut input, &mut workspace, now);
+        if let Ok(Received {
+            event: Some(Event::Message(message)),
+            ..
+        }) = received
+        {
+            server
+                .send(message, &mut output)
+                .map_err(|_| DeflateError::Internal)?;
+        }
+        Ok::<_, DeflateError>(server)
+    };
+    // The first ones fill the pool and the buffers.
+    let _warm = [server()?, server()?];
+    let mut servers = Vec::with_capacity(CONNECTIONS);
+    let before = MEMORY.current_usage();
+    for _ in 0..CONNECTIONS {
+        servers.push(server()?);
+    }
+    Ok((MEMORY.current_usage() - before) / CONNECTIONS + size_of::<Connection>())
+}
+
+/// A message larger than any window.
+fn message() -> Vec<u8> {
+    (0..20_000_u32).flat_map(|number| number.to_le_bytes()).collect()
 }
 
 /// Bytes on the heap with context takeover.
@@ -85,24 +192,12 @@ impl Cost {
             received,
         })
     }
-
-    fn idle_without_takeover() -> Result<usize, DeflateError> {
-        let options = Deflate::default();
-        let pool = Arc::new(Pool::new(0));
-        let (parameters, _) = options.accept(&options.offer()).expect("an offer of our own");
-        let before = MEMORY.current_usage();
-        let mut compressor = Compressor::new(Role::Server, parameters, &options, Arc::clone(&pool));
-        let mut decompressor = Decompressor::new(Role::Client, parameters, pool);
-        receive(&mut decompressor, &compress(&mut compressor)?)?;
-        Ok(MEMORY.current_usage() - before)
-    }
 }
 
 /// Sends a message larger than any window.
 fn compress(compressor: &mut Compressor) -> Result<Vec<u8>, DeflateError> {
-    let message: Vec<u8> = (0..20_000_u32).flat_map(|number| number.to_le_bytes()).collect();
     let mut payload = Vec::new();
-    compressor.compress(&message, true, &mut payload)?;
+    compressor.compress(&message(), true, &mut payload)?;
     Ok(payload)
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct ServeOptions {
 
     /// 0 stores, 1 is fast, 9 is small.
     #[arg(
-        help_heading = COMPRESSION, long, default_value = "6", value_name = "0-9",
+        help_heading = COMPRESSION, long, default_value = "2", value_name = "0-9",
         value_parser = clap::value_parser!(u8).range(0..=9)
     )]
     pub(crate) compression_level: u8,

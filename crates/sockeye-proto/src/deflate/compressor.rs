@@ -96,7 +96,8 @@ impl Compressor {
     pub(crate) fn compress_alone(&self, input: &[u8], out: &mut Vec<u8>) -> Result<(), DeflateError> {
         let start = out.len();
         let mut encoder = None;
-        let done = self.append_to(&mut encoder, input, true, out);
+        let settings = self.settings.for_message(input.len());
+        let done = self.append_to(&mut encoder, settings, input, true, out);
         match (done, encoder) {
             (Ok(()), Some(encoder)) => self.pool.put_encoder(encoder),
             (Ok(()), None) => {}
@@ -120,15 +121,21 @@ impl Compressor {
 
     fn append(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
         let mut encoder = self.encoder.take();
-        let done = self.append_to(&mut encoder, input, fin, out);
+        let settings = if fin && !self.keeps_context {
+            self.settings.for_message(input.len())
+        } else {
+            self.settings
+        };
+        let done = self.append_to(&mut encoder, settings, input, fin, out);
         self.encoder = encoder;
         done
     }
 
-    /// As `append`, with an encoder that is taken from the pool when it is needed.
+    /// As `append`, with an encoder that is taken from the pool, with these settings, when a stream begins.
     fn append_to(
         &self,
         encoder: &mut Option<Encoder>,
+        settings: Settings,
         input: &[u8],
         fin: bool,
         out: &mut Vec<u8>,
@@ -141,7 +148,7 @@ impl Compressor {
             }
             return Ok(());
         }
-        let encoder = encoder.get_or_insert_with(|| self.pool.take_encoder(self.settings));
+        let encoder = encoder.get_or_insert_with(|| self.pool.take_encoder(settings));
         encoder.append(input, out)?;
         if fin {
             if !out.ends_with(&TRAILER) {

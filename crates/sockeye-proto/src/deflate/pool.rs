@@ -53,8 +53,9 @@ pub struct PoolStats {
 impl Pool {
     /// A pool that keeps at most `max_idle` compressors and as many decompressors for reuse.
     ///
-    /// Of compressors, more than one per thread is only of use to messages that are sent in fragments over
-    /// some time, and where connections negotiate different windows. The default is 16.
+    /// Of compressors, a thread uses up to three for whole messages: short ones are compressed in less memory. More are
+    /// of use to messages that are sent in fragments over some time, and where connections negotiate different
+    /// windows. The default is 16.
     pub fn new(max_idle: usize) -> Self {
         Self {
             max_idle,
@@ -160,6 +161,34 @@ pub(crate) struct Settings {
     pub(super) window_bits: WindowBits,
     pub(super) level: Level,
     pub(super) mem_level: MemLevel,
+}
+
+impl Settings {
+    /// Settings of a lighter compressor for a stream of one message of `length` bytes.
+    ///
+    /// It writes the same bytes: no reference goes further back than the message does, and there are no more symbols
+    /// than bytes. The library clears its buffer for symbols, which follows the memory level, with each message and each
+    /// block. Only the default level gives up something: see [`Level`].
+    pub(super) fn for_message(self, length: usize) -> Self {
+        // The window, less the 262 bytes that the library keeps clear of its end, holds the message; the
+        // buffer holds 2 ^ (level + 6) symbols.
+        let (window_bits, mem_level) = match length {
+            0..1000 => (11, 4),
+            1000..4000 => (13, 6),
+            _ => return self,
+        };
+        let level = if length < Level::OWN_CODE && self.level == Level::default() {
+            Level::FASTEST
+        } else {
+            self.level
+        };
+        Self {
+            window_bits: WindowBits::new(window_bits)
+                .map_or(self.window_bits, |bits| bits.min(self.window_bits)),
+            level,
+            mem_level: MemLevel::new(mem_level).map_or(self.mem_level, |level| level.min(self.mem_level)),
+        }
+    }
 }
 
 /// The compression library's state for one stream.

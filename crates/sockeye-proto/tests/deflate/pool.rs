@@ -91,11 +91,15 @@ fn connections_with_takeover_keep_compressors_but_not_decompressors() {
 #[test]
 fn a_reused_compressor_has_forgotten_what_it_saw() {
     let pool = Arc::new(Pool::default());
-    let message = b"a secret of the one connection is no secret of the other";
-    let first = compress(&mut connection(TAKEOVER, &pool).compressor, message);
-    let second = compress(&mut connection(NO_TAKEOVER, &pool).compressor, message);
-    assert_eq!(pool.stats().reused_compressors, 1);
-    assert_eq!(first, second);
+    let short = b"a secret of the one connection is no secret of the other".to_vec();
+    let long = short.repeat(100);
+    for (message, first) in [(&long, TAKEOVER), (&short, NO_TAKEOVER)] {
+        let reused = pool.stats().reused_compressors;
+        let first = compress(&mut connection(first, &pool).compressor, message);
+        let second = compress(&mut connection(NO_TAKEOVER, &pool).compressor, message);
+        assert_eq!(pool.stats().reused_compressors, reused + 1);
+        assert_eq!(first, second);
+    }
 }
 
 #[test]
@@ -144,6 +148,39 @@ fn compressors_are_told_apart_by_window_and_level_and_the_stalest_goes_first() {
 }
 
 #[test]
+fn short_messages_are_compressed_in_less_memory_to_the_same_bytes() {
+    let pool = Arc::new(Pool::default());
+    let text: Vec<u8> = (0..700_u32)
+        .flat_map(|number| format!("{{\"id\":{number},\"at\":{}}},", number * 7919 % 1000).into_bytes())
+        .collect();
+    let noise: Vec<u8> = (0..9000_u32)
+        .map(|i| (i.wrapping_mul(0x9E37_79B9) >> 24) as u8)
+        .collect();
+    for level in 0..=9 {
+        let options = Deflate {
+            level: Level::new(level).unwrap(),
+            ..Deflate::default()
+        };
+        for length in [1, 100, 199, 200, 999, 1000, 3999, 4000, 9000] {
+            if level == 2 && length < 200 {
+                continue; // The default level takes a faster way.
+            }
+            for message in [&text[..length], &noise[..length]] {
+                // A window that is kept has to be of its full size from the first message on.
+                let [whole, alone] = [TAKEOVER, NO_TAKEOVER].map(|parameters| {
+                    let pool = Arc::clone(&pool);
+                    let mut compressor = Compressor::new(Role::Server, parameters, &options, pool);
+                    compress(&mut compressor, message)
+                });
+                assert!(whole == alone, "level {level}, {length} bytes");
+            }
+        }
+    }
+    // One for windows that are kept and long messages, one for short ones, one for those in between.
+    assert_eq!(pool.stats().created_compressors, 3 * 10);
+}
+
+#[test]
 fn a_message_in_flight_gives_back_what_it_borrowed_when_dropped() {
     let pool = Arc::new(Pool::default());
     let mut connection = connection(NO_TAKEOVER, &pool);
@@ -155,7 +192,7 @@ fn a_message_in_flight_gives_back_what_it_borrowed_when_dropped() {
     connection.decompressor.inflate(&payload, &mut [0; 100]).unwrap();
     drop(connection);
     let mut next = self::connection(NO_TAKEOVER, &pool);
-    next.exchange(b"Hello");
+    next.exchange(&[b'x'; 5000]);
     assert_eq!(
         (pool.stats().reused_compressors, pool.stats().reused_decompressors),
         (1, 1)
@@ -200,4 +237,20 @@ fn threads_share_a_pool() {
         8 * 200 * 2,
         "{stats:?}"
     );
+}
+
+#[test]
+fn the_default_level_gives_no_code_of_their_own_to_short_messages() {
+    let text = b"what is said in so few words is hardly worth a table of codes, which takes longer to make "
+        .repeat(3);
+    let send = |level, length| {
+        let options = Deflate {
+            level,
+            ..Deflate::default()
+        };
+        compress(&mut crate::compressor(NO_TAKEOVER, &options), &text[..length])
+    };
+    let fastest = Level::new(1).unwrap();
+    assert_eq!(send(Level::default(), 199), send(fastest, 199));
+    assert!(send(Level::default(), 200).len() < send(fastest, 200).len());
 }

@@ -13,7 +13,7 @@ use http_body_util::Empty;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sockeye::Client;
-use sockeye_proto::deflate::Deflate;
+use sockeye_proto::deflate::{Deflate, Level};
 use tokio::io::BufWriter;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -125,6 +125,8 @@ fn deflate(scenario: Scenario) -> Option<Deflate> {
         Compression::Context => false,
     };
     Some(Deflate {
+        // What the others use.
+        level: Level::new(6).unwrap_or_default(),
         threshold: 0,
         server_no_context_takeover: single,
         client_no_context_takeover: single,
