@@ -37,11 +37,7 @@ pub(crate) fn build_in(package: &Path, program: &str) -> Result<PathBuf> {
     eprintln!("building {program}, release profile");
     let mut command = cargo();
     command.current_dir(package);
-    command.args([
-        "build",
-        "--release",
-        "--message-format=json-render-diagnostics",
-    ]);
+    command.args(["build", "--release", "--message-format=json-render-diagnostics"]);
     let messages = run_quiet(command.args(["--bin", program]), BUILD_TIME)?;
     executable(&messages, program).with_context(|| format!("cargo built no program called {program}"))
 }

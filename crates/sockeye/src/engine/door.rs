@@ -9,7 +9,11 @@ use sockeye_proto::handshake::server::{Refusal, Rejection, RequestReader, Upgrad
 
 use super::route::{AnyHandler, Routes, Seat};
 use super::session::{Extra, Open};
+use super::tls::Tls;
+use crate::BoxError;
 use crate::server::{Address, ConnectionInfo, TrustedProxies, UpgradeRequest};
+#[cfg(feature = "tls")]
+use crate::tls::{ServerTls, TlsInfo};
 use crate::upgrade::Settings;
 
 /// A connection that has not become a WebSocket yet.
@@ -17,11 +21,29 @@ use crate::upgrade::Settings;
 pub(crate) struct Door {
     reader: RequestReader,
     head: Vec<u8>,
-    pub(super) deadline: Instant,
+    /// When the WebSocket is to be open.
+    deadline: Instant,
+    /// When TLS is to be open, until it is.
+    tls_deadline: Option<Instant>,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsInfo>,
+}
+
+impl Door {
+    pub(super) fn deadline(&self) -> Instant {
+        let tls = self.tls_deadline.unwrap_or(self.deadline);
+        tls.min(self.deadline)
+    }
+
+    /// The TLS handshake is done.
+    #[cfg(feature = "tls")]
+    pub(super) fn secured(&mut self, info: TlsInfo) {
+        self.tls = Some(info);
+        self.tls_deadline = None;
+    }
 }
 
 /// What to do with a connection at the door.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is returned")]
 pub(super) enum Step {
     /// Wait for more.
     Wait,
@@ -36,6 +58,10 @@ pub(crate) struct Reception {
     pub(crate) routes: Vec<(String, Arc<dyn AnyHandler>)>,
     pub(crate) settings: Settings,
     pub(crate) timeout: Duration,
+    /// How long TLS may take to be open.
+    pub(crate) tls_timeout: Duration,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<ServerTls>,
 }
 
 impl Reception {
@@ -44,7 +70,27 @@ impl Reception {
             reader: RequestReader::new(HeadLimits::default()),
             head: Vec::new(),
             deadline: now + self.timeout,
+            tls_deadline: self.is_tls().then(|| now + self.tls_timeout),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let is_tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_tls = false;
+        is_tls
+    }
+
+    /// The TLS of a new connection.
+    pub(super) fn tls(&self) -> Result<Tls, BoxError> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return Ok(Tls::new(&tls.config())?);
+        }
+        Ok(Tls::none())
     }
 
     pub(super) fn received(&self, door: &mut Door, bytes: &[u8], routes: &mut Routes, now: Instant) -> Step {
@@ -69,7 +115,7 @@ impl Reception {
             local: Address::Unix(None),
             proxied: None,
             #[cfg(feature = "tls")]
-            tls: None,
+            tls: door.tls.take(),
         };
         let proxies = TrustedProxies::default();
         let request = UpgradeRequest::new(parts, upgrade, Arc::new(info), &proxies);

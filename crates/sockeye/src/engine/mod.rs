@@ -19,6 +19,7 @@ mod slot;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wheel;
 mod wire;
 mod worker;

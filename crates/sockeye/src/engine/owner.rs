@@ -15,24 +15,26 @@ use super::session::{Lent, Open, deadline};
 use super::slab::Slab;
 use super::slot::{Closing, Phase, Slot};
 use super::wheel::Wheel;
-use super::wire::Plain;
+use super::wire::Line;
 use crate::driver::{Driver, Key, Owner};
 use crate::error::Kind;
 use crate::message::AsMessage;
 use crate::{Error, MessageRef};
 
 /// How long the peer of a connection that was not a WebSocket may take to end it after our last word.
-const LINGER: Duration = Duration::from_secs(10);
+pub(super) const LINGER: Duration = Duration::from_secs(10);
 
 /// The connections of a worker.
 #[derive(Debug)]
 pub(super) struct Connections<D: Driver> {
-    slots: Slab<Slot<D>>,
+    pub(super) slots: Slab<Slot<D>>,
     listeners: Vec<Option<D::Listener>>,
-    wheel: Wheel,
+    pub(super) wheel: Wheel,
     routes: Routes,
     reception: Reception,
     workspace: Workspace,
+    /// Where records of TLS are put together.
+    pub(super) plaintext: Vec<u8>,
     pub(super) common: Common,
     /// The clock was not read since the turn began.
     is_clock_stale: bool,
@@ -43,7 +45,7 @@ pub(super) struct Connections<D: Driver> {
 }
 
 /// What happened to an open WebSocket.
-enum News<'n> {
+pub(super) enum News<'n> {
     Opened,
     Received(&'n mut [u8]),
     Ended,
@@ -64,6 +66,7 @@ impl<D: Driver> Connections<D> {
             routes: Routes::default(),
             reception,
             workspace: Workspace::new(),
+            plaintext: Vec::new(),
             common,
             is_clock_stale: false,
             due: Vec::new(),
@@ -165,8 +168,8 @@ impl<D: Driver> Connections<D> {
             return;
         };
         match &slot.phase {
-            Phase::Door(door) if door.deadline <= now => self.remove(driver, key, true),
-            Phase::Door(door) => self.wheel.arm(key.index(), door.deadline),
+            Phase::Door(door) if door.deadline() <= now => self.remove(driver, key, true),
+            Phase::Door(door) => self.wheel.arm(key.index(), door.deadline()),
             Phase::Closing(closing) if closing.deadline <= now => self.remove(driver, key, true),
             Phase::Closing(closing) => self.wheel.arm(key.index(), closing.deadline),
             Phase::Open(open) => {
@@ -240,12 +243,13 @@ impl<D: Driver> Connections<D> {
 
     /// Tells an open WebSocket what happened, and does what follows from it.
     #[inline]
-    fn news(&mut self, driver: &mut D, key: Key, news: News<'_>) {
+    pub(super) fn news(&mut self, driver: &mut D, key: Key, news: News<'_>) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
         let Slot {
             socket,
+            tls,
             out,
             flags,
             phase: Phase::Open(open),
@@ -258,7 +262,7 @@ impl<D: Driver> Connections<D> {
         let Some(route) = self.routes.get_mut(route) else {
             return;
         };
-        let mut wire = Plain { driver, socket };
+        let mut wire = Line { driver, socket, tls };
         let mut telling = Telling {
             lent: Lent {
                 key,
@@ -285,7 +289,7 @@ impl<D: Driver> Connections<D> {
         if needs_care {
             telling.settle();
         }
-        if !slot.out.is_empty() && !slot.flags.is_full {
+        if slot.has_output() && !slot.flags.is_full {
             self.flush(driver, key);
         }
         if needs_care {
@@ -295,15 +299,15 @@ impl<D: Driver> Connections<D> {
 
     /// Gives the system what waits.
     #[inline]
-    fn flush(&mut self, driver: &mut D, key: Key) {
+    pub(super) fn flush(&mut self, driver: &mut D, key: Key) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        let result = driver.send(&mut slot.socket, &mut slot.out, &mut self.common.pool);
+        let result = slot.send(driver, &mut self.common.pool);
         if let Err(error) = result {
             return self.lost(driver, key, io_error(error));
         }
-        if !slot.out.is_empty() {
+        if slot.has_output() {
             return self.stalled(key);
         }
         if driver.in_flight(&slot.socket) == 0 {
@@ -325,8 +329,8 @@ impl<D: Driver> Connections<D> {
         slot.flags.is_full = true;
         if slot.stalled.is_none() {
             slot.stalled = Some(self.common.now);
-            if slot.out.len() >= 64 * 1024 {
-                self.common.metrics.blocked(slot.out.len());
+            if slot.waiting() >= 64 * 1024 {
+                self.common.metrics.blocked(slot.waiting());
             }
         }
         self.rearm(key);
@@ -343,7 +347,7 @@ impl<D: Driver> Connections<D> {
         let Some(route) = self.routes.get_mut(open.seat.route) else {
             return;
         };
-        let waits = slot.out.len() + driver.in_flight(&slot.socket);
+        let waits = slot.waiting() + driver.in_flight(&slot.socket);
         if waits <= route.queues.low_water {
             slot.flags.is_behind = false;
             self.news(driver, key, News::Order(Order::Drained));
@@ -355,7 +359,7 @@ impl<D: Driver> Connections<D> {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        slot.out.discard(&mut self.common.pool);
+        slot.discard(&mut self.common.pool);
         // Nothing can be sent any more.
         slot.flags.is_full = true;
         self.news(driver, key, News::Lost(error));
@@ -381,7 +385,11 @@ impl<D: Driver> Connections<D> {
                 return self.rearm(key);
             }
             let lingers = match open.connection.shutdown() {
-                Shutdown::Now => return self.remove(driver, key, true),
+                // Under TLS there is a word to say: an alert, or the end.
+                Shutdown::Now => {
+                    let resets = slot.tls.is_none();
+                    return self.remove(driver, key, resets);
+                }
                 Shutdown::AfterFlush => false,
                 Shutdown::NotYet | Shutdown::AwaitPeer | Shutdown::Linger => true,
             };
@@ -391,7 +399,7 @@ impl<D: Driver> Connections<D> {
     }
 
     /// Lets the last words of a connection leave before it is dropped.
-    fn end(&mut self, driver: &mut D, key: Key, lingers: bool, deadline: Instant) {
+    pub(super) fn end(&mut self, driver: &mut D, key: Key, lingers: bool, deadline: Instant) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
@@ -414,14 +422,14 @@ impl<D: Driver> Connections<D> {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        if !slot.out.is_empty() && !slot.flags.is_full {
-            let sent = driver.send(&mut slot.socket, &mut slot.out, &mut self.common.pool);
-            if sent.is_err() {
+        slot.tls.close();
+        if !slot.flags.is_full && (slot.has_output() || !slot.tls.is_none()) {
+            if slot.send(driver, &mut self.common.pool).is_err() {
                 return self.remove(driver, key, false);
             }
-            slot.flags.is_full = !slot.out.is_empty();
+            slot.flags.is_full = slot.has_output();
         }
-        if !slot.out.is_empty() {
+        if slot.has_output() {
             return;
         }
         if let Phase::Closing(closing) = &mut slot.phase {
@@ -439,7 +447,12 @@ impl<D: Driver> Connections<D> {
             return;
         };
         self.wheel.disarm(key.index());
-        slot.out.discard(&mut self.common.pool);
+        if !resets && !slot.flags.is_full && !slot.tls.is_none() {
+            slot.tls.close();
+            // If it does not leave at once, it is not waited for.
+            let _ = slot.send(driver, &mut self.common.pool);
+        }
+        slot.discard(&mut self.common.pool);
         if let Phase::Open(Open {
             extra: Some(extra), ..
         }) = slot.phase
@@ -452,6 +465,23 @@ impl<D: Driver> Connections<D> {
         } else {
             driver.close(slot.socket);
         }
+    }
+
+    /// Goes on with what a connection brought, plain.
+    #[inline]
+    pub(super) fn came(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
+        match self.slots.get_mut(key).map(|slot| &slot.phase) {
+            Some(Phase::Open(_)) => self.news(driver, key, News::Received(bytes)),
+            Some(Phase::Door(_)) => self.at_the_door(driver, key, bytes),
+            // Nobody listens any more.
+            Some(Phase::Closing(_)) | None => {}
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn end_came(&mut self, driver: &mut D, key: Key) {
+        self.news(driver, key, News::Ended);
+        self.remove(driver, key, false);
     }
 
     /// Goes on with a connection at the door.
@@ -558,11 +588,15 @@ impl<D: Driver> Owner<D> for Connections<D> {
             return;
         };
         let _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
+        let tls = match self.reception.tls() {
+            Ok(tls) => tls,
+            Err(error) => return tracing::error!(%error, "TLS could not begin"),
+        };
         match driver.add(socket, key) {
             Ok(socket) => {
                 let door = self.reception.greet(self.common.now);
-                self.wheel.arm(key.index(), door.deadline);
-                self.slots.insert(key, Slot::new(socket, door));
+                self.wheel.arm(key.index(), door.deadline());
+                self.slots.insert(key, Slot::new(socket, tls, door));
             }
             Err(error) => tracing::warn!(%error, "an accepted connection could not be taken over"),
         }
@@ -577,18 +611,22 @@ impl<D: Driver> Owner<D> for Connections<D> {
     #[inline]
     fn received(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
         self.tick();
-        match self.slots.get_mut(key).map(|slot| &slot.phase) {
-            Some(Phase::Open(_)) => self.news(driver, key, News::Received(bytes)),
-            Some(Phase::Door(_)) => self.at_the_door(driver, key, bytes),
-            // Nobody listens any more.
-            Some(Phase::Closing(_)) | None => {}
+        match self.slots.get_mut(key) {
+            #[cfg(feature = "tls")]
+            Some(slot) if !slot.tls.is_none() => self.records_came(driver, key, bytes),
+            Some(_) => self.came(driver, key, bytes),
+            None => {}
         }
     }
 
     fn ended(&mut self, driver: &mut D, key: Key) {
         self.tick();
-        self.news(driver, key, News::Ended);
-        self.remove(driver, key, false);
+        if let Some(slot) = self.slots.get_mut(key)
+            && slot.tls.is_cut_off()
+        {
+            tracing::debug!("the peer ended the connection without ending TLS");
+        }
+        self.end_came(driver, key);
     }
 
     fn failed(&mut self, driver: &mut D, key: Key, error: io::Error) {
@@ -611,7 +649,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
                 }
                 self.news(driver, key, News::Writable);
             }
-            Phase::Door(_) => {}
+            Phase::Door(_) => self.flush(driver, key),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Lent<'_> {
         if self.flags.is_over || self.is_limit_reached() {
             return self.refuse();
         }
-        if payload.len() >= LARGE && self.wire.takes_payloads() {
+        if payload.len() >= LARGE {
             return self.send_large(message, compress);
         }
         let tail = self.out.open(&mut self.common.pool).tail();

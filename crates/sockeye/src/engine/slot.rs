@@ -1,15 +1,18 @@
 //! What a worker keeps of one connection, from accepted to closed.
 
+use std::io;
 use std::time::Instant;
 
 use super::door::Door;
 use super::session::{Flags, Open};
-use crate::driver::{Driver, Outbox};
+use super::tls::Tls;
+use crate::driver::{Driver, Outbox, OutputPool};
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Slot<D: Driver> {
     pub(super) socket: D::Socket,
+    pub(super) tls: Tls,
     /// What waits to be sent.
     pub(super) out: Outbox,
     pub(super) flags: Flags,
@@ -20,10 +23,6 @@ pub(super) struct Slot<D: Driver> {
 
 /// How far a connection is.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are open, and a box would cost them more memory"
-)]
 pub(super) enum Phase {
     /// Until its request is answered.
     Door(Box<Door>),
@@ -46,13 +45,38 @@ pub(super) struct Closing {
 }
 
 impl<D: Driver> Slot<D> {
-    pub(super) fn new(socket: D::Socket, door: Door) -> Self {
+    pub(super) fn new(socket: D::Socket, tls: Tls, door: Door) -> Self {
         Self {
             socket,
+            tls,
             out: Outbox::default(),
             flags: Flags::default(),
             stalled: None,
             phase: Phase::Door(Box::new(door)),
         }
+    }
+
+    /// Gives the driver what waits, or as much as it takes now.
+    #[inline]
+    pub(super) fn send(&mut self, driver: &mut D, pool: &mut OutputPool) -> io::Result<()> {
+        self.tls.send(driver, &mut self.socket, &mut self.out, pool)
+    }
+
+    /// Whether something waits that the driver has not taken.
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        !self.out.is_empty() || self.tls.waiting() > 0
+    }
+
+    /// How many bytes wait that the driver has not taken.
+    #[inline]
+    pub(super) fn waiting(&self) -> usize {
+        self.out.len() + self.tls.waiting()
+    }
+
+    /// Throws away what waits.
+    pub(super) fn discard(&mut self, pool: &mut OutputPool) {
+        self.out.discard(pool);
+        self.tls.discard(pool);
     }
 }

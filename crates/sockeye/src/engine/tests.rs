@@ -1,5 +1,8 @@
 //! Workers with real sockets.
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -26,17 +29,30 @@ impl Handler for Echo {
 }
 
 fn start(handler: impl Handler, settings: Settings) -> (Worker, std::net::SocketAddr) {
+    open(handler, settings, |_| {})
+}
+
+fn open(
+    handler: impl Handler,
+    settings: Settings,
+    change: impl FnOnce(&mut Reception),
+) -> (Worker, std::net::SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let handler: Arc<dyn AnyHandler> = Arc::new(handler);
+    let mut reception = Reception {
+        routes: vec![("/".to_owned(), handler)],
+        settings,
+        timeout: Duration::from_secs(10),
+        tls_timeout: Duration::from_secs(5),
+        #[cfg(feature = "tls")]
+        tls: None,
+    };
+    change(&mut reception);
     let workplace = Workplace {
         listeners: vec![listener.into()],
-        reception: Reception {
-            routes: vec![("/".to_owned(), handler)],
-            settings,
-            timeout: Duration::from_secs(10),
-        },
+        reception,
         metrics: Arc::new(SessionMetrics::new()),
     };
     let worker = Worker::start("worker".to_owned(), workplace, Readiness::new).unwrap();
@@ -47,8 +63,18 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConn
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 fn connect(address: std::net::SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = reach(address);
+    upgrade(&mut stream);
+    stream
+}
+
+fn reach(address: std::net::SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream
+}
+
+fn upgrade(stream: &mut (impl Read + Write)) {
     stream.write_all(REQUEST).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -57,7 +83,6 @@ fn connect(address: std::net::SocketAddr) -> TcpStream {
         head.push(byte[0]);
     }
     assert!(head.starts_with(b"HTTP/1.1 101 "));
-    stream
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 
 use socket2::SockRef;
 
+use super::tls::Tls;
 use crate::driver::{Driver, Outbox, OutputPool};
 use crate::server::Address;
 
@@ -18,9 +19,7 @@ pub(super) trait Wire {
         payload: &[IoSlice<'_>],
     ) -> io::Result<usize>;
 
-    /// Whether [`send_now`](Self::send_now) may be used: what is sent needs no work.
-    fn takes_payloads(&self) -> bool;
-
+    /// How much has left the outbox and was not taken by the system.
     fn in_flight(&self) -> usize;
 
     fn set_receiving(&mut self, on: bool) -> io::Result<()>;
@@ -28,15 +27,16 @@ pub(super) trait Wire {
     fn peer_address(&self) -> io::Result<Address>;
 }
 
-/// A plain TCP or Unix socket.
-pub(super) struct Plain<'w, D: Driver> {
+/// A TCP or Unix socket, plain or under TLS.
+pub(super) struct Line<'w, D: Driver> {
     pub(super) driver: &'w mut D,
     pub(super) socket: &'w mut D::Socket,
+    pub(super) tls: &'w mut Tls,
 }
 
-impl<D: Driver> Wire for Plain<'_, D> {
+impl<D: Driver> Wire for Line<'_, D> {
     fn send(&mut self, out: &mut Outbox, pool: &mut OutputPool) -> io::Result<()> {
-        self.driver.send(self.socket, out, pool)
+        self.tls.send(self.driver, self.socket, out, pool)
     }
 
     fn send_now(
@@ -45,15 +45,11 @@ impl<D: Driver> Wire for Plain<'_, D> {
         pool: &mut OutputPool,
         payload: &[IoSlice<'_>],
     ) -> io::Result<usize> {
-        self.driver.send_now(self.socket, out, pool, payload)
-    }
-
-    fn takes_payloads(&self) -> bool {
-        true
+        self.tls.send_now(self.driver, self.socket, out, pool, payload)
     }
 
     fn in_flight(&self) -> usize {
-        self.driver.in_flight(self.socket)
+        self.driver.in_flight(self.socket) + self.tls.waiting()
     }
 
     fn set_receiving(&mut self, on: bool) -> io::Result<()> {
