@@ -132,6 +132,6 @@ pub use error::{Error, Limit, ProtocolError, SendError, Timeout};
 pub use frame::{Frame, FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
 pub use mask::{Mask, MaskKeys};
 pub use message::{Compress, Message, MessageKind};
-pub use prepared::Prepared;
+pub use prepared::{Prepared, PreparedForm};
 pub use role::Role;
 pub use subprotocol::{InvalidSubprotocol, Subprotocol};

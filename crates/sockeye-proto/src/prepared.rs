@@ -60,7 +60,28 @@ struct Variant {
     next: OnceLock<Box<Self>>,
 }
 
-/// What makes the bytes that carry a message different from one connection to the other.
+/// What makes a connection send prepared messages in other bytes than another one: connections of equal forms are sent
+/// the same bytes, whatever the message.
+///
+/// Whoever sends many messages to many connections can gather the bytes once for each form, rather than ask every
+/// connection for every message: see [`Connection::prepared_form`](crate::Connection::prepared_form).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PreparedForm {
+    /// How messages of at least that length are compressed, unless the sender of the message says otherwise.
+    pub(crate) compression: Option<(Settings, usize)>,
+    /// The longest payload of a frame.
+    pub(crate) threshold: Option<NonZeroUsize>,
+}
+
+impl PreparedForm {
+    /// Whether every message of up to `longest` bytes goes out in one frame and as it is.
+    #[must_use]
+    pub fn is_plain(&self, longest: usize) -> bool {
+        self.compression.is_none() && self.threshold.is_none_or(|threshold| threshold.get() >= longest)
+    }
+}
+
+/// What makes the bytes that carry this message different from one connection to the other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Form {
     compressed: Option<Settings>,

@@ -22,7 +22,7 @@ use crate::error::{Error, ProtocolError, SendError, Timeout};
 use crate::frame::{Frame, HeaderBytes, MAX_CONTROL_PAYLOAD, Opcode};
 use crate::mask::{Mask, MaskKeys};
 use crate::message::{Compress, Message, MessageKind};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, PreparedForm};
 use crate::role::Role;
 use crate::utf8;
 
@@ -565,6 +565,27 @@ impl Connection {
         let compressor = compressor(&mut self.codec, compress, prepared.as_bytes().len());
         self.sender
             .prepared(prepared, compressor, self.config.fragmentation_threshold)
+    }
+
+    /// What the bytes depend on that [`prepared`](Self::prepared) gives: connections of equal forms are given the same.
+    /// `None` on a client.
+    ///
+    /// A server that sends many prepared messages to many connections asks one connection of each form for the
+    /// bytes, and sends them to the others of that form too, each of which it tells so by
+    /// [`sent_prepared`](Self::sent_prepared).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn prepared_form(&self) -> Result<Option<PreparedForm>, SendError> {
+        self.check_open()?;
+        self.sender.prepared_form(self.config.fragmentation_threshold)
+    }
+
+    /// Notes that messages were sent on this connection whose bytes another connection of the same
+    /// [form](Self::prepared_form) gave, some of them compressed. A connection that keeps its context forgets it here.
+    pub fn sent_prepared(&mut self) {
+        self.sender.sent_prepared();
     }
 
     /// The header of a whole message whose payload the caller writes behind it by itself, so that a large payload

@@ -10,7 +10,7 @@ use crate::error::SendError;
 use crate::frame::{Frame, FrameHeader, HeaderBytes, MAX_CONTROL_PAYLOAD, MAX_HEADER_LEN, Opcode};
 use crate::mask::{Mask, MaskKeys};
 use crate::message::{Compress, Message, MessageKind};
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, PreparedForm};
 use crate::utf8::Utf8Validator;
 
 /// The sending half of a connection, but for its compressor.
@@ -106,6 +106,31 @@ impl Sender {
             compressor.forget();
         }
         Ok(Some(frames))
+    }
+
+    /// What the bytes of prepared messages depend on here, `None` if they have to be masked.
+    pub(super) fn prepared_form(
+        &self,
+        threshold: Option<NonZeroUsize>,
+    ) -> Result<Option<PreparedForm>, SendError> {
+        if self.fragmented.is_some() {
+            return Err(SendError::FragmentInProgress);
+        }
+        let compression = self
+            .compressor
+            .as_ref()
+            .map(|compressor| (compressor.settings(), compressor.threshold()));
+        Ok(self.keys.is_none().then_some(PreparedForm {
+            compression,
+            threshold,
+        }))
+    }
+
+    /// Messages went out that were compressed elsewhere.
+    pub(super) fn sent_prepared(&mut self) {
+        if let Some(compressor) = &mut self.compressor {
+            compressor.forget();
+        }
     }
 
     /// The header of a message whose payload needs no work, `None` if it has to be compressed, cut or masked.

@@ -119,6 +119,11 @@ impl Compressor {
         self.settings
     }
 
+    /// The length from which on a message is worth compressing.
+    pub(crate) const fn threshold(&self) -> usize {
+        self.threshold
+    }
+
     fn append(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
         let mut encoder = self.encoder.take();
         let settings = if fin && !self.keeps_context {

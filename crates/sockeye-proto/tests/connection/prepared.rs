@@ -268,6 +268,72 @@ fn the_rules_of_sending_hold_for_what_was_prepared() {
 }
 
 #[test]
+fn connections_of_one_form_are_sent_the_same_bytes() {
+    let pool = Arc::new(Pool::default());
+    let eager = Deflate {
+        threshold: 0,
+        ..Deflate::default()
+    };
+    let cut = Config {
+        fragmentation_threshold: NonZeroUsize::new(10),
+        ..Config::server()
+    };
+    let connections = || {
+        [
+            server(None, &eager, &pool),
+            server(Some(NO_TAKEOVER), &eager, &pool),
+            server(Some(TAKEOVER), &eager, &pool),
+            server(Some(TAKEOVER), &Deflate::default(), &pool),
+            server(Some(with_window(9, TAKEOVER)), &eager, &pool),
+            Connection::server(Arc::new(cut.clone()), None, Instant::now()),
+        ]
+    };
+    let forms = connections().map(|connection| connection.prepared_form().unwrap().unwrap());
+    let plain = forms.map(|form| form.is_plain(10));
+    assert_eq!(plain, [true, false, false, false, false, true]);
+    assert!(!forms[5].is_plain(11));
+    for compress in CHOICES {
+        let prepared = Prepared::new(Message::Text(&json(200)));
+        let sent =
+            connections().map(|mut connection| connection.prepared(&prepared, compress).unwrap().cloned());
+        for (one, form) in forms.iter().enumerate() {
+            for (other, _) in forms.iter().enumerate().filter(|(_, other)| *other == form) {
+                assert_eq!(sent[one], sent[other]);
+            }
+        }
+    }
+    assert_eq!(forms[1], forms[2]);
+    assert_ne!(forms[2], forms[3]);
+    let client = Peer::of_client();
+    assert_eq!(client.connection.prepared_form(), Ok(None));
+}
+
+#[test]
+fn a_window_starts_afresh_after_what_another_connection_prepared() {
+    let mut pair = Pair::new(Config::client(), Config::server(), Some(TAKEOVER));
+    let mut other = server(Some(TAKEOVER), &Deflate::default(), &Arc::new(Pool::default()));
+    let text = json(200);
+    let server = &mut pair.server;
+    for round in 0..4 {
+        if round % 2 == 1 {
+            let prepared = Prepared::new(Message::Text(&text));
+            let bytes = other.prepared(&prepared, Compress::Always).unwrap().unwrap();
+            server.out.extend_from_slice(bytes);
+            server.connection.sent_prepared();
+        } else {
+            let message = Message::Text(&text);
+            server
+                .connection
+                .send_with(message, Compress::Always, &mut server.out)
+                .unwrap();
+        }
+    }
+    pair.run();
+    assert_eq!(pair.client.error, None);
+    assert_eq!(pair.client.take_heard(), vec![Heard::Text(text); 4]);
+}
+
+#[test]
 fn a_header_announces_a_payload_that_needs_no_work() {
     let pool = Arc::new(Pool::default());
     let options = Deflate::default();
