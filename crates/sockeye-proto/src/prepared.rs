@@ -109,7 +109,7 @@ impl Prepared {
         self.0.kind
     }
 
-    /// The message as it was given.
+    /// The message as it was given, without a copy.
     #[must_use]
     pub fn payload(&self) -> Bytes {
         self.0.plain.slice(self.0.header_len..)

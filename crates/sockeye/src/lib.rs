@@ -126,6 +126,16 @@ pub mod driver;
 #[allow(dead_code, reason = "servers do not start workers yet")]
 mod engine;
 mod error;
+#[cfg(all(unix, target_pointer_width = "64", feature = "server"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the workers are joined to it next")
+)]
+#[cfg_attr(
+    test,
+    expect(dead_code, unused_imports, reason = "the workers are joined to it next")
+)]
+pub mod hub;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod message;

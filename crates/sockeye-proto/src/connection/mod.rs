@@ -579,13 +579,17 @@ impl Connection {
     /// As [`send`](Self::send).
     pub fn prepared_form(&self) -> Result<Option<PreparedForm>, SendError> {
         self.check_open()?;
-        self.sender.prepared_form(self.config.fragmentation_threshold)
+        let compressor = self.codec.as_ref().and_then(|codec| codec.compressor.as_ref());
+        self.sender
+            .prepared_form(compressor, self.config.fragmentation_threshold)
     }
 
     /// Notes that messages were sent on this connection whose bytes another connection of the same
     /// [form](Self::prepared_form) gave, some of them compressed. A connection that keeps its context forgets it here.
     pub fn sent_prepared(&mut self) {
-        self.sender.sent_prepared();
+        if let Some(compressor) = any_compressor(&mut self.codec) {
+            compressor.forget();
+        }
     }
 
     /// The header of a whole message whose payload the caller writes behind it by itself, so that a large payload

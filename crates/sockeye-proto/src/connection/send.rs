@@ -111,26 +111,17 @@ impl Sender {
     /// What the bytes of prepared messages depend on here, `None` if they have to be masked.
     pub(super) fn prepared_form(
         &self,
+        compressor: Option<&Compressor>,
         threshold: Option<NonZeroUsize>,
     ) -> Result<Option<PreparedForm>, SendError> {
-        if self.fragmented.is_some() {
+        if self.is_midway() {
             return Err(SendError::FragmentInProgress);
         }
-        let compression = self
-            .compressor
-            .as_ref()
-            .map(|compressor| (compressor.settings(), compressor.threshold()));
-        Ok(self.keys.is_none().then_some(PreparedForm {
+        let compression = compressor.map(|compressor| (compressor.settings(), compressor.threshold()));
+        Ok((!self.is_client()).then_some(PreparedForm {
             compression,
             threshold,
         }))
-    }
-
-    /// Messages went out that were compressed elsewhere.
-    pub(super) fn sent_prepared(&mut self) {
-        if let Some(compressor) = &mut self.compressor {
-            compressor.forget();
-        }
     }
 
     /// The header of a message whose payload needs no work, `None` if it has to be compressed, cut or masked.

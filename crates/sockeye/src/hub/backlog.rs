@@ -1,0 +1,131 @@
+//! Messages that wait for sockets that are behind, where they can still be dropped.
+
+use std::collections::{HashMap, VecDeque};
+
+use sockeye_proto::{Compress, Prepared, SendError};
+
+use super::recipient::{Frames, Recipient, add};
+use super::topic::Topic;
+use super::{Backpressure, BackpressureLimits};
+
+/// The sockets that are behind, by slot.
+#[derive(Debug, Default)]
+pub(super) struct Backlogs {
+    sockets: HashMap<u32, Backlog, foldhash::fast::RandomState>,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    messages: VecDeque<Waiting>,
+    bytes: usize,
+}
+
+/// A message that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) topic: Topic,
+    pub(super) message: Prepared,
+    pub(super) compress: Compress,
+}
+
+impl Waiting {
+    /// What a message is counted for beside its bytes: its place in the queue and its own memory's overhead.
+    const OVERHEAD: usize = 160;
+
+    fn cost(&self) -> usize {
+        self.message.as_bytes().len() + Self::OVERHEAD
+    }
+}
+
+impl Backlogs {
+    pub(super) fn contains(&self, slot: u32) -> bool {
+        !self.sockets.is_empty() && self.sockets.contains_key(&slot)
+    }
+
+    /// Lets a message wait. What has to go for it is given to `dropped`; gives it back if there is no room.
+    pub(super) fn push(
+        &mut self,
+        slot: u32,
+        message: Waiting,
+        limits: BackpressureLimits,
+        mut dropped: impl FnMut(Waiting),
+    ) -> Option<Waiting> {
+        let backlog = self.sockets.entry(slot).or_default();
+        let cost = message.cost();
+        if limits.policy == Backpressure::KeepLatest {
+            let older = |waiting: &Waiting| waiting.topic == message.topic;
+            if let Some(at) = backlog.messages.iter().position(older) {
+                backlog.remove(at).map(&mut dropped);
+            }
+        }
+        if !limits.queues() && !backlog.messages.is_empty() && backlog.bytes + cost > limits.for_messages() {
+            return Some(message);
+        }
+        // The newest message always has room.
+        while backlog.bytes + cost > limits.for_messages()
+            && let Some(oldest) = backlog.remove(0)
+        {
+            dropped(oldest);
+        }
+        backlog.bytes += cost;
+        backlog.messages.push_back(message);
+        None
+    }
+
+    /// Sends what waits for this socket, up to what may wait as bytes. Gives whether it could be sent anything: not in the
+    /// middle of a fragmented message.
+    pub(super) fn drain(&mut self, slot: u32, recipient: &mut impl Recipient) -> bool {
+        let Some(backlog) = self.sockets.get_mut(&slot) else {
+            return true;
+        };
+        let room = recipient.limits().for_output();
+        while let Some(first) = backlog.messages.front() {
+            if recipient.waiting() > 0 && recipient.waiting() + first.message.as_bytes().len() > room {
+                break;
+            }
+            let frames = match recipient.connection().prepared(&first.message, first.compress) {
+                Ok(Some(frames)) => frames.clone(),
+                Err(SendError::FragmentInProgress) => return false,
+                Ok(None) | Err(_) => {
+                    backlog.messages.clear();
+                    break;
+                }
+            };
+            let frames = Frames::Shared {
+                bytes: frames,
+                is_own: true,
+            };
+            add(recipient, frames);
+            recipient.touched(first.message.kind(), 1, first.message.as_bytes().len());
+            backlog.remove(0);
+        }
+        if backlog.messages.is_empty() {
+            self.forget(slot);
+        }
+        true
+    }
+
+    /// The socket is gone.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if self.sockets.is_empty() {
+            return;
+        }
+        self.sockets.remove(&slot);
+        if self.sockets.is_empty() {
+            self.sockets.shrink_to_fit();
+        }
+    }
+
+    /// How many bytes wait for this socket, overhead included.
+    pub(super) fn bytes(&self, slot: u32) -> usize {
+        self.sockets.get(&slot).map_or(0, |backlog| backlog.bytes)
+    }
+}
+
+impl Backlog {
+    fn remove(&mut self, at: usize) -> Option<Waiting> {
+        let waiting = self.messages.remove(at)?;
+        self.bytes -= waiting.cost();
+        Some(waiting)
+    }
+}

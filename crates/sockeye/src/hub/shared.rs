@@ -1,0 +1,271 @@
+//! What the workers of a server have of the hub in common.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{Arc, OnceLock};
+
+use sockeye_proto::{Compress, Prepared};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::config::HubConfig;
+use super::history::Histories;
+use super::metrics::HubMetrics;
+use super::registry::{Interest, Registry};
+use super::topic::{Topic, TopicError, check_filter, check_name, is_filter};
+use super::{PublishError, Topics};
+
+/// The hub of a server, as all its workers and other threads know it.
+pub(crate) struct Hub {
+    pub(super) config: HubConfig,
+    hasher: foldhash::fast::RandomState,
+    pub(super) registry: Registry,
+    /// The workers that have subscriptions to patterns.
+    pub(super) wildcards: Interest,
+    pub(super) histories: Histories,
+    pub(super) metrics: HubMetrics,
+    /// Bytes of messages that may be on their way between threads.
+    room: Arc<Semaphore>,
+    workers: usize,
+    outlets: OnceLock<Box<[Arc<dyn Outlet>]>>,
+}
+
+/// The way to a worker, from any thread.
+pub(crate) trait Outlet: Send + Sync {
+    /// Hands over messages, in order, all of the list. They are lost only if the worker is gone, and its sockets with it.
+    fn post(&self, posts: &mut Vec<Arc<Post>>);
+}
+
+/// A message on its way to other workers.
+pub(crate) struct Post {
+    pub(super) hash: u64,
+    pub(super) topic: Topic,
+    pub(super) message: Prepared,
+    pub(super) compress: Compress,
+    /// Its number, if its topic is kept.
+    pub(super) number: u64,
+    /// Given back when the last worker has taken it.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Hub {
+    /// The hub of so many workers.
+    pub(crate) fn new(config: HubConfig, workers: usize) -> Result<Arc<Self>, TopicError> {
+        let histories = Histories::new(&config.history, config.max_history_topics)?;
+        Ok(Arc::new(Self {
+            room: Arc::new(Semaphore::new(
+                config.max_in_transit.clamp(1, u32::MAX as usize / 2),
+            )),
+            config,
+            hasher: foldhash::fast::RandomState::default(),
+            registry: Registry::new(workers),
+            wildcards: Interest::new(workers),
+            histories,
+            metrics: HubMetrics::new(),
+            workers,
+            outlets: OnceLock::new(),
+        }))
+    }
+
+    /// Says how the workers are reached, in their order. What was published before had no subscribers.
+    pub(crate) fn attach(&self, outlets: Vec<Arc<dyn Outlet>>) {
+        debug_assert_eq!(outlets.len(), self.workers);
+        let _ = self.outlets.set(outlets.into());
+    }
+
+    pub(super) fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name.as_bytes())
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Checks what somebody wants to subscribe to; gives whether it is a pattern.
+    pub(super) fn check_subscription(&self, name: &str) -> Result<bool, TopicError> {
+        if self.config.wildcards && is_filter(name) {
+            check_filter(name)?;
+            return Ok(true);
+        }
+        check_name(name)?;
+        Ok(false)
+    }
+
+    /// The workers but `own` that have subscribers of this topic.
+    pub(super) fn interested(
+        &self,
+        hash: u64,
+        name: &str,
+        own: Option<usize>,
+    ) -> impl Iterator<Item = usize> + '_ {
+        let known = self.registry.find(hash, name);
+        let has = move |worker: &usize| {
+            Some(*worker) != own
+                && (self.wildcards.has(*worker)
+                    || known.as_ref().is_some_and(|known| known.interest.has(*worker)))
+        };
+        (0..self.workers).filter(has)
+    }
+
+    /// Room for a message on its way between threads, if there is.
+    pub(super) fn room_for(&self, message: &Prepared) -> Result<OwnedSemaphorePermit, PublishError> {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(self.cost(message));
+        room.map_err(|_| {
+            self.metrics.refused();
+            PublishError::Full
+        })
+    }
+
+    /// What a message on its way is counted for: its bytes, and what goes with each.
+    fn cost(&self, message: &Prepared) -> u32 {
+        let most = self.config.max_in_transit.clamp(1, u32::MAX as usize / 2);
+        (message.as_bytes().len() + 256).min(most) as u32
+    }
+
+    pub(super) fn post(&self, worker: usize, posts: &mut Vec<Arc<Post>>) {
+        match self.outlets.get() {
+            Some(outlets) => outlets[worker].post(posts),
+            None => posts.clear(),
+        }
+    }
+
+    pub(super) fn make_post(
+        &self,
+        hash: u64,
+        topic: Topic,
+        message: Prepared,
+        compress: Compress,
+        room: OwnedSemaphorePermit,
+    ) -> Post {
+        Post {
+            hash,
+            topic,
+            message,
+            compress,
+            number: 0,
+            _room: room,
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Post {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Post")
+            .field("topic", &self.topic)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Publishes to the topics of a server, from any thread. Clones publish to the same server.
+///
+/// What is published reaches the subscribers of each topic in the order in which one thread published it. Between
+/// publishers, subscribers of different workers may see different orders.
+#[derive(Clone, Debug)]
+pub struct Publisher(Arc<Hub>);
+
+impl Publisher {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self(hub)
+    }
+
+    /// Publishes a message to the subscribers of a topic, on all workers. It is compressed where that was negotiated and the
+    /// message is long enough; [`publish_with`](Self::publish_with) has the choice.
+    ///
+    /// # Errors
+    /// What is published and not taken by the workers yet reaches
+    /// [`HubConfig::max_in_transit`](super::HubConfig::max_in_transit): nobody gets the message. Or the topic has no
+    /// valid name.
+    pub fn publish(&self, topic: &str, message: impl Into<Prepared>) -> Result<(), PublishError> {
+        self.publish_with(topic, message, Compress::Auto)
+    }
+
+    /// Publishes a message, with the choice whether to compress it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_with(
+        &self,
+        topic: &str,
+        message: impl Into<Prepared>,
+        compress: Compress,
+    ) -> Result<(), PublishError> {
+        let topic = Topic::new(topic)?;
+        let message = message.into();
+        let room = self.0.room_for(&message)?;
+        self.hand_over(topic, message, compress, room);
+        Ok(())
+    }
+
+    /// Publishes a message as soon as the workers have taken enough of what is on its way.
+    ///
+    /// # Errors
+    /// The topic has no valid name.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has published nothing. Who waits is served in order.
+    pub async fn publish_when_ready(
+        &self,
+        topic: &str,
+        message: impl Into<Prepared>,
+    ) -> Result<(), PublishError> {
+        let topic = Topic::new(topic)?;
+        let message = message.into();
+        let room = Arc::clone(&self.0.room).acquire_many_owned(self.0.cost(&message));
+        // It is never closed.
+        let room = room.await.map_err(|_| PublishError::Full)?;
+        self.hand_over(topic, message, Compress::Auto, room);
+        Ok(())
+    }
+
+    fn hand_over(&self, topic: Topic, message: Prepared, compress: Compress, room: OwnedSemaphorePermit) {
+        let hub = &self.0;
+        let hash = hub.hash(&topic);
+        let limits = hub.histories.limits_of(&topic);
+        let mut post = hub.make_post(hash, topic, message, compress, room);
+        hub.metrics.flushed(1, 0);
+        match limits {
+            None => hub.distribute(post, None),
+            Some(limits) => {
+                let (topic, message) = (post.topic.clone(), post.message.clone());
+                hub.histories.keep(&topic, limits, &message, |number| {
+                    post.number = number;
+                    hub.distribute(post, None);
+                });
+            }
+        }
+    }
+
+    /// How many WebSockets are subscribed to this topic, on all workers; those subscribed to a pattern of it do not
+    /// count.
+    pub fn num_subscribers(&self, topic: &str) -> usize {
+        self.0.registry.count(self.0.hash(topic), topic)
+    }
+
+    /// The topics that have subscribers, in no certain order, and patterns that have some.
+    pub fn topics(&self) -> Topics {
+        Topics::new(self.0.registry.list())
+    }
+
+    /// What is kept of a topic: its last messages, at most `count`, the oldest first.
+    pub fn history(&self, topic: &str, count: usize) -> Vec<Prepared> {
+        self.0.histories.replay(topic, count).messages
+    }
+}
+
+impl Hub {
+    /// Hands a message to all workers but `own` that have subscribers of it.
+    pub(super) fn distribute(&self, post: Post, own: Option<usize>) {
+        let post = Arc::new(post);
+        let mut list = Vec::new();
+        for worker in self.interested(post.hash, &post.topic, own) {
+            list.push(Arc::clone(&post));
+            self.post(worker, &mut list);
+        }
+    }
+}

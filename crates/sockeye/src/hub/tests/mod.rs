@@ -1,0 +1,9 @@
+//! The hub of one or more workers, with sockets that only remember.
+
+mod model;
+mod order;
+mod pressure;
+mod replay;
+mod support;
+mod topics;
+mod workers;
