@@ -7,6 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+#[cfg(unix)]
+use crate::bench::BenchOptions;
 use crate::config::{self, ServeOptions};
 use crate::connect::ConnectOptions;
 use crate::echo_test::EchoTestOptions;
@@ -38,6 +40,10 @@ pub(crate) enum Command {
     /// Check an echo server, and time it.
     #[command(after_help = ECHO_TEST_EXAMPLES)]
     EchoTest(Box<EchoTestOptions>),
+    /// Put a load on a WebSocket server, and measure what it does.
+    #[cfg(unix)]
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(Box<BenchOptions>),
     /// Check or print the configuration of serve.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -180,6 +186,23 @@ Examples:
   sockeye echo-test ws://localhost:3000/echo
   sockeye echo-test wss://example.org/echo --compress --max-size 16MiB
   sockeye echo-test ws://localhost:3000/echo --json | jq .messages.p99_ms";
+
+#[cfg(unix)]
+const BENCH_EXAMPLES: &str = "\
+Many connections on few threads, against any WebSocket server; several tools of
+this kind measure themselves, so the share of this one is told too. Each
+scenario has options of its own: sockeye bench echo --help.
+
+Exit status:
+  0    everything came as it should
+  1    no connection could be opened
+  2    a wrong option
+  6    messages were wrong, lost or without an answer, or connections failed
+  130  interrupted by Ctrl-C; what was measured until then is told
+
+Examples:
+  sockeye bench echo ws://localhost:3000/echo
+  sockeye bench echo ws://localhost:3000/echo --rate 20k -w 1000";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

@@ -7,6 +7,8 @@
 )]
 
 mod args;
+#[cfg(unix)]
+mod bench;
 mod client;
 mod config;
 mod connect;
@@ -41,6 +43,8 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Serve(command) => serve::run(flags, command.file()),
         Command::Connect(options) => connect::run(&options),
         Command::Replay(options) => replay::run(&options),
+        #[cfg(unix)]
+        Command::Bench(options) => bench::run(&options),
         Command::EchoTest(options) => echo_test::run(&options),
         Command::Config(ConfigCommand::Check { file }) => check(file),
         Command::Config(ConfigCommand::Print(command)) => {

@@ -17,7 +17,7 @@ use crate::error::{Failure, chain};
 use cookies::CookieJar;
 pub(crate) use explain::explain;
 pub(crate) use handshake::{Handshake, status_text};
-pub(crate) use options::ClientOptions;
+pub(crate) use options::{ClientOptions, parse_header, parse_origin};
 use secret::Credentials;
 
 impl ClientOptions {

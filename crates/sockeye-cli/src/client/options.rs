@@ -120,13 +120,13 @@ const NETWORK: &str = "Network";
 const TLS: &str = "TLS";
 const LIMITS: &str = "Limits";
 
-fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+pub(crate) fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     text.split_once(':')
         .and_then(|(name, value)| Some((name.trim().parse().ok()?, value.trim().parse().ok()?)))
         .ok_or_else(|| format!("{text:?} is not a header: write 'Name: value'"))
 }
 
-fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+pub(crate) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     text.parse()
         .map_err(|_| format!("{text:?} cannot stand in a header"))
 }

@@ -1,0 +1,361 @@
+//! The coordinator: starts the threads of the load, sets the times, watches, and gathers what they found.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sockeye::driver::{Driver, DriverKind, Readiness, Waker};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::clock::Clock;
+use super::cpu::CpuTime;
+use super::load::{Agreed, Load, Meter, Part, Report, Task};
+use super::plan::Plan;
+use super::progress::{Progress, Seen};
+use super::scenario::Scenario;
+use super::server::{Memory, Processes};
+use super::tally::{Counted, Interval, Latencies, Totals, latencies};
+use super::trouble::Troubles;
+use crate::error::Failure;
+
+/// What came of a run.
+#[derive(Debug)]
+pub(super) struct Findings<S> {
+    pub(super) started: Timestamp,
+    pub(super) interrupted: bool,
+    pub(super) driver: DriverKind,
+    /// How long opening the connections took.
+    pub(super) connecting: Duration,
+    /// How long things counted.
+    pub(super) measured: Duration,
+    pub(super) interval: Duration,
+    pub(super) intervals: Vec<Span>,
+    pub(super) latencies: Latencies,
+    pub(super) service: Latencies,
+    pub(super) lateness: Latencies,
+    pub(super) opening: Latencies,
+    pub(super) totals: Totals,
+    pub(super) counted: Counted,
+    pub(super) troubles: Troubles,
+    pub(super) agreed: Option<Agreed>,
+    /// CPU time of each thread, and the part of it that was waiting.
+    pub(super) threads: Vec<(CpuTime, Duration)>,
+    /// Of the whole program.
+    pub(super) own_cpu: CpuTime,
+    /// Messages that came between the two looks at CPU times, and how far those are apart.
+    pub(super) between: Between,
+    pub(super) server: Option<Server>,
+    pub(super) parts: Vec<S>,
+}
+
+/// What all threads saw in an interval.
+#[derive(Debug)]
+pub(super) struct Span {
+    pub(super) received: u64,
+    pub(super) latencies: Latencies,
+}
+
+/// What lies between two looks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Between {
+    pub(super) messages: u64,
+    pub(super) time: Duration,
+}
+
+/// What the server took.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pub(super) pids: Vec<u32>,
+    pub(super) cpu: CpuTime,
+    /// Before the first connection.
+    pub(super) before: Memory,
+    /// When things began to count, and at the end of that time.
+    pub(super) open: Memory,
+    pub(super) after: Memory,
+}
+
+/// Numbers at a moment.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Instant,
+    server: CpuTime,
+    memory: Memory,
+    own: CpuTime,
+    messages: u64,
+}
+
+/// A run under way.
+struct Run<S> {
+    processes: Processes,
+    wakers: Vec<Waker>,
+    meters: Vec<Arc<Meter>>,
+    reports: UnboundedReceiver<Report<S>>,
+    intervals: Vec<Span>,
+    parts: Vec<Part<S>>,
+    settled: usize,
+}
+
+/// Runs a load to its end, or until it is interrupted. `part` makes the scenario of the thread that has so many
+/// connections from a number on.
+pub(super) async fn conduct<S: Scenario>(
+    plan: Plan,
+    server_pids: &[u32],
+    quiet: bool,
+    part: impl Fn(usize, usize) -> S,
+) -> Result<Findings<S>, Failure> {
+    let plan = Arc::new(plan);
+    let clock = Arc::new(Clock::start());
+    let processes = Processes::find(server_pids, &plan);
+    let before = processes.memory();
+    let started = Timestamp::now();
+    let begun = Instant::now();
+    let length = (plan.duration / 50).max(Duration::from_millis(200));
+    let (sender, reports) = mpsc::unbounded_channel();
+    let mut run = Run {
+        processes,
+        wakers: Vec::new(),
+        meters: Vec::new(),
+        reports,
+        intervals: Vec::new(),
+        parts: Vec::new(),
+        settled: 0,
+    };
+    let driver = kind_of(plan.driver)?;
+    for thread in 0..plan.threads {
+        let first = plan.connections * thread / plan.threads;
+        let connections = plan.connections * (thread + 1) / plan.threads - first;
+        let meter = Arc::new(Meter::default());
+        run.meters.push(Arc::clone(&meter));
+        let task = Task {
+            plan: Arc::clone(&plan),
+            clock: Arc::clone(&clock),
+            scenario: part(first, connections),
+            first,
+            connections,
+            interval: length,
+            meter,
+            reports: sender.clone(),
+        };
+        run.wakers.push(start(driver, task)?);
+    }
+    drop(sender);
+
+    let mut progress = Progress::new(quiet, plan.connections, plan.warmup, plan.duration);
+    let mut interrupts = crate::connect::interrupts();
+    let mut ticks = interval(Duration::from_millis(100));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut interrupted = false;
+    let mut connecting = None;
+    let (mut first, mut last) = (None, None);
+    let mut step: Option<(Instant, Instant)> = None;
+    while run.parts.len() < plan.threads {
+        let next_step = match (step, first.is_some(), last.is_some()) {
+            (Some((from, _)), false, _) => Some(from),
+            (Some((_, to)), true, false) => Some(to),
+            _ => None,
+        };
+        tokio::select! {
+            report = run.reports.recv() => match report {
+                Some(report) => run.take(report)?,
+                None => return Err(Failure::new("a thread of the load ended before its time")),
+            },
+            () = crate::connect::until(next_step) => {
+                let look = Some(run.look());
+                if first.is_none() { first = look } else { last = look }
+            }
+            Some(()) = interrupts.recv() => {
+                if interrupted {
+                    // The second one: at once, with what there is.
+                    return Err(Failure::with_status("interrupted", crate::status::INTERRUPTED));
+                }
+                interrupted = true;
+                last = last.or_else(|| first.map(|_| run.look()));
+                clock.stop();
+                run.wake();
+            }
+            _ = ticks.tick() => progress.show(&run.seen()),
+        }
+        if connecting.is_none() && run.settled == plan.threads {
+            connecting = Some(begun.elapsed());
+            if run.sum(|meter| &meter.opened) == 0 {
+                clock.stop();
+                run.wake();
+            } else if !interrupted {
+                let now = Instant::now();
+                clock.set(plan.warmup, plan.duration);
+                run.wake();
+                step = Some((now + plan.warmup, now + plan.warmup + plan.duration));
+                progress.flows();
+            }
+        }
+    }
+    progress.end();
+    let measured = match (first, last) {
+        (Some(first), Some(last)) => last.at - first.at,
+        _ => Duration::ZERO,
+    };
+    Ok(run.findings(
+        Looks { before, first, last },
+        Findings {
+            started,
+            interrupted,
+            driver,
+            connecting: connecting.unwrap_or_else(|| begun.elapsed()),
+            measured,
+            interval: length,
+            ..Findings::empty()
+        },
+    ))
+}
+
+struct Looks {
+    before: Memory,
+    first: Option<Look>,
+    last: Option<Look>,
+}
+
+/// Which driver it will be.
+fn kind_of(asked: DriverKind) -> Result<DriverKind, Failure> {
+    match asked {
+        DriverKind::Auto | DriverKind::Readiness => Ok(DriverKind::Readiness),
+        DriverKind::Uring => Err(Failure::usage(
+            "--driver: there is no driver \"uring\" in this build: write auto or readiness",
+        )),
+    }
+}
+
+/// Starts a thread; gives what wakes it.
+fn start<S: Scenario>(kind: DriverKind, task: Task<S>) -> Result<Waker, Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("cannot start the load: {error}"));
+    debug_assert_ne!(kind, DriverKind::Auto);
+    let driver = Readiness::new().map_err(failed)?;
+    let waker = driver.waker();
+    let thread = std::thread::Builder::new().name("load".to_owned());
+    thread
+        .spawn(move || Load::<Readiness, S>::new(task).run(driver))
+        .map(|_| waker)
+        .map_err(failed)
+}
+
+impl<S> Run<S> {
+    fn take(&mut self, report: Report<S>) -> Result<(), Failure> {
+        match report {
+            Report::Settled => self.settled += 1,
+            Report::Interval(Interval {
+                index,
+                received,
+                latencies: seen,
+            }) => {
+                while self.intervals.len() <= index {
+                    self.intervals.push(Span {
+                        received: 0,
+                        latencies: latencies(),
+                    });
+                }
+                let span = &mut self.intervals[index];
+                span.received += received;
+                // They have the same bounds.
+                let _ = span.latencies.add(&seen);
+            }
+            Report::Done(part) => self.parts.push(*part),
+            Report::Broken(why) => return Err(Failure::new(format!("the load broke down: {why}"))),
+        }
+        Ok(())
+    }
+
+    /// Lets the threads look at the clock's times.
+    fn wake(&self) {
+        for waker in &self.wakers {
+            waker.wake();
+        }
+    }
+
+    fn sum(&self, number: fn(&Meter) -> &AtomicU64) -> u64 {
+        self.meters
+            .iter()
+            .map(|meter| number(meter).load(Ordering::Relaxed))
+            .sum()
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            at: Instant::now(),
+            server: self.processes.cpu(),
+            memory: self.processes.memory(),
+            own: CpuTime::of_this_process(),
+            messages: self.sum(|meter| &meter.received),
+        }
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            opened: self.sum(|meter| &meter.opened),
+            failed: self.sum(|meter| &meter.failed),
+            lost: self.sum(|meter| &meter.lost),
+            received: self.sum(|meter| &meter.received),
+            latest: self.intervals.last().map(|span| &span.latencies),
+        }
+    }
+
+    fn findings(self, looks: Looks, mut findings: Findings<S>) -> Findings<S> {
+        for span in &self.intervals {
+            let _ = findings.latencies.add(&span.latencies);
+        }
+        findings.intervals = self.intervals;
+        if let (Some(first), Some(last)) = (looks.first, looks.last) {
+            findings.own_cpu = last.own.since(first.own);
+            findings.between = Between {
+                messages: last.messages - first.messages,
+                time: last.at - first.at,
+            };
+            findings.server = (!self.processes.is_empty()).then(|| Server {
+                pids: self.processes.pids().to_vec(),
+                cpu: last.server.since(first.server),
+                before: looks.before,
+                open: first.memory,
+                after: last.memory,
+            });
+        }
+        for part in self.parts {
+            findings.counted.add(&part.counted);
+            findings.totals.add(&part.totals);
+            let _ = findings.service.add(&part.service);
+            let _ = findings.lateness.add(&part.lateness);
+            let _ = findings.opening.add(&part.opening);
+            findings.troubles.merge(part.troubles);
+            findings.threads.push((part.cpu, part.waited));
+            findings.agreed = findings.agreed.or(part.agreed);
+            findings.parts.push(part.scenario);
+        }
+        findings
+    }
+}
+
+impl<S> Findings<S> {
+    fn empty() -> Self {
+        Self {
+            started: Timestamp::default(),
+            interrupted: false,
+            driver: DriverKind::Auto,
+            connecting: Duration::ZERO,
+            measured: Duration::ZERO,
+            interval: Duration::ZERO,
+            intervals: Vec::new(),
+            latencies: latencies(),
+            service: latencies(),
+            lateness: latencies(),
+            opening: latencies(),
+            totals: Totals::default(),
+            counted: Counted::default(),
+            troubles: Troubles::default(),
+            agreed: None,
+            threads: Vec::new(),
+            own_cpu: CpuTime::default(),
+            between: Between::default(),
+            server: None,
+            parts: Vec::new(),
+        }
+    }
+}
