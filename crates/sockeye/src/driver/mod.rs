@@ -14,20 +14,32 @@
 //! [`Outbox`]; it calls [`send`](Driver::send) when it has nothing to add to it for now, and when the driver says that
 //! the socket is [writable](Owner::writable) again.
 
+mod counters;
+#[cfg(test)]
+mod faults;
 mod key;
 mod kind;
 mod output;
+mod probe;
 mod readiness;
+mod system;
+#[cfg(test)]
+mod tests;
+#[cfg(target_os = "linux")]
+mod uring;
 
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+pub use counters::Counters;
 pub use key::Key;
 pub use kind::DriverKind;
 pub use output::{Outbox, Output, OutputPool};
 pub use readiness::Readiness;
+#[cfg(target_os = "linux")]
+pub use uring::Uring;
 
 /// Moves bytes between sockets and their [`Owner`].
 ///
@@ -135,6 +147,9 @@ pub trait Driver: Sized + AsRawFd {
 
     /// What ends a turn's waiting from any thread.
     fn waker(&self) -> Waker;
+
+    /// What it has done so far.
+    fn counters(&self) -> Counters;
 }
 
 /// What a driver tells of its sockets. The driver is lent along, so that the owner can act at once.

@@ -9,10 +9,11 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use rustix::net::Shutdown;
 use socket2::{SockAddr, SockRef};
 
-use super::{Driver, DriverKind, Key, Outbox, OutputPool, Owner, Waker};
+use super::system::{System, concerns_one_connection};
+use super::{Counters, Driver, DriverKind, Key, Outbox, OutputPool, Owner, Waker};
 
 /// The driver that asks the system which sockets are ready (epoll, kqueue), then drains all of them in one loop and writes
 /// at once.
@@ -30,6 +31,7 @@ pub struct Readiness {
     unread: Vec<Key>,
     /// Listening sockets that may have more connections.
     unaccepted: Vec<Key>,
+    system: System,
 }
 
 /// A connection of the [`Readiness`] driver.
@@ -38,10 +40,19 @@ pub struct Socket {
     descriptor: OwnedFd,
     key: Key,
     phase: Phase,
+    /// The peer has ended its direction, as an event said; what came before may not have been read yet.
+    ends: bool,
     /// Whether bytes that come are read.
     receives: bool,
     /// The system took less than it was given: it says when it takes more.
     is_full: bool,
+}
+
+#[cfg(test)]
+impl Socket {
+    pub(super) fn pretend_writable(&mut self) {
+        self.is_full = false;
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,8 +82,6 @@ impl Readiness {
     const EVENTS: usize = 1024;
     /// How many connections a turn accepts of one listening socket before the others have their turn.
     const ACCEPTS: usize = 256;
-    /// How many pieces are written by one call.
-    const SLICES: usize = 64;
 
     /// A driver without sockets.
     ///
@@ -88,7 +97,13 @@ impl Readiness {
             buffer: vec![0; Self::BUFFER],
             unread: Vec::new(),
             unaccepted: Vec::new(),
+            system: System::default(),
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn faults(&mut self) -> &mut super::faults::Faults {
+        &mut self.system.faults
     }
 
     fn register(&self, descriptor: OwnedFd, key: Key, phase: Phase) -> io::Result<Socket> {
@@ -98,6 +113,7 @@ impl Readiness {
             descriptor,
             key,
             phase,
+            ends: false,
             receives: true,
             is_full: false,
         })
@@ -118,7 +134,12 @@ impl Readiness {
             self.can_write(key, owner);
         }
         if event.is_readable() || event.is_read_closed() {
-            self.read(key, event.is_read_closed(), owner);
+            if event.is_read_closed()
+                && let Some(socket) = owner.socket(key)
+            {
+                socket.ends = true;
+            }
+            self.read(key, owner);
         }
     }
 
@@ -143,8 +164,8 @@ impl Readiness {
         }
     }
 
-    /// Reads what is there, or a buffer full of it. After `ends`, the end must be read, and no event will say so again.
-    fn read(&mut self, key: Key, ends: bool, owner: &mut impl Owner<Self>) {
+    /// Reads what is there, or a buffer full of it.
+    fn read(&mut self, key: Key, owner: &mut impl Owner<Self>) {
         let Some(socket) = owner.socket(key) else {
             return;
         };
@@ -152,14 +173,15 @@ impl Readiness {
             return;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        match rustix::net::recv(&socket.descriptor, &mut buffer[..], RecvFlags::empty()) {
-            Ok((0, _)) => {
+        match self.system.receive(&socket.descriptor, &mut buffer) {
+            Ok(0) => {
                 socket.phase = Phase::Ended;
                 owner.ended(self, key);
             }
-            Ok((count, _)) => {
-                // Less than there was room for: the socket is empty, and an event will say when it is not.
-                if count == buffer.len() || ends {
+            Ok(count) => {
+                // Less than there was room for: the socket is empty, and an event will say when it is not. Of the end there will
+                // be no other.
+                if count == buffer.len() || socket.ends {
                     self.unread.push(key);
                 }
                 owner.received(self, key, &mut buffer[..count]);
@@ -179,54 +201,17 @@ impl Readiness {
             let Some(listener) = owner.listener(key).filter(|listener| listener.accepts) else {
                 return;
             };
-            match accept(&listener.descriptor) {
+            match self.system.accept(&listener.descriptor) {
                 Ok(socket) => owner.accepted(self, key, socket),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return,
-                    // The connection was gone before it was accepted.
-                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
-                    _ => {
-                        listener.accepts = false;
-                        return owner.accept_failed(self, key, error);
-                    }
-                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    listener.accepts = false;
+                    return owner.accept_failed(self, key, error);
+                }
             }
         }
         self.unaccepted.push(key);
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
-    use rustix::net::SocketFlags;
-
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(rustix::net::accept_with(listener, flags)?)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
-    let (socket, _) = SockRef::from(listener).accept()?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Sends from the front of `slices`; gives how many bytes the system took, `None` if it takes none now.
-fn write(socket: &OwnedFd, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-    loop {
-        let taken = match slices {
-            [slice] => rustix::net::send(socket, slice, SendFlags::NOSIGNAL),
-            _ => {
-                let mut control = SendAncillaryBuffer::default();
-                rustix::net::sendmsg(socket, slices, &mut control, SendFlags::NOSIGNAL)
-            }
-        };
-        return match taken {
-            Ok(count) => Ok(Some(count)),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(Errno::INTR) => continue,
-            Err(error) => Err(error.into()),
-        };
     }
 }
 
@@ -294,10 +279,7 @@ impl Driver for Readiness {
             && let Some(output) = outbox.get_mut()
             && !output.is_empty()
         {
-            let mut slices = [IoSlice::new(&[]); Self::SLICES];
-            let slices = output.slices(&mut slices);
-            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-            let taken = write(&socket.descriptor, slices)?.unwrap_or(0);
+            let (offered, taken) = self.system.send(&socket.descriptor, output)?;
             output.advance(taken);
             socket.is_full = taken < offered;
         }
@@ -315,26 +297,17 @@ impl Driver for Readiness {
         if socket.is_full {
             return Ok(0);
         }
-        let mut slices = [IoSlice::new(&[]); Self::SLICES];
         let waiting = outbox.len();
-        let mut filled = 0;
-        if let Some(output) = outbox.get_mut() {
-            filled = output.slices(&mut slices).len();
-        }
-        if filled + payload.len() > Self::SLICES {
+        let output = outbox.get_mut().map(|output| &*output);
+        let Some((offered, taken)) = self.system.send_both(&socket.descriptor, output, payload)? else {
+            // Too many pieces for one call: what waits leaves first.
             self.send(socket, outbox, pool)?;
             return if outbox.is_empty() {
                 self.send_now(socket, outbox, pool, payload)
             } else {
                 Ok(0)
             };
-        }
-        for (slice, part) in slices[filled..].iter_mut().zip(payload) {
-            *slice = IoSlice::new(part);
-        }
-        let slices = &slices[..filled + payload.len()];
-        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let taken = write(&socket.descriptor, slices)?.unwrap_or(0);
+        };
         socket.is_full = taken < offered;
         if let Some(output) = outbox.get_mut() {
             output.advance(taken.min(waiting));
@@ -371,6 +344,8 @@ impl Driver for Readiness {
         let left = unread.len() + unaccepted.len();
         let timeout = if left > 0 { Some(Duration::ZERO) } else { timeout };
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        self.system.counters.turns += 1;
+        self.system.counters.waits += 1;
         let polled = match self.poll.poll(&mut events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             polled => polled,
@@ -384,16 +359,21 @@ impl Driver for Readiness {
         }
         self.events = events;
         for key in unread {
-            self.read(key, false, owner);
+            self.read(key, owner);
         }
         for key in unaccepted {
             self.accept(key, owner);
         }
+        self.system.counters.events += count as u64;
         polled.map(|()| count)
     }
 
     fn waker(&self) -> Waker {
         let waker = Arc::clone(&self.waker);
         Waker::new(move || waker.wake())
+    }
+
+    fn counters(&self) -> Counters {
+        self.system.counters
     }
 }

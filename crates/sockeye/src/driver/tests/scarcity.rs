@@ -1,0 +1,115 @@
+//! Systems and drivers that run out of something.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::world::{Answer, World, pattern};
+use super::{Tested, with_each_driver};
+
+with_each_driver!(
+    many_sockets_with_few_buffers_lose_nothing,
+    large_payloads_with_few_buffers_lose_nothing,
+    more_happens_than_the_queues_hold,
+    many_accepts_come_at_once,
+);
+
+fn many_sockets_with_few_buffers_lose_nothing<D: Tested>() {
+    let mut world = World::<D>::with(D::scarce(), Answer::Echo);
+    let mut peers: Vec<_> = (0..300).map(|_| world.pair().1).collect();
+    world.settle();
+    for round in 0..5 {
+        for (index, peer) in peers.iter_mut().enumerate() {
+            peer.write_all(&pattern(5000, index + round)).unwrap();
+        }
+        let mut answers = vec![Vec::new(); peers.len()];
+        world.until(|_| {
+            for (peer, answer) in peers.iter_mut().zip(&mut answers) {
+                peer.set_nonblocking(true).unwrap();
+                let mut bytes = [0; 5000];
+                if let Ok(count) = peer.read(&mut bytes) {
+                    answer.extend_from_slice(&bytes[..count]);
+                }
+                peer.set_nonblocking(false).unwrap();
+            }
+            answers.iter().all(|answer| answer.len() == 5000)
+        });
+        for (index, answer) in answers.iter().enumerate() {
+            assert_eq!(*answer, pattern(5000, index + round));
+        }
+    }
+}
+
+fn large_payloads_with_few_buffers_lose_nothing<D: Tested>() {
+    let mut world = World::<D>::with(D::scarce(), Answer::Keep);
+    let payload = pattern(2_000_000, 3);
+    let mut keys = Vec::new();
+    let mut writers = Vec::new();
+    for _ in 0..8 {
+        let (key, mut peer) = world.pair();
+        keys.push(key);
+        let payload = payload.clone();
+        writers.push(std::thread::spawn(move || {
+            peer.write_all(&payload).unwrap();
+            peer
+        }));
+    }
+    world.until(|world| {
+        keys.iter()
+            .all(|key| world.book.slots[key.index()].seen.bytes.len() == payload.len())
+    });
+    for key in keys {
+        assert!(world.seen(key).bytes == payload);
+    }
+    for writer in writers {
+        writer.join().unwrap();
+    }
+}
+
+fn more_happens_than_the_queues_hold<D: Tested>() {
+    let mut world = World::<D>::with(D::scarce(), Answer::Keep);
+    let mut pairs: Vec<_> = (0..500).map(|_| world.pair()).collect();
+    world.settle();
+    for round in 0..5 {
+        // Sends of all in one turn.
+        for (key, _) in &pairs {
+            world.send(*key, &pattern(30, round)).unwrap();
+        }
+        for (_, peer) in &mut pairs {
+            peer.write_all(&pattern(30, round)).unwrap();
+        }
+        world.until(|world| pairs.iter().all(|(key, _)| world.unsent(*key) == 0));
+        for (_, peer) in &mut pairs {
+            let mut bytes = [0; 30];
+            peer.read_exact(&mut bytes).unwrap();
+            assert_eq!(bytes[..], pattern(30, round));
+        }
+    }
+    world.until(|world| {
+        pairs
+            .iter()
+            .all(|(key, _)| world.book.slots[key.index()].seen.bytes.len() == 150)
+    });
+    for (key, _) in pairs {
+        let expected: Vec<u8> = (0..5).flat_map(|round| pattern(30, round)).collect();
+        assert_eq!(world.seen(key).bytes, expected);
+    }
+}
+
+fn many_accepts_come_at_once<D: Tested>() {
+    let mut world = World::<D>::with(D::scarce(), Answer::Keep);
+    let (_, address) = world.listen();
+    world.turn(Duration::ZERO);
+    let peers = std::thread::spawn(move || -> Vec<_> {
+        (0..500).map(|_| TcpStream::connect(address).unwrap()).collect()
+    });
+    world.until(|world| world.book.accepted.len() == 500);
+    drop(peers.join().unwrap());
+    world.until(|world| {
+        world
+            .book
+            .accepted
+            .iter()
+            .all(|key| world.book.slots[key.index()].seen.ended == 1)
+    });
+}

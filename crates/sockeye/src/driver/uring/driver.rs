@@ -1,0 +1,647 @@
+//! The driver on io_uring.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::vec::Drain;
+
+use rustix::event::EventfdFlags;
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+use socket2::{SockAddr, SockRef};
+
+use super::super::system::{System, concerns_one_connection};
+use super::super::{Counters, Driver, DriverKind, Key, Outbox, Output, OutputPool, Owner, Waker};
+use super::flight::{ALL, Closing};
+use super::ring::{Completion, Ring, Sizes};
+use super::token::Token;
+
+#[cfg(test)]
+use super::super::faults::Operation;
+
+/// The driver on io_uring: operations of a turn are handed to the kernel, and their results taken, by one system call.
+///
+/// Connections receive by one operation that goes on, into buffers that the kernel takes from a ring when bytes have
+/// come; an idle connection has none. What is sent leaves the outbox whole and comes back to the pool when it was sent; each socket has
+/// at most one such operation under way, so that order is kept.
+///
+/// It must be used by the thread that made it, and needs Linux 6.1.
+pub struct Uring {
+    ring: Ring,
+    system: System,
+    wake: Arc<Wake>,
+    /// Somebody asked for the descriptor, to wait for it.
+    is_awaited: Cell<bool>,
+    /// Empty outside of a turn; kept for its memory.
+    completions: Vec<Completion>,
+    /// Outputs that were sent, for the pool of whoever sends next.
+    #[expect(clippy::vec_box, reason = "they change hands as boxes")]
+    spent: Vec<Box<Output>>,
+    /// Sockets whose [`Driver::send_now`] sent a part only: the owner is told that it may go on.
+    unsent: Vec<Key>,
+    /// Connections that had been accepted when their listening socket was told to stop for a while.
+    held: Vec<(Key, OwnedFd)>,
+}
+
+/// A connection of the [`Uring`] driver.
+#[derive(Debug)]
+pub struct Socket {
+    descriptor: OwnedFd,
+    key: Key,
+    /// What is under way: sending, or connecting.
+    flight: Option<Key>,
+    phase: Phase,
+    /// Whether bytes that come are wanted.
+    receives: bool,
+    /// Whether an operation receives.
+    is_armed: bool,
+    /// Whether that operation was told to end.
+    is_disarmed: bool,
+    /// Whether the sending direction ends when what is under way was sent.
+    shuts_down: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Connecting,
+    Connected,
+    /// Nothing more will be received.
+    Ended,
+    /// The owner was told that the connection is lost.
+    Lost,
+}
+
+/// A listening socket of the [`Uring`] driver.
+#[derive(Debug)]
+pub struct Listener {
+    descriptor: OwnedFd,
+    key: Key,
+    accepts: bool,
+    is_armed: bool,
+    is_disarmed: bool,
+}
+
+/// What wakes a driver from other threads.
+#[derive(Debug)]
+struct Wake {
+    /// What the ring watches.
+    descriptor: OwnedFd,
+    /// What others watch in place of the ring.
+    notice: OwnedFd,
+    /// Whether there may be others. Then the kernel signals `notice`, too; but not what it learns by an eventfd itself, since
+    /// it does not let one signal another at once.
+    notifies: AtomicBool,
+    /// Somebody woke it, and it does not know yet: nobody else has to.
+    is_pending: AtomicBool,
+}
+
+impl Wake {
+    fn wake(&self) -> io::Result<()> {
+        if !self.is_pending.swap(true, Ordering::AcqRel) {
+            rustix::io::write(&self.descriptor, &1_u64.to_ne_bytes())?;
+            if self.notifies.load(Ordering::SeqCst) {
+                rustix::io::write(&self.notice, &1_u64.to_ne_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Uring {
+    /// A driver without sockets, for the present thread.
+    ///
+    /// # Errors
+    /// io_uring cannot be used here, and the message says why; or the system's.
+    pub fn new() -> io::Result<Self> {
+        Self::with(Sizes::WORKER)
+    }
+
+    pub(super) fn with(sizes: Sizes) -> io::Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let mut ring = Ring::new(sizes)?;
+        let wake = rustix::event::eventfd(0, flags)?;
+        let notice = rustix::event::eventfd(0, flags)?;
+        ring.register_notice(notice.as_fd())?;
+        ring.watch(wake.as_fd());
+        Ok(Self {
+            ring,
+            system: System::default(),
+            wake: Arc::new(Wake {
+                descriptor: wake,
+                notice,
+                notifies: AtomicBool::new(false),
+                is_pending: AtomicBool::new(false),
+            }),
+            is_awaited: Cell::new(false),
+            completions: Vec::new(),
+            spent: Vec::new(),
+            unsent: Vec::new(),
+            held: Vec::new(),
+        })
+    }
+
+    /// A driver with little of everything, so that it runs out of it.
+    #[cfg(test)]
+    pub(in super::super) fn scarce() -> io::Result<Self> {
+        Self::with(Sizes::SMALL)
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn faults(&mut self) -> &mut super::super::faults::Faults {
+        &mut self.system.faults
+    }
+
+    fn take_over(&mut self, descriptor: OwnedFd, key: Key, phase: Phase) -> Socket {
+        Socket {
+            descriptor,
+            key,
+            flight: None,
+            phase,
+            receives: true,
+            is_armed: false,
+            is_disarmed: false,
+            shuts_down: false,
+        }
+    }
+
+    fn arm(&mut self, socket: &mut Socket) {
+        let wants = socket.receives && socket.phase == Phase::Connected;
+        if wants && !socket.is_armed {
+            socket.is_armed = true;
+            self.ring.receive(socket.descriptor.as_fd(), socket.key);
+        }
+    }
+
+    fn arm_listener(&mut self, listener: &mut Listener) {
+        if listener.accepts && !listener.is_armed {
+            listener.is_armed = true;
+            self.ring.accept(listener.descriptor.as_fd(), listener.key);
+        }
+    }
+
+    /// Takes a flight to the air that is on the ground.
+    fn launch(&mut self, flight: Key, descriptor: RawFd) {
+        #[cfg(test)]
+        let limit = self.system.faults.launch(flight);
+        #[cfg(not(test))]
+        let limit = ALL;
+        self.ring.launch(flight, descriptor, limit);
+    }
+
+    /// Does what is left of earlier turns; gives how much that was.
+    fn resume(&mut self, owner: &mut impl Owner<Self>) -> usize {
+        let mut count = 0;
+        for key in std::mem::take(&mut self.unsent) {
+            if owner.socket(key).is_some() {
+                owner.writable(self, key);
+                count += 1;
+            }
+        }
+        for (key, socket) in std::mem::take(&mut self.held) {
+            count += usize::from(self.accepted(key, socket, owner));
+        }
+        count
+    }
+
+    fn accepted(&mut self, key: Key, socket: OwnedFd, owner: &mut impl Owner<Self>) -> bool {
+        let Some(listener) = owner.listener(key) else {
+            return false;
+        };
+        if !listener.accepts {
+            self.held.push((key, socket));
+            return false;
+        }
+        owner.accepted(self, key, socket);
+        true
+    }
+
+    fn act(
+        &mut self,
+        completion: Completion,
+        rest: &mut std::iter::Peekable<Drain<'_, Completion>>,
+        owner: &mut impl Owner<Self>,
+    ) -> bool {
+        match completion.token {
+            Token::Receive(key) => self.receive(key, completion, rest, owner),
+            Token::Flight(flight) => self.land(flight, completion.moved(), owner),
+            Token::Accept(key) => self.accept(key, completion, owner),
+            Token::Wake => {
+                self.wake.is_pending.swap(false, Ordering::AcqRel);
+                if !completion.goes_on() {
+                    self.ring.watch(self.wake.descriptor.as_fd());
+                }
+                return false;
+            }
+            Token::Ignored => return false,
+        }
+        true
+    }
+
+    fn receive(
+        &mut self,
+        key: Key,
+        mut completion: Completion,
+        rest: &mut std::iter::Peekable<Drain<'_, Completion>>,
+        owner: &mut impl Owner<Self>,
+    ) {
+        let outcome = completion.moved();
+        #[cfg(test)]
+        if let Err(error) = self.system.faults.limit(Operation::Receive, 0)
+            && let Some(socket) = owner.socket(key)
+            && socket.phase == Phase::Connected
+        {
+            socket.phase = Phase::Lost;
+            owner.failed(self, key, error.into());
+        }
+        let mut goes_on = completion.goes_on();
+        if let Some(mut filled) = self.ring.filled(&mut completion) {
+            // What follows in memory is handed over as one.
+            while goes_on
+                && let Some(mut next) =
+                    rest.next_if(|next| next.token == Token::Receive(key) && next.follows(&filled))
+                && let Some(more) = self.ring.filled(&mut next)
+            {
+                goes_on = next.goes_on();
+                filled.join(more);
+            }
+            if owner
+                .socket(key)
+                .is_some_and(|socket| socket.phase == Phase::Connected)
+                && !filled.is_empty()
+            {
+                owner.received(self, key, &mut filled);
+            }
+            self.ring.give_back(filled);
+        }
+        if goes_on {
+            return;
+        }
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
+        socket.is_armed = false;
+        socket.is_disarmed = false;
+        if socket.phase != Phase::Connected {
+            return;
+        }
+        match outcome {
+            Ok(0) => {
+                socket.phase = Phase::Ended;
+                owner.ended(self, key);
+            }
+            // It ended because it was told to, had no buffer, or no room for its completion.
+            Ok(_) | Err(Errno::CANCELED | Errno::NOBUFS | Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {
+                self.arm(socket);
+            }
+            Err(error) => {
+                socket.phase = Phase::Lost;
+                owner.failed(self, key, error.into());
+            }
+        }
+    }
+
+    fn accept(&mut self, key: Key, completion: Completion, owner: &mut impl Owner<Self>) {
+        let goes_on = completion.goes_on();
+        let error = match completion.accepted() {
+            Ok(socket) => {
+                self.accepted(key, socket, owner);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        if goes_on {
+            return;
+        }
+        let Some(listener) = owner.listener(key) else {
+            return;
+        };
+        listener.is_armed = false;
+        listener.is_disarmed = false;
+        if let Some(error) = error
+            && error != Errno::CANCELED
+        {
+            let error = io::Error::from(error);
+            if !concerns_one_connection(&error) {
+                listener.accepts = false;
+                return owner.accept_failed(self, key, error);
+            }
+        }
+        self.arm_listener(listener);
+    }
+
+    fn land(&mut self, flight: Key, outcome: Result<usize, Errno>, owner: &mut impl Owner<Self>) {
+        let Some(landed) = self.ring.flights().get_mut(flight) else {
+            return;
+        };
+        let key = landed.socket;
+        #[cfg(test)]
+        let outcome = self.system.faults.land(flight).map_or(outcome, Err);
+        if landed.closing.is_some() {
+            return self.land_closing(flight, outcome);
+        }
+        let connects = landed.connects();
+        let Some(socket) = owner.socket(key) else {
+            return self.end(flight);
+        };
+        if connects {
+            socket.flight = None;
+            self.end(flight);
+            return match outcome {
+                Ok(_) => {
+                    socket.phase = Phase::Connected;
+                    self.arm(socket);
+                    owner.connected(self, key, Ok(()));
+                }
+                Err(error) => {
+                    socket.phase = Phase::Lost;
+                    owner.connected(self, key, Err(error.into()));
+                }
+            };
+        }
+        match outcome {
+            Ok(count) => {
+                let (_, left) = self.ring.flights().advance(flight, count);
+                if left > 0 {
+                    return self.launch(flight, socket.descriptor.as_raw_fd());
+                }
+                socket.flight = None;
+                self.end(flight);
+                if std::mem::take(&mut socket.shuts_down) {
+                    shutdown(&socket.descriptor);
+                }
+                owner.writable(self, key);
+            }
+            Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {
+                self.launch(flight, socket.descriptor.as_raw_fd())
+            }
+            Err(error) => {
+                socket.flight = None;
+                self.end(flight);
+                if socket.phase != Phase::Lost {
+                    socket.phase = Phase::Lost;
+                    owner.failed(self, key, error.into());
+                }
+            }
+        }
+    }
+
+    /// Goes on with sending for a socket that its owner has closed, as long as the system takes it without waiting.
+    fn land_closing(&mut self, flight: Key, outcome: Result<usize, Errno>) {
+        if let Ok(count) = outcome {
+            let (offered, left) = self.ring.flights().advance(flight, count);
+            if left > 0
+                && count == offered
+                && let Some(closing) = self.ring.flights().closing(flight)
+                && !closing.is_reset
+            {
+                let descriptor = closing.descriptor.as_raw_fd();
+                self.launch(flight, descriptor);
+                return self.ring.cancel(Token::Flight(flight));
+            }
+        }
+        self.end(flight);
+    }
+
+    fn end(&mut self, flight: Key) {
+        let Some(ended) = self.ring.flights().end(flight) else {
+            return;
+        };
+        self.spent.extend(ended.output);
+        if let Some(closing) = ended.closing {
+            self.ring.close(closing.descriptor);
+        }
+    }
+
+    fn give_up(&mut self, socket: Socket, is_reset: bool) {
+        let Socket {
+            descriptor,
+            key,
+            flight,
+            is_armed,
+            ..
+        } = socket;
+        if is_armed {
+            self.ring.cancel(Token::Receive(key));
+        }
+        let Some(flight) = flight else {
+            return self.ring.close(descriptor);
+        };
+        self.ring
+            .flights()
+            .close(flight, Closing { descriptor, is_reset });
+        // It is tried once, behind what was begun before; what cannot be sent without waiting is not sent.
+        self.ring.cancel(Token::Flight(flight));
+    }
+}
+
+fn shutdown(socket: &OwnedFd) {
+    // It fails when the connection is lost, of which another event tells.
+    let _ = rustix::net::shutdown(socket, Shutdown::Write);
+}
+
+impl AsRawFd for Uring {
+    fn as_raw_fd(&self) -> RawFd {
+        self.is_awaited.set(true);
+        self.wake.notice.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for Uring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uring")
+            .field("ring", &self.ring)
+            .field("counters", &self.system.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Driver for Uring {
+    type Socket = Socket;
+    type Listener = Listener;
+
+    fn kind(&self) -> DriverKind {
+        DriverKind::Uring
+    }
+
+    fn listen(&mut self, listener: OwnedFd, key: Key) -> io::Result<Listener> {
+        let mut listener = Listener {
+            descriptor: listener,
+            key,
+            accepts: true,
+            is_armed: false,
+            is_disarmed: false,
+        };
+        self.arm_listener(&mut listener);
+        Ok(listener)
+    }
+
+    fn set_accepting(&mut self, listener: &mut Listener, on: bool) -> io::Result<()> {
+        listener.accepts = on;
+        if on {
+            self.arm_listener(listener);
+        } else if listener.is_armed && !listener.is_disarmed {
+            listener.is_disarmed = true;
+            self.ring.cancel(Token::Accept(listener.key));
+        }
+        Ok(())
+    }
+
+    fn stop_listening(&mut self, listener: Listener) {
+        if listener.is_armed {
+            self.ring.cancel(Token::Accept(listener.key));
+        }
+        self.held.retain(|(key, _)| *key != listener.key);
+        self.ring.close(listener.descriptor);
+        // At once, so that nobody connects to it any more. An error shows again in the next turn.
+        let _ = self.ring.look();
+    }
+
+    fn add(&mut self, socket: OwnedFd, key: Key) -> io::Result<Socket> {
+        let mut socket = self.take_over(socket, key, Phase::Connected);
+        self.arm(&mut socket);
+        Ok(socket)
+    }
+
+    fn connect(&mut self, socket: OwnedFd, address: &SockAddr, key: Key) -> io::Result<Socket> {
+        let mut socket = self.take_over(socket, key, Phase::Connecting);
+        let flight = self.ring.flights().address(key, address.clone());
+        socket.flight = Some(flight);
+        self.ring.launch(flight, socket.descriptor.as_raw_fd(), ALL);
+        Ok(socket)
+    }
+
+    fn set_receiving(&mut self, socket: &mut Socket, on: bool) -> io::Result<()> {
+        socket.receives = on;
+        if on {
+            self.arm(socket);
+        } else if socket.is_armed && !socket.is_disarmed {
+            socket.is_disarmed = true;
+            self.ring.cancel(Token::Receive(socket.key));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, socket: &mut Socket, outbox: &mut Outbox, pool: &mut OutputPool) -> io::Result<()> {
+        for output in self.spent.drain(..) {
+            pool.put(output);
+        }
+        outbox.settle(pool);
+        if socket.flight.is_none()
+            && matches!(socket.phase, Phase::Connected | Phase::Ended)
+            && let Some(output) = outbox.take()
+        {
+            let flight = self.ring.flights().output(socket.key, output);
+            socket.flight = Some(flight);
+            self.launch(flight, socket.descriptor.as_raw_fd());
+        }
+        Ok(())
+    }
+
+    fn send_now(
+        &mut self,
+        socket: &mut Socket,
+        outbox: &mut Outbox,
+        pool: &mut OutputPool,
+        payload: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        if socket.flight.is_some() || !matches!(socket.phase, Phase::Connected | Phase::Ended) {
+            return Ok(0);
+        }
+        let waiting = outbox.len();
+        let output = outbox.get_mut().map(|output| &*output);
+        let Some((offered, taken)) = self.system.send_both(&socket.descriptor, output, payload)? else {
+            // Too many pieces for one call: what waits leaves first.
+            self.send(socket, outbox, pool)?;
+            return Ok(0);
+        };
+        if taken < offered {
+            self.unsent.push(socket.key);
+        }
+        if let Some(output) = outbox.get_mut() {
+            output.advance(taken.min(waiting));
+        }
+        outbox.settle(pool);
+        Ok(taken.saturating_sub(waiting))
+    }
+
+    fn in_flight(&self, socket: &Socket) -> usize {
+        socket.flight.map_or(0, |flight| self.ring.left(flight))
+    }
+
+    fn shutdown(&mut self, socket: &mut Socket) {
+        if socket.flight.is_some() {
+            socket.shuts_down = true;
+        } else {
+            shutdown(&socket.descriptor);
+        }
+    }
+
+    fn close(&mut self, socket: Socket) {
+        self.give_up(socket, false);
+    }
+
+    fn reset(&mut self, socket: Socket) {
+        // Lingering for no time is how a socket is told to reset; it fails when the connection is lost already.
+        let _ = SockRef::from(&socket.descriptor).set_linger(Some(Duration::ZERO));
+        self.give_up(socket, true);
+    }
+
+    fn descriptor<'s>(&'s self, socket: &'s Socket) -> BorrowedFd<'s> {
+        socket.descriptor.as_fd()
+    }
+
+    fn turn(&mut self, timeout: Option<Duration>, owner: &mut impl Owner<Self>) -> io::Result<usize> {
+        self.system.counters.turns += 1;
+        if self.wake.notifies.load(Ordering::Relaxed) {
+            self.wake.notifies.store(false, Ordering::Relaxed);
+            self.ring.set_notices(false);
+            // Whatever it said is looked at now; it is empty if it said nothing.
+            let _ = rustix::io::read(&self.wake.notice, &mut [0; 8]);
+        }
+        let mut count = self.resume(owner);
+        self.ring
+            .enter(if count > 0 { Some(Duration::ZERO) } else { timeout })?;
+        count += self.collect(owner);
+        if count == 0 && self.is_awaited.get() {
+            // From here on the kernel signals. What it did before is looked for once more.
+            self.wake.notifies.store(true, Ordering::SeqCst);
+            self.ring.set_notices(true);
+            self.ring.look()?;
+            count += self.collect(owner);
+        }
+        self.system.counters.events += count as u64;
+        Ok(count)
+    }
+
+    fn waker(&self) -> Waker {
+        let wake = Arc::clone(&self.wake);
+        Waker::new(move || wake.wake())
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            waits: self.ring.enters(),
+            ..self.system.counters
+        }
+    }
+}
+
+impl Uring {
+    /// Takes what has completed and acts on it; gives how many events that were.
+    fn collect(&mut self, owner: &mut impl Owner<Self>) -> usize {
+        let mut count = 0;
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.drain(&mut completions);
+        let mut rest = completions.drain(..).peekable();
+        while let Some(completion) = rest.next() {
+            count += usize::from(self.act(completion, &mut rest, owner));
+        }
+        drop(rest);
+        self.completions = completions;
+        count
+    }
+}

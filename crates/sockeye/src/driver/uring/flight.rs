@@ -1,0 +1,295 @@
+//! What the kernel was lent by operations that are under way: outputs to send, addresses to connect to.
+//!
+//! [`Ring`](super::ring::Ring) relies on this: what a flight holds is neither changed, moved nor freed from
+//! [`launch`](Flights::launch) to [`land`](Flights::land).
+
+use std::io::IoSlice;
+use std::os::fd::{OwnedFd, RawFd};
+use std::{mem, ptr};
+
+use io_uring::{opcode, squeue, types};
+use socket2::SockAddr;
+
+use super::super::{Key, Output};
+use super::token::Token;
+
+/// All flights of a ring.
+#[derive(Default)]
+pub(super) struct Flights {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// How many are in the air.
+    airborne: usize,
+    /// Lists of slices that are not in use.
+    #[expect(clippy::vec_box, reason = "the kernel reads them in their place")]
+    vectors: Vec<Box<Vector>>,
+}
+
+struct Slot {
+    generation: u32,
+    flight: Option<Flight>,
+    is_airborne: bool,
+}
+
+/// One operation under way, or between two.
+pub(super) struct Flight {
+    /// The socket's key with its owner.
+    pub(super) socket: Key,
+    /// Set once the owner has closed the socket: it is closed when the flight is over.
+    pub(super) closing: Option<Closing>,
+    freight: Freight,
+}
+
+/// How a flight ends whose socket was closed by the owner.
+pub(super) struct Closing {
+    pub(super) descriptor: OwnedFd,
+    /// What the system has not taken yet is thrown away.
+    pub(super) is_reset: bool,
+}
+
+/// What is left of a flight.
+pub(super) struct Ended {
+    /// Its output, of which the rest will not be sent.
+    pub(super) output: Option<Box<Output>>,
+    pub(super) closing: Option<Closing>,
+}
+
+enum Freight {
+    Output {
+        output: Box<Output>,
+        /// How much of it the operation offers to the system.
+        offered: usize,
+        vector: Option<Box<Vector>>,
+    },
+    Address(Box<SockAddr>),
+}
+
+/// A list of slices, and the header that points to it.
+struct Vector {
+    slices: [libc::iovec; Self::SLICES],
+    header: libc::msghdr,
+}
+
+impl Vector {
+    /// How many pieces are sent at once.
+    const SLICES: usize = 64;
+
+    fn new() -> Box<Self> {
+        let empty = libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        };
+        Box::new(Self {
+            slices: [empty; Self::SLICES],
+            // SAFETY: It is a structure of C of numbers and pointers, for which zeros are values: no name, no slices, no
+            // control data. Its padding differs from system to system, so it cannot be written down.
+            header: unsafe { mem::zeroed() },
+        })
+    }
+
+    /// Lists at most `limit` bytes of `output`; gives how many they are.
+    fn list(&mut self, output: &Output, limit: usize) -> usize {
+        let mut parts = [IoSlice::new(&[]); Self::SLICES];
+        let parts = output.slices(&mut parts);
+        let mut room = limit;
+        for (slice, part) in self.slices.iter_mut().zip(parts) {
+            let length = part.len().min(room);
+            *slice = libc::iovec {
+                iov_base: part.as_ptr().cast_mut().cast(),
+                iov_len: length,
+            };
+            room -= length;
+        }
+        self.header.msg_iov = self.slices.as_mut_ptr();
+        self.header.msg_iovlen = parts.len() as _;
+        limit - room
+    }
+}
+
+/// More than any output has: everything may be offered.
+pub(super) const ALL: usize = usize::MAX;
+
+impl Flights {
+    /// Lists that are kept for the next flight.
+    const KEPT_VECTORS: usize = 64;
+
+    /// A flight that will send `output`.
+    pub(super) fn output(&mut self, socket: Key, output: Box<Output>) -> Key {
+        self.insert(Flight {
+            socket,
+            closing: None,
+            freight: Freight::Output {
+                output,
+                offered: 0,
+                vector: None,
+            },
+        })
+    }
+
+    /// A flight that will connect to `address`.
+    pub(super) fn address(&mut self, socket: Key, address: SockAddr) -> Key {
+        self.insert(Flight {
+            socket,
+            closing: None,
+            freight: Freight::Address(Box::new(address)),
+        })
+    }
+
+    fn insert(&mut self, flight: Flight) -> Key {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                flight: None,
+                is_airborne: false,
+            });
+            u32::try_from(self.slots.len() - 1).unwrap_or(Key::MAX_INDEX)
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.flight = Some(flight);
+        Key::new(index, slot.generation)
+    }
+
+    fn slot(&mut self, key: Key) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(key.index())?;
+        (slot.generation == key.generation()).then_some(slot)
+    }
+
+    /// The operation of this flight on `descriptor`, which offers at most `limit` bytes. From now on the kernel may use what the flight
+    /// holds.
+    ///
+    /// # Panics
+    /// If there is no such flight, or it is in the air.
+    pub(super) fn launch(&mut self, key: Key, descriptor: RawFd, limit: usize) -> squeue::Entry {
+        let spare = &mut self.vectors;
+        let slot = &mut self.slots[key.index()];
+        assert!(
+            !slot.is_airborne && slot.generation == key.generation(),
+            "no such flight on the ground"
+        );
+        let flight = slot.flight.as_mut().expect("a slot of this generation is in use");
+        slot.is_airborne = true;
+        self.airborne += 1;
+        let descriptor = types::Fd(descriptor);
+        let entry = match &mut flight.freight {
+            Freight::Address(address) => {
+                opcode::Connect::new(descriptor, address.as_ptr().cast(), address.len()).build()
+            }
+            Freight::Output {
+                output,
+                offered,
+                vector,
+            } => {
+                let mut first = [IoSlice::new(&[]); 2];
+                if let [only] = output.slices(&mut first) {
+                    // Whatever is beyond 4 GiB is sent by the next operation.
+                    let length = u32::try_from(only.len().min(limit)).unwrap_or(u32::MAX);
+                    *offered = length as usize;
+                    opcode::Send::new(descriptor, only.as_ptr(), length)
+                        .flags(libc::MSG_NOSIGNAL)
+                        .build()
+                } else {
+                    let vector = vector.get_or_insert_with(|| spare.pop().unwrap_or_else(Vector::new));
+                    *offered = vector.list(output, limit);
+                    opcode::SendMsg::new(descriptor, &raw const vector.header)
+                        .flags(libc::MSG_NOSIGNAL as u32)
+                        .build()
+                }
+            }
+        };
+        entry.user_data(Token::Flight(key).to_bits())
+    }
+
+    /// Notes that the operation of this flight has completed: the kernel uses nothing of it any more.
+    pub(super) fn land(&mut self, key: Key) {
+        if let Some(slot) = self.slot(key)
+            && mem::take(&mut slot.is_airborne)
+        {
+            self.airborne -= 1;
+        }
+    }
+
+    /// How many are in the air.
+    pub(super) fn airborne(&self) -> usize {
+        self.airborne
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Flight> {
+        self.slot(key)?.flight.as_mut()
+    }
+
+    /// Lets a flight end with its socket.
+    pub(super) fn close(&mut self, key: Key, closing: Closing) {
+        if let Some(flight) = self.get_mut(key) {
+            flight.closing = Some(closing);
+        }
+    }
+
+    /// How a flight ends whose socket was closed.
+    pub(super) fn closing(&mut self, key: Key) -> Option<&Closing> {
+        self.get_mut(key)?.closing.as_ref()
+    }
+
+    /// How many bytes a flight has still to send.
+    pub(super) fn len(&self, key: Key) -> usize {
+        match self.slots.get(key.index()) {
+            Some(slot) if slot.generation == key.generation() => slot.flight.as_ref().map_or(0, Flight::len),
+            _ => 0,
+        }
+    }
+
+    /// Notes that the system took `count` bytes of a flight that has landed; gives how many were offered, and how many are left.
+    pub(super) fn advance(&mut self, key: Key, count: usize) -> (usize, usize) {
+        match self.slot(key) {
+            Some(Slot {
+                is_airborne: false,
+                flight:
+                    Some(Flight {
+                        freight: Freight::Output { output, offered, .. },
+                        ..
+                    }),
+                ..
+            }) => {
+                output.advance(count);
+                (*offered, output.len())
+            }
+            _ => (0, 0),
+        }
+    }
+
+    /// Ends a flight that has landed.
+    pub(super) fn end(&mut self, key: Key) -> Option<Ended> {
+        let slot = self.slot(key).filter(|slot| !slot.is_airborne)?;
+        let flight = slot.flight.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(key.index() as u32);
+        let output = match flight.freight {
+            Freight::Address(_) => None,
+            Freight::Output { output, vector, .. } => {
+                if let Some(vector) = vector
+                    && self.vectors.len() < Self::KEPT_VECTORS
+                {
+                    self.vectors.push(vector);
+                }
+                Some(output)
+            }
+        };
+        Some(Ended {
+            output,
+            closing: flight.closing,
+        })
+    }
+}
+
+impl Flight {
+    fn len(&self) -> usize {
+        match &self.freight {
+            Freight::Output { output, .. } => output.len(),
+            Freight::Address(_) => 0,
+        }
+    }
+
+    /// Whether it connects.
+    pub(super) fn connects(&self) -> bool {
+        matches!(self.freight, Freight::Address(_))
+    }
+}

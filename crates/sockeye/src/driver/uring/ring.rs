@@ -1,0 +1,391 @@
+//! The ring itself: operations go in, completions come out, and what the kernel was lent meanwhile is kept here.
+
+use std::fmt;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
+use rustix::io::Errno;
+
+use super::super::Key;
+use super::super::probe::Unavailable;
+use super::buffers::{Buffers, Filled, GROUP, Shape};
+use super::flight::Flights;
+use super::token::Token;
+
+/// How large a ring is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Operations that are submitted by one system call.
+    pub(super) submissions: u32,
+    /// Completions that the kernel puts down before it has to keep them elsewhere.
+    pub(super) completions: u32,
+    pub(super) buffers: Shape,
+}
+
+/// An io_uring with its buffers and its flights.
+///
+/// It must be used by the thread that made it, which the kernel enforces; it is not `Send`.
+pub(super) struct Ring {
+    io: IoUring,
+    buffers: ManuallyDrop<Buffers>,
+    flights: ManuallyDrop<Flights>,
+    /// Operations that did not fit into the queue, and could not be submitted for want of the kernel's memory.
+    backlog: Vec<squeue::Entry>,
+    /// Operations that receive: while there are any, the kernel may write into the buffers.
+    receives: usize,
+    /// How often the kernel was entered.
+    enters: u64,
+    /// Keeps it on its thread.
+    _here: std::marker::PhantomData<*const ()>,
+}
+
+/// An operation has completed, or one that goes on has something to tell.
+#[derive(Debug)]
+pub(super) struct Completion {
+    pub(super) token: Token,
+    result: i32,
+    flags: u32,
+    /// The buffer that bytes were received into.
+    buffer: Option<u16>,
+    /// The connection that was accepted.
+    descriptor: Option<OwnedFd>,
+}
+
+impl Sizes {
+    /// What a worker uses.
+    pub(super) const WORKER: Self = Self {
+        submissions: 512,
+        completions: 4096,
+        buffers: Shape {
+            count: 64,
+            size: 16 * 1024,
+        },
+    };
+
+    /// Just enough to ask the kernel.
+    pub(super) const SMALL: Self = Self {
+        submissions: 8,
+        completions: 16,
+        buffers: Shape { count: 2, size: 4096 },
+    };
+}
+
+impl Ring {
+    pub(super) fn new(sizes: Sizes) -> Result<Self, Unavailable> {
+        let mut builder = IoUring::builder();
+        builder
+            .setup_submit_all()
+            .setup_single_issuer()
+            .setup_coop_taskrun()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_cqsize(sizes.completions)
+            .setup_clamp();
+        let io = builder
+            .build(sizes.submissions)
+            .map_err(|error| Unavailable::new("io_uring_setup", &error))?;
+        if !io.params().is_feature_nodrop() || !io.params().is_feature_ext_arg() {
+            return Err(Unavailable::new(
+                "its features",
+                &io::ErrorKind::Unsupported.into(),
+            ));
+        }
+        let buffers = Buffers::register(&io.submitter(), sizes.buffers)
+            .map_err(|error| Unavailable::new("registering buffers", &error))?;
+        Ok(Self {
+            io,
+            buffers: ManuallyDrop::new(buffers),
+            flights: ManuallyDrop::new(Flights::default()),
+            backlog: Vec::new(),
+            receives: 0,
+            enters: 0,
+            _here: std::marker::PhantomData,
+        })
+    }
+
+    /// Asks the kernel whether it has all operations that are used here.
+    pub(super) fn probe(&self) -> Result<(), Unavailable> {
+        let mut probe = Probe::new();
+        self.io
+            .submitter()
+            .register_probe(&mut probe)
+            .map_err(|error| Unavailable::new("asking for its operations", &error))?;
+        let operations = [
+            opcode::AcceptMulti::CODE,
+            opcode::AsyncCancel::CODE,
+            opcode::Close::CODE,
+            opcode::Connect::CODE,
+            opcode::PollAdd::CODE,
+            opcode::RecvMulti::CODE,
+            opcode::Send::CODE,
+            opcode::SendMsg::CODE,
+        ];
+        match operations.iter().find(|&&code| !probe.is_supported(code)) {
+            None => Ok(()),
+            Some(code) => Err(Unavailable::new(
+                &format!("operation {code}"),
+                &io::ErrorKind::Unsupported.into(),
+            )),
+        }
+    }
+
+    /// Lets the kernel signal `notice` when there is something to do, so that the ring can be waited for with other things.
+    /// Silent at first.
+    pub(super) fn register_notice(&mut self, notice: BorrowedFd<'_>) -> io::Result<()> {
+        self.io.completion().disable_eventfd();
+        self.io.submitter().register_eventfd(notice.as_raw_fd())
+    }
+
+    pub(super) fn set_notices(&mut self, on: bool) {
+        let completion = self.io.completion();
+        if on {
+            completion.enable_eventfd();
+            // The kernel puts its work down and then looks whether to signal; this looks for the work after it.
+            std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        } else {
+            completion.disable_eventfd();
+        }
+    }
+
+    /// Receives what comes, until it is cancelled or out of buffers.
+    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, key: Key) {
+        let entry = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), GROUP).build();
+        self.receives += 1;
+        self.push(entry.user_data(Token::Receive(key).to_bits()));
+    }
+
+    /// Accepts what comes, until it is cancelled or fails.
+    pub(super) fn accept(&mut self, listener: BorrowedFd<'_>, key: Key) {
+        let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd()))
+            .flags(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+            .build();
+        self.push(entry.user_data(Token::Accept(key).to_bits()));
+    }
+
+    /// Tells each time that `wake` is written to.
+    pub(super) fn watch(&mut self, wake: BorrowedFd<'_>) {
+        let entry = opcode::PollAdd::new(types::Fd(wake.as_raw_fd()), libc::POLLIN as u32)
+            .multi(true)
+            .build();
+        self.push(entry.user_data(Token::Wake.to_bits()));
+    }
+
+    /// Begins the operation of a flight on its socket; it offers at most `limit` bytes.
+    pub(super) fn launch(&mut self, flight: Key, socket: RawFd, limit: usize) {
+        let entry = self.flights.launch(flight, socket, limit);
+        self.push(entry);
+    }
+
+    /// Ends an operation early; it completes all the same.
+    pub(super) fn cancel(&mut self, token: Token) {
+        let entry = opcode::AsyncCancel::new(token.to_bits())
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS);
+        self.push(entry.user_data(Token::Ignored.to_bits()));
+    }
+
+    /// Closes a descriptor once all operations that were begun on it before are under way.
+    pub(super) fn close(&mut self, descriptor: OwnedFd) {
+        let entry = opcode::Close::new(types::Fd(descriptor.into_raw_fd()))
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS);
+        self.push(entry.user_data(Token::Ignored.to_bits()));
+    }
+
+    pub(super) fn flights(&mut self) -> &mut Flights {
+        &mut self.flights
+    }
+
+    /// How many bytes a flight has still to send.
+    pub(super) fn left(&self, flight: Key) -> usize {
+        self.flights.len(flight)
+    }
+
+    /// What a completion says was received.
+    pub(super) fn filled(&mut self, completion: &mut Completion) -> Option<Filled> {
+        let number = completion.buffer.take()?;
+        let length = usize::try_from(completion.result).unwrap_or(0);
+        // SAFETY: The kernel named this buffer, and it is taken out of the completion: this is the only time.
+        Some(unsafe { self.buffers.filled(number, length) })
+    }
+
+    /// Gives buffers back to the kernel, which may use them from the next time that it is entered.
+    pub(super) fn give_back(&mut self, filled: Filled) {
+        self.buffers.give_back(filled);
+    }
+
+    pub(super) fn enters(&self) -> u64 {
+        self.enters
+    }
+
+    fn push(&mut self, entry: squeue::Entry) {
+        if self.backlog.is_empty() {
+            if self.try_push(&entry) {
+                return;
+            }
+            // The kernel takes the queue, if it has memory. If not, the next turn tries again, and tells of errors.
+            let _ = self.enter_kernel(0, EnterFlags::empty(), None);
+            if self.try_push(&entry) {
+                return;
+            }
+        }
+        self.backlog.push(entry);
+    }
+
+    fn try_push(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: What operations point to lives until they complete. Those of flights: `Flights` keeps what they hold as it is
+        // until `land`, which `drain` calls when they have completed. Receiving uses the registered buffers. The others
+        // point to nothing. All of it is kept by this struct, which on drop waits for their end or leaks it.
+        unsafe { self.io.submission().push(entry).is_ok() }
+    }
+
+    /// Submits what was begun, and waits until something has completed, at most for `timeout` (`None`: as long as it takes).
+    ///
+    /// Without time to wait and without anything to do, there is no system call.
+    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if !self.backlog.is_empty() {
+            self.enter_kernel(0, EnterFlags::empty(), None)?;
+            let backlog = std::mem::take(&mut self.backlog);
+            for entry in backlog {
+                self.push(entry);
+            }
+        }
+        let has_completions = !self.io.completion().is_empty();
+        if has_completions || !self.backlog.is_empty() || timeout == Some(Duration::ZERO) {
+            let submissions = self.io.submission();
+            let idle = submissions.is_empty() && !submissions.taskrun() && !submissions.cq_overflow();
+            drop(submissions);
+            return if idle { Ok(()) } else { self.look() };
+        }
+        self.enter_kernel(1, EnterFlags::GETEVENTS, timeout)
+    }
+
+    /// Submits what was begun, and lets the kernel put down what has completed.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        self.enter_kernel(0, EnterFlags::GETEVENTS, None)
+    }
+
+    fn enter_kernel(&mut self, least: u32, flags: EnterFlags, timeout: Option<Duration>) -> io::Result<()> {
+        self.enters += 1;
+        self.buffers.publish();
+        let count = self.io.submission().len() as u32;
+        let time = timeout.map(types::Timespec::from);
+        let mut arguments = types::SubmitArgs::new();
+        if let Some(time) = &time {
+            arguments = arguments.timespec(time);
+        }
+        let flags = (flags | EnterFlags::EXT_ARG).bits();
+        // SAFETY: The argument is the one that `EXT_ARG` announces, and it and the time live during the call.
+        match unsafe { self.io.submitter().enter(count, least, flags, Some(&arguments)) } {
+            Ok(_) => Ok(()),
+            Err(error) => match Errno::from_io_error(&error) {
+                // Time is over; a signal; completions must be taken before more is submitted; no memory just now.
+                Some(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Takes what has completed.
+    pub(super) fn drain(&mut self, into: &mut Vec<Completion>) {
+        for entry in self.io.completion() {
+            let completion = Completion::new(&entry);
+            if !completion.goes_on() {
+                match completion.token {
+                    Token::Receive(_) => self.receives = self.receives.saturating_sub(1),
+                    Token::Flight(key) => self.flights.land(key),
+                    _ => {}
+                }
+            }
+            into.push(completion);
+        }
+    }
+
+    /// Cancels all operations and waits for their end; gives whether the kernel uses nothing any more.
+    fn end_all(&mut self) -> bool {
+        let everything = types::CancelBuilder::any().all();
+        let entry = opcode::AsyncCancel2::new(everything).build();
+        self.push(entry.user_data(Token::Ignored.to_bits()));
+        let mut completions = Vec::new();
+        for _ in 0..Self::LAST_ENTERS {
+            self.drain(&mut completions);
+            // Connections that were accepted are closed.
+            completions.clear();
+            if self.receives == 0 && self.flights.airborne() == 0 && self.backlog.is_empty() {
+                // What was closed before is to be closed when the driver is gone.
+                return self.look().is_ok();
+            }
+            if self.enter(Some(Duration::from_millis(10))).is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// How often the kernel is asked for the rest when a ring is dropped. Many operations end in each.
+    const LAST_ENTERS: usize = 10_000;
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if self.end_all() {
+            // SAFETY: They are not used after this, neither here nor, as all operations have ended, by the kernel.
+            unsafe {
+                ManuallyDrop::drop(&mut self.buffers);
+                ManuallyDrop::drop(&mut self.flights);
+            }
+        } else {
+            // What is leaked may still be written or read by the kernel.
+            tracing::warn!("operations of an io_uring did not end; their memory is not given back");
+        }
+    }
+}
+
+impl Completion {
+    fn new(entry: &cqueue::Entry) -> Self {
+        let token = Token::from_bits(entry.user_data());
+        let result = entry.result();
+        let accepted = matches!(token, Token::Accept(_)) && result >= 0;
+        Self {
+            token,
+            result,
+            flags: entry.flags(),
+            buffer: cqueue::buffer_select(entry.flags()),
+            // SAFETY: The result of accepting is a new descriptor, which nobody owns yet; an entry is taken once.
+            descriptor: accepted.then(|| unsafe { OwnedFd::from_raw_fd(result) }),
+        }
+    }
+
+    /// Whether the operation goes on and will tell more.
+    pub(super) fn goes_on(&self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    /// How many bytes it moved, or why none.
+    pub(super) fn moved(&self) -> Result<usize, Errno> {
+        usize::try_from(self.result).map_err(|_| Errno::from_raw_os_error(-self.result))
+    }
+
+    /// Whether it received into the buffer behind `filled`.
+    pub(super) fn follows(&self, filled: &Filled) -> bool {
+        self.result > 0 && self.buffer.is_some_and(|number| filled.is_followed_by(number))
+    }
+
+    /// The connection that was accepted.
+    pub(super) fn accepted(self) -> Result<OwnedFd, Errno> {
+        self.descriptor
+            .ok_or_else(|| Errno::from_raw_os_error(self.result.saturating_neg()))
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("receives", &self.receives)
+            .field("airborne", &self.flights.airborne())
+            .finish_non_exhaustive()
+    }
+}
