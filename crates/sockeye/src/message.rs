@@ -33,6 +33,18 @@ impl Utf8Bytes {
         ByteString::try_from(bytes).map(Self)
     }
 
+    /// Bytes that are to be a copy of `text`, as text. They are compared, which takes a fraction of the time that it
+    /// takes to see that they are UTF-8.
+    #[allow(unsafe_code)]
+    pub(crate) fn from_copy(copy: Bytes, text: &str) -> Self {
+        if copy == text.as_bytes() {
+            // SAFETY: the bytes are equal to those of a `str`, which are UTF-8, and `Bytes` never change.
+            Self(unsafe { ByteString::from_bytes_unchecked(copy) })
+        } else {
+            text.into()
+        }
+    }
+
     /// The text as bytes, without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
@@ -399,6 +411,18 @@ mod tests {
         assert_eq!(vec![1u8].as_message(), Borrowed::Binary(&[1]));
         assert_eq!(Message::from("é").as_message(), Borrowed::Text("é"));
         assert_eq!((&&Message::from(vec![7])).as_message(), Borrowed::Binary(&[7]));
+    }
+
+    #[test]
+    fn a_copy_of_text_is_text_and_other_bytes_are_not_taken_for_it() {
+        let copy = Bytes::from("Grüße".as_bytes().to_vec());
+        let address = copy.as_ptr();
+        let text = Utf8Bytes::from_copy(copy, "Grüße");
+        assert_eq!((text.as_str(), text.as_ptr()), ("Grüße", address));
+        for other in [&b"Gr\xFF"[..], b"Gr", b""] {
+            let text = Utf8Bytes::from_copy(Bytes::copy_from_slice(other), "Grüße");
+            assert_eq!(text, "Grüße");
+        }
     }
 
     #[test]

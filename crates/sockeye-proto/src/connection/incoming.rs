@@ -9,13 +9,6 @@ use crate::mask::Mask;
 use crate::message::MessageKind;
 use crate::utf8::Utf8Validator;
 
-/// A buffer that grew beyond this, in bytes, is given back to the allocator rather than kept for the next message.
-pub(super) const KEEP_CAPACITY: usize = 64 * 1024;
-
-/// From this length on, in bytes, a message is worth more than the memory it was gathered in: who wants to keep it takes
-/// that over, rather than to copy the message.
-pub(super) const WORTH_TAKING: usize = 4 * 1024;
-
 /// How many bytes of text are unmasked, checked and copied at a time: they stay in the innermost cache.
 const GATHER_BLOCK: usize = 16 * 1024;
 
@@ -41,6 +34,31 @@ pub(super) enum Body {
     Text(String),
     /// Also text that is delivered in frames, which need not end with a code point.
     Binary(Vec<u8>),
+}
+
+impl Body {
+    /// Its length, and how long it can get without being moved.
+    fn memory(&self) -> (usize, usize) {
+        match self {
+            Self::Text(text) => (text.len(), text.capacity()),
+            Self::Binary(binary) => (binary.len(), binary.capacity()),
+        }
+    }
+
+    /// Moves to `memory`, which is empty.
+    fn move_to(&mut self, mut memory: Vec<u8>) {
+        match self {
+            Self::Text(text) => {
+                let mut moved = String::from_utf8(memory).unwrap_or_default();
+                copy::append_str(&mut moved, text);
+                *text = moved;
+            }
+            Self::Binary(binary) => {
+                copy::append(&mut memory, binary);
+                *binary = memory;
+            }
+        }
+    }
 }
 
 impl Incoming {
@@ -95,40 +113,29 @@ impl Incoming {
     /// Takes over the workspace's buffer, at the start of a body, so that its memory is used again.
     pub(super) fn reuse(&mut self, workspace: &mut Workspace) {
         match &mut self.body {
-            Body::Text(text) if text.capacity() == 0 => {
-                *text = std::mem::take(&mut workspace.text);
-                if text.capacity() > KEEP_CAPACITY {
-                    *text = String::new();
-                }
-                text.clear();
-            }
-            Body::Binary(binary) if binary.capacity() == 0 => {
-                *binary = std::mem::take(&mut workspace.binary);
-                if binary.capacity() > KEEP_CAPACITY {
-                    *binary = Vec::new();
-                }
-                binary.clear();
-            }
+            Body::Text(text) if text.capacity() == 0 => *text = workspace.start_text(),
+            Body::Binary(binary) if binary.capacity() == 0 => *binary = workspace.start_binary(),
             _ => {}
         }
     }
 
-    /// Makes room for a piece of the first frame, and for what is still to come of it, though for no more than came so
-    /// far: a frame that arrives in a few pieces is moved little, and a declared length reserves nothing.
-    pub(super) fn reserve(&mut self, piece: usize, remaining: u64) {
-        // Memory that fits each of many fragments would be moved with each.
-        if self.fragments > 1 || self.compressed {
+    /// Makes room for a piece of the message: in the memory of an earlier large one, or else, of a first frame, for
+    /// what is still to come of it, though for no more than came so far. A frame that arrives in a few pieces is moved
+    /// little, and a declared length reserves nothing.
+    pub(super) fn reserve(&mut self, piece: usize, remaining: u64, workspace: &mut Workspace) {
+        let (len, capacity) = self.body.memory();
+        if capacity - len >= piece {
             return;
         }
-        let wanted = |len: usize| piece + remaining.min((len + piece) as u64) as usize;
-        match &mut self.body {
-            Body::Text(text) if text.capacity() - text.len() < piece => {
-                text.reserve_exact(wanted(text.len()))
+        if let Some(large) = workspace.take_large(len + piece) {
+            self.body.move_to(large);
+        } else if self.fragments == 1 {
+            // Memory that fits each of many fragments would be moved with each.
+            let wanted = piece + remaining.min((len + piece) as u64) as usize;
+            match &mut self.body {
+                Body::Text(text) => text.reserve_exact(wanted),
+                Body::Binary(binary) => binary.reserve_exact(wanted),
             }
-            Body::Binary(binary) if binary.capacity() - binary.len() < piece => {
-                binary.reserve_exact(wanted(binary.len()));
-            }
-            _ => {}
         }
     }
 

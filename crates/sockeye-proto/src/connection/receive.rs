@@ -410,7 +410,7 @@ impl Progress {
             }
             _ => {
                 frame.remaining -= used as u64;
-                message.reserve(used, frame.remaining);
+                message.reserve(used, frame.remaining, context.workspace);
                 message.gather(&mut input[payload], &mut frame.mask, config)?;
             }
         }
@@ -465,7 +465,7 @@ impl Progress {
                     )?;
                 }
                 _ => {
-                    message.reserve(used, frame.remaining);
+                    message.reserve(used, frame.remaining, context.workspace);
                     message.push(&input[payload], config)?;
                 }
             }

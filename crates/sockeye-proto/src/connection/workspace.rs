@@ -2,14 +2,29 @@
 
 use std::time::Instant;
 
-use super::incoming::{KEEP_CAPACITY, WORTH_TAKING};
 use super::receive::{INFLATE_STEP, Progress};
 use crate::message::MessageKind;
+
+/// A message is begun in the memory of the one before, unless that is larger than this, in bytes: one that is begun and
+/// not ended costs its sender next to nothing.
+const KEEP_CAPACITY: usize = 64 * 1024;
+
+/// Larger memory waits, up to this size in bytes, for a message that outgrows what it was begun in. To the allocator
+/// large memory is dear: it may have to be asked of the operating system, page by page, and given back each time.
+const KEEP_LARGE: usize = 4 * 1024 * 1024;
+
+/// Of large memory a message gets no more than so many times what arrived of it.
+const MAX_ADVANCE: usize = 8;
+
+/// From this length on, in bytes, a message is worth more than the memory it was gathered in: who wants to keep it takes
+/// that over, rather than to copy the message.
+const WORTH_TAKING: usize = 4 * 1024;
 
 /// Buffers for messages that cannot be lent from the input: those that span reads or fragments, or are compressed.
 ///
 /// One workspace serves any number of connections that take turns, so that an idle connection owns no buffer.
-/// What an event lends from it is valid until the next call that takes it.
+/// What an event lends from it is valid until the next call that takes it. It keeps the memory of one message of up to
+/// 4 MiB for the next large one.
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(super) text: String,
@@ -17,6 +32,8 @@ pub struct Workspace {
     pub(super) control: Vec<u8>,
     /// [`INFLATE_STEP`] bytes, made on first use.
     pub(super) inflated: Vec<u8>,
+    /// Empty memory of a large message that was handed out.
+    large: Vec<u8>,
     /// What a connection left that had something in progress, for the next one that has.
     progress: Option<Box<Progress>>,
 }
@@ -30,6 +47,7 @@ impl Workspace {
             binary: Vec::new(),
             control: Vec::new(),
             inflated: Vec::new(),
+            large: Vec::new(),
             progress: None,
         }
     }
@@ -51,7 +69,7 @@ impl Workspace {
             MessageKind::Text => (self.text.len(), self.text.capacity()),
             MessageKind::Binary => (self.binary.len(), self.binary.capacity()),
         };
-        capacity > KEEP_CAPACITY || (len >= WORTH_TAKING && len >= capacity / 2)
+        capacity > KEEP_LARGE || (len >= WORTH_TAKING && len >= capacity / 2)
     }
 
     pub(super) fn inflated(&mut self) -> &mut [u8] {
@@ -59,6 +77,42 @@ impl Workspace {
             self.inflated.resize(INFLATE_STEP, 0);
         }
         &mut self.inflated
+    }
+
+    /// Memory for a text that begins.
+    pub(super) fn start_text(&mut self) -> String {
+        let mut text = std::mem::take(&mut self.text);
+        if text.capacity() > KEEP_CAPACITY {
+            self.keep_large(text.into_bytes());
+            return String::new();
+        }
+        text.clear();
+        text
+    }
+
+    /// Memory for bytes that begin.
+    pub(super) fn start_binary(&mut self) -> Vec<u8> {
+        let mut binary = std::mem::take(&mut self.binary);
+        if binary.capacity() > KEEP_CAPACITY {
+            self.keep_large(binary);
+            return Vec::new();
+        }
+        binary.clear();
+        binary
+    }
+
+    fn keep_large(&mut self, mut memory: Vec<u8>) {
+        if (self.large.capacity()..=KEEP_LARGE).contains(&memory.capacity()) {
+            memory.clear();
+            self.large = memory;
+        }
+    }
+
+    /// Large memory for a message of which so many bytes arrived, if there is some.
+    pub(super) fn take_large(&mut self, arrived: usize) -> Option<Vec<u8>> {
+        let capacity = self.large.capacity();
+        let fits = arrived > KEEP_CAPACITY && (arrived..=MAX_ADVANCE * arrived).contains(&capacity);
+        fits.then(|| std::mem::take(&mut self.large))
     }
 
     /// Room for what begins now.

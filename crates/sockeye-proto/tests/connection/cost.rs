@@ -211,6 +211,50 @@ fn a_frame_that_arrives_in_two_pieces_is_gathered_in_memory_of_its_size_and_take
 }
 
 #[test]
+fn large_messages_are_gathered_in_the_memory_of_the_one_before() {
+    let size = 1 << 20;
+    let text = Frame::text("é".repeat(size / 2)).encode(Some(PEER_KEY));
+    let binary = Frame::binary(vec![7; size]).encode(Some(PEER_KEY));
+    let fragments = [
+        Frame::binary(vec![7; size / 2]).more(),
+        Frame::continuation(vec![7; size / 2]),
+    ];
+    let fragments: Vec<u8> = fragments
+        .iter()
+        .flat_map(|frame| frame.encode(Some(PEER_KEY)))
+        .collect();
+    for input in [text, binary, fragments] {
+        let mut bench = Bench::new(Role::Server, Config::server(), None);
+        let mut buffer = input.clone();
+        let cost = steady(|| {
+            buffer.copy_from_slice(&input);
+            assert_eq!(bench.receive(&mut buffer, 16 * 1024), size);
+        });
+        // Until an eighth of it arrived, a message has memory of its own.
+        assert!(cost.bytes_total <= size as u64 / 2, "{cost:?}");
+        assert_eq!(cost.bytes_current, 0, "{cost:?}");
+    }
+}
+
+#[test]
+fn the_memory_of_a_large_message_is_not_for_who_sends_a_little() {
+    let size = 1 << 20;
+    let mut bench = Bench::new(Role::Server, Config::server(), None);
+    let mut whole = Frame::binary(vec![7; size]).encode(Some(PEER_KEY));
+    assert_eq!(bench.receive(&mut whole, 16 * 1024), size);
+    // Another one begins, and does not end.
+    let mut start = header(&Frame::binary(""), size as u64, Some(PEER_KEY));
+    start.resize(start.len() + size / 8 - 1, 7);
+    bench.receive(&mut start, 16 * 1024);
+    // What it holds is its own, and the large memory is there for the next one.
+    let Bench { connection, .. } =
+        std::mem::replace(&mut bench, Bench::new(Role::Server, Config::server(), None));
+    let cost = measure(|| drop(connection));
+    let held = -cost.bytes_current;
+    assert!(held <= size as i64 / 4 + 2 * PROGRESS as i64, "{cost:?}");
+}
+
+#[test]
 fn compressed_messages_use_pooled_memory_again() {
     for parameters in [TAKEOVER, NO_TAKEOVER] {
         let mut client = Bench::new(Role::Client, Config::client(), Some(parameters));

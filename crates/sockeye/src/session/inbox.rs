@@ -88,10 +88,9 @@ impl Inbox {
     pub(super) fn copy_message(&self, message: sockeye_proto::Message<'_>) -> Message {
         match message {
             sockeye_proto::Message::Binary(bytes) => Message::Binary(self.copy(bytes)),
-            // What was text before the copy is text after it.
-            sockeye_proto::Message::Text(text) => Message::Text(
-                Utf8Bytes::from_utf8(self.copy(text.as_bytes())).unwrap_or_else(|_| text.into()),
-            ),
+            sockeye_proto::Message::Text(text) => {
+                Message::Text(Utf8Bytes::from_copy(self.copy(text.as_bytes()), text))
+            }
         }
     }
 
