@@ -94,6 +94,7 @@ impl FrameHeader {
     ///
     /// The bytes so far cannot be the start of a valid frame: reserved bits or opcode, a control frame that is
     /// fragmented or longer than 125 bytes, a length that is not coded minimally or has its top bit set.
+    #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         #[cfg(test)]
         crate::work::count(bytes.len().min(MAX_HEADER_LEN));
@@ -166,10 +167,15 @@ impl FrameHeader {
         }
     }
 
+    #[inline]
+    pub(crate) const fn first_byte(fin: bool, rsv1: bool, opcode: Opcode) -> u8 {
+        ((fin as u8) << 7) | ((rsv1 as u8) << 6) | opcode as u8
+    }
+
     /// Appends the bytes of this header.
     #[inline]
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
-        let first = (u8::from(self.fin) << 7) | (u8::from(self.rsv1) << 6) | self.opcode as u8;
+        let first = Self::first_byte(self.fin, self.rsv1, self.opcode);
         let mask = u8::from(self.mask.is_some()) << 7;
         match self.payload_len {
             length @ 0..=125 => out.extend_from_slice(&[first, mask | length as u8]),
@@ -191,7 +197,7 @@ impl FrameHeader {
     #[must_use]
     pub fn encode(&self) -> ([u8; MAX_HEADER_LEN], usize) {
         let mut bytes = [0; MAX_HEADER_LEN];
-        bytes[0] = (u8::from(self.fin) << 7) | (u8::from(self.rsv1) << 6) | self.opcode as u8;
+        bytes[0] = Self::first_byte(self.fin, self.rsv1, self.opcode);
         let mut at = match self.payload_len {
             length @ 0..=125 => {
                 bytes[1] = length as u8;

@@ -746,7 +746,12 @@ impl Connection {
     ///
     /// Call it when the transport can take output, not while earlier output waits. Once it has appended a Close frame
     /// nothing more can be sent, so answers to what the peer sent before it closed, or broke a rule, go first.
+    #[inline]
     pub fn poll_output(&mut self, out: &mut Vec<u8>) -> bool {
+        self.has_output() && self.write_owed(out)
+    }
+
+    fn write_owed(&mut self, out: &mut Vec<u8>) -> bool {
         let before = out.len();
         if self.state == State::Open {
             self.write_owed_pong(out);

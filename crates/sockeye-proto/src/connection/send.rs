@@ -314,6 +314,13 @@ impl Sender {
     #[inline]
     fn frame(&mut self, frame: DataFrame, payload: &[u8], out: &mut Vec<u8>) {
         let mask = self.next_key();
+        if mask.is_none() && payload.len() < 126 {
+            // What most frames of servers are.
+            out.reserve(2 + payload.len());
+            out.extend_from_slice(&[frame.first_byte(), payload.len() as u8]);
+            out.extend_from_slice(payload);
+            return;
+        }
         out.reserve(MAX_HEADER_LEN + payload.len());
         frame.header(mask, payload.len()).append(out);
         match mask {
@@ -338,6 +345,11 @@ pub(crate) struct DataFrame {
 }
 
 impl DataFrame {
+    #[inline]
+    const fn first_byte(self) -> u8 {
+        FrameHeader::first_byte(self.fin, self.rsv1, self.opcode)
+    }
+
     #[inline]
     pub(crate) const fn header(self, mask: Option<[u8; 4]>, payload_len: usize) -> FrameHeader {
         FrameHeader {
