@@ -14,6 +14,7 @@ use super::route::Routes;
 use super::session::{Lent, Open, deadline};
 use super::slab::Slab;
 use super::slot::{Closing, Phase, Slot};
+use super::tls::Handshakes;
 use super::wheel::Wheel;
 use super::wire::Line;
 use crate::driver::{Driver, Key, Owner};
@@ -33,6 +34,7 @@ pub(super) struct Connections<D: Driver> {
     routes: Routes,
     reception: Reception,
     workspace: Workspace,
+    pub(super) handshakes: Handshakes,
     /// Where records of TLS are put together.
     pub(super) plaintext: Vec<u8>,
     pub(super) common: Common,
@@ -66,6 +68,7 @@ impl<D: Driver> Connections<D> {
             routes: Routes::default(),
             reception,
             workspace: Workspace::new(),
+            handshakes: Handshakes::default(),
             plaintext: Vec::new(),
             common,
             is_clock_stale: false,
@@ -92,7 +95,7 @@ impl<D: Driver> Connections<D> {
 
     /// How long a turn may wait.
     pub(super) fn wait(&self) -> Option<Duration> {
-        if self.common.dirty.is_empty() {
+        if self.common.dirty.is_empty() && self.handshakes.is_idle() {
             self.wheel.wait(Instant::now())
         } else {
             Some(Duration::ZERO)
@@ -107,6 +110,8 @@ impl<D: Driver> Connections<D> {
     /// Acts on deadlines, and sends what was published or ordered in this turn.
     pub(super) fn turn_ends(&mut self, driver: &mut D) {
         self.tick();
+        #[cfg(feature = "tls")]
+        self.shake_hands(driver);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(self.common.now, &mut due);
         for index in due.drain(..) {

@@ -10,6 +10,7 @@ use {
     crate::driver::Key,
     crate::error::Kind,
     crate::tls::session::{End, Received, TlsFailure, TlsSession},
+    std::collections::VecDeque,
 };
 
 /// The TLS of a connection, if it has any.
@@ -17,6 +18,47 @@ use {
 pub(super) struct Tls {
     #[cfg(feature = "tls")]
     secure: Option<Box<Secure>>,
+}
+
+/// The handshakes of a worker. Answering a hello takes as long as hundreds of messages, so that only a few are
+/// answered in a turn when many come at once.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    /// How many were answered in this turn.
+    #[cfg(feature = "tls")]
+    answered: u8,
+    /// Those whose hello has come.
+    #[cfg(feature = "tls")]
+    waiting: VecDeque<Key>,
+}
+
+impl Handshakes {
+    /// Whether nobody waits for an answer.
+    pub(super) fn is_idle(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.waiting.is_empty();
+        #[cfg(not(feature = "tls"))]
+        true
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Handshakes {
+    /// How many hellos are answered in a turn.
+    const IN_A_TURN: u8 = 4;
+
+    /// Whether one more may be answered at once.
+    fn is_free(&self) -> bool {
+        self.answered < Self::IN_A_TURN && self.waiting.is_empty()
+    }
+
+    /// The next one to answer in this turn.
+    fn next(&mut self) -> Option<Key> {
+        if self.answered >= Self::IN_A_TURN {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
 }
 
 /// A connection under TLS.
@@ -161,6 +203,18 @@ impl Tls {
         received
     }
 
+    #[cfg(feature = "tls")]
+    fn is_costly(&self) -> bool {
+        let secure = self.secure.as_ref();
+        secure.is_some_and(|secure| secure.session.is_costly())
+    }
+
+    #[cfg(feature = "tls")]
+    fn postpone(&mut self, bytes: &[u8]) -> bool {
+        let secure = self.secure.as_mut();
+        secure.is_some_and(|secure| secure.session.postpone(bytes))
+    }
+
     /// Whether an end of the connection is not what the peer announced.
     pub(super) fn is_cut_off(&self) -> bool {
         #[cfg(feature = "tls")]
@@ -235,6 +289,23 @@ impl Tls {
 impl<D: Driver> Connections<D> {
     /// Goes on with what a connection brought under TLS.
     pub(super) fn records_came(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let handshakes = &mut self.handshakes;
+        if slot.tls.is_costly() {
+            if !handshakes.is_free() {
+                if slot.tls.postpone(bytes) {
+                    handshakes.waiting.push_back(key);
+                }
+                return;
+            }
+            handshakes.answered += 1;
+        }
+        self.open_records(driver, key, bytes);
+    }
+
+    fn open_records(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
         /// Memory beyond this, in bytes, is not kept from one connection to the next.
         const KEPT: usize = 64 * 1024;
 
@@ -266,6 +337,16 @@ impl<D: Driver> Connections<D> {
         if plaintext.capacity() <= KEPT {
             self.plaintext = plaintext;
         }
+    }
+
+    /// Goes on with handshakes that had to wait, at the end of a turn.
+    pub(super) fn shake_hands(&mut self, driver: &mut D) {
+        self.handshakes.answered = 0;
+        while let Some(key) = self.handshakes.next() {
+            self.handshakes.answered += 1;
+            self.open_records(driver, key, &mut []);
+        }
+        self.handshakes.answered = 0;
     }
 
     #[cold]

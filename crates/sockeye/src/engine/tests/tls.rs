@@ -272,6 +272,23 @@ fn a_slow_tls_handshake_ends_at_its_own_deadline() {
     stop(worker);
 }
 
+#[test]
+fn many_clients_at_once_all_get_in() {
+    let pair = Pair::new();
+    let (worker, address) = start_tls(Echo, pair.server());
+    let config = pair.client(TlsVersion::Tls13);
+    let mut clients: Vec<_> = (0..60).map(|_| hello(address, &config)).collect();
+    // All hellos are on their way before anybody looks for an answer.
+    for client in &mut clients {
+        client.conn.write_tls(&mut client.sock).unwrap();
+    }
+    for client in &mut clients {
+        upgrade(client);
+        echoes(client, b"hello");
+    }
+    stop(worker);
+}
+
 /// Sends much at once.
 struct Flood;
 

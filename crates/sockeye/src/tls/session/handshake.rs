@@ -25,6 +25,8 @@ pub(super) struct Handshake {
     received: Vec<u8>,
     witness: Arc<Witness>,
     is_untouched: bool,
+    has_answered: bool,
+    is_postponed: bool,
 }
 
 /// What came of received bytes.
@@ -59,6 +61,8 @@ impl Handshake {
             received: Vec::new(),
             witness,
             is_untouched: true,
+            has_answered: false,
+            is_postponed: false,
         })
     }
 
@@ -67,15 +71,32 @@ impl Handshake {
         self.is_untouched
     }
 
+    /// Whether the costly part is still to come: the signature under the answer to the client's hello.
+    pub(super) fn is_costly(&self) -> bool {
+        !self.has_answered
+    }
+
+    /// Keeps bytes for a later call. Gives whether there were none before.
+    pub(super) fn postpone(&mut self, bytes: &[u8]) -> bool {
+        // More than this is an error when it is looked at.
+        let room = (MAX_KEPT + 1).saturating_sub(self.received.len());
+        self.received.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        !std::mem::replace(&mut self.is_postponed, true)
+    }
+
     pub(super) fn receive(mut self: Box<Self>, bytes: &[u8], out: &mut Vec<u8>) -> Outcome {
-        if self.is_untouched && bytes.first().is_some_and(u8::is_ascii_uppercase) {
+        self.is_postponed = false;
+        self.received.extend_from_slice(bytes);
+        if self.is_untouched && self.received.first().is_some_and(u8::is_ascii_uppercase) {
             out.extend_from_slice(PLAIN_HTTP);
             return Outcome::Failed(TlsFailure::PlainHttp);
         }
-        self.is_untouched &= bytes.is_empty();
-        self.received.extend_from_slice(bytes);
+        self.is_untouched &= self.received.is_empty();
+        let said = out.len();
         let mut early = Early::default();
-        match self.advance(&mut early, out) {
+        let advanced = self.advance(&mut early, out);
+        self.has_answered |= out.len() > said;
+        match advanced {
             Err(error) => {
                 self.say_why(out);
                 Outcome::Failed(TlsFailure::Handshake(error))

@@ -82,9 +82,19 @@ impl TlsSession {
         Ok(Self(Phase::Handshake(Box::new(Handshake::new(config)?))))
     }
 
-    /// Whether the handshake is under way.
-    pub(crate) fn is_handshaking(&self) -> bool {
-        matches!(self.0, Phase::Handshake(_))
+    /// Whether the next bytes may cost much: those of the client's hello, which is answered with a signature. Whoever has
+    /// other connections to serve may [`postpone`](Self::postpone) them.
+    pub(crate) fn is_costly(&self) -> bool {
+        matches!(&self.0, Phase::Handshake(handshake) if handshake.is_costly())
+    }
+
+    /// Keeps received bytes for the next call of [`receive`](Self::receive), which may bring none. Gives whether none were
+    /// kept before.
+    pub(crate) fn postpone(&mut self, bytes: &[u8]) -> bool {
+        match &mut self.0 {
+            Phase::Handshake(handshake) => handshake.postpone(bytes),
+            Phase::Open(_) | Phase::Over => false,
+        }
     }
 
     /// Takes what was received and gives the plaintext. `workspace` lends memory and keeps nothing. What TLS itself has to

@@ -159,7 +159,7 @@ impl Pair {
 
     fn shake(&mut self) {
         self.exchange();
-        assert!(!self.server.is_handshaking(), "{:?}", self.end);
+        assert!(matches!(self.server.0, Phase::Open(_)), "{:?}", self.end);
         assert!(!self.client.is_handshaking());
     }
 
@@ -360,6 +360,36 @@ fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
             }
         }
     }
+}
+
+#[test]
+fn a_hello_may_wait() {
+    let setting = Setting::new();
+    for version in BOTH_VERSIONS {
+        let mut pair = setting.pair(version);
+        assert!(pair.server.is_costly());
+        let hello = pair.client_bytes();
+        let (first, second) = hello.split_at(100);
+        assert!(pair.server.postpone(first));
+        assert!(!pair.server.postpone(second));
+        let mut out = Vec::new();
+        let received = pair.server.receive(&mut [], &mut pair.workspace, &mut out);
+        assert!(received.end.is_none() && !out.is_empty());
+        assert!(!pair.server.is_costly());
+        pair.give_client(&out);
+        pair.shake();
+    }
+
+    // What waits is bounded.
+    let mut pair = setting.pair(&version::TLS13);
+    let mut fed = 0;
+    while fed < 1 << 20 {
+        pair.server.postpone(b"\x16\x03\x01\x40\x00\x01\x00\xff\xff");
+        fed += pair.server.postpone(&[0; 4096]) as usize + 4096;
+    }
+    pair.feed(b"");
+    let received = pair.server.receive(&mut [], &mut pair.workspace, &mut Vec::new());
+    assert!(matches!(received.end, Some(End::Failed(_))));
 }
 
 #[test]
