@@ -191,7 +191,7 @@ pub trait Owner<D: Driver> {
 pub struct Waker(std::sync::Arc<dyn Fn() -> io::Result<()> + Send + Sync>);
 
 impl Waker {
-    fn new(wake: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(wake: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Self {
         Self(std::sync::Arc::new(wake))
     }
 

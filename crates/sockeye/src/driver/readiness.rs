@@ -130,7 +130,12 @@ impl Readiness {
         if bits & LISTENER != 0 {
             return self.accept(key, owner);
         }
-        if event.is_writable() {
+        // Edges are for both directions, and most of them only say that there is something to read.
+        if event.is_writable()
+            && owner
+                .socket(key)
+                .is_some_and(|socket| socket.is_full || socket.phase == Phase::Connecting)
+        {
             self.can_write(key, owner);
         }
         if event.is_readable() || event.is_read_closed() {

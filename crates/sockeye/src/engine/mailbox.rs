@@ -42,8 +42,6 @@ pub(crate) enum Order {
     Abort,
     Pause,
     Resume,
-    /// Tell the handler that the peer has caught up.
-    Drained,
 }
 
 impl Mailbox {
@@ -77,7 +75,8 @@ impl Mailbox {
 
     /// Takes all letters.
     pub(super) fn take(&self, into: &mut VecDeque<Letter>) {
-        if self.is_full.swap(false, Ordering::AcqRel) {
+        // Most turns find it empty, and a look costs less than a change.
+        if self.is_full.load(Ordering::Acquire) && self.is_full.swap(false, Ordering::AcqRel) {
             into.append(&mut self.lock());
         }
     }

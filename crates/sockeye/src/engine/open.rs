@@ -75,6 +75,7 @@ impl Telling<'_> {
         let lent = &mut self.lent;
         if lent.flags.is_aborted {
             let _ = lent.open.connection.handle_eof();
+            lent.out.discard(&mut lent.common.pool);
             return self.failed(Error::new(Kind::Aborted));
         }
         let hang_up = lent.open.extra.as_mut().and_then(|extra| extra.hang_up.take());
@@ -200,6 +201,15 @@ impl Telling<'_> {
             return;
         }
         flags.is_over = true;
+        if let Some(identity) = self
+            .lent
+            .open
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.identity.as_ref())
+        {
+            identity.retire();
+        }
         tracing::debug!(code, reason, "websocket closed");
         self.lent.common.metrics.closed(code);
         let end = CloseEvent {

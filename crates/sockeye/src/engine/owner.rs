@@ -57,6 +57,8 @@ pub(super) enum News<'n> {
     Order(Order),
     /// The system may take more.
     Writable,
+    /// The peer has taken what waited, or most of it.
+    CaughtUp,
 }
 
 impl<D: Driver> Connections<D> {
@@ -96,7 +98,8 @@ impl<D: Driver> Connections<D> {
     /// How long a turn may wait.
     pub(super) fn wait(&self) -> Option<Duration> {
         if self.common.dirty.is_empty() && self.handshakes.is_idle() {
-            self.wheel.wait(Instant::now())
+            // The clock was read in this turn.
+            self.wheel.wait(self.common.now)
         } else {
             Some(Duration::ZERO)
         }
@@ -184,7 +187,7 @@ impl<D: Driver> Connections<D> {
                     .map(|route| route.queues.write_timeout);
                 let stall = slot.stalled.zip(write_timeout);
                 let news = match stall {
-                    Some((since, limit)) if since + limit <= now => {
+                    Some((since, limit)) if self.wheel.time_of_stamp(since) + limit <= now => {
                         self.common.metrics.write_stalled();
                         News::Lost(Error::new(Kind::WriteStalled(limit)))
                     }
@@ -207,6 +210,7 @@ impl<D: Driver> Connections<D> {
         };
         let stall = slot.stalled.and_then(|since| {
             let route = self.routes.get_mut(open.seat.route)?;
+            let since = self.wheel.time_of_stamp(since);
             since.checked_add(route.queues.write_timeout)
         });
         let next = [deadline(&open.connection, now), stall];
@@ -223,7 +227,25 @@ impl<D: Driver> Connections<D> {
         if slot.flags.resumes {
             return self.resume(driver, key);
         }
+        if self.has_caught_up(driver, key) {
+            return self.news(driver, key, News::CaughtUp);
+        }
         self.news(driver, key, News::Writable);
+    }
+
+    /// Whether so little waits for the peer that the handler is to be told, who was told that much does.
+    fn has_caught_up(&mut self, driver: &mut D, key: Key) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return false;
+        };
+        let Phase::Open(open) = &slot.phase else {
+            return false;
+        };
+        let Some(route) = self.routes.get_mut(open.seat.route) else {
+            return false;
+        };
+        let waits = slot.waiting() + driver.in_flight(&slot.socket);
+        slot.flags.is_behind && waits <= open.queues(&route.queues).low_water
     }
 
     /// Hands out what came while receiving was paused, then receives again.
@@ -283,12 +305,7 @@ impl<D: Driver> Connections<D> {
         };
         match news {
             News::Received(bytes) => telling.receive(bytes, &mut self.workspace),
-            News::Writable => {}
-            News::Opened => telling.opened(),
-            News::Ended => telling.ended(),
-            News::Lost(error) => telling.lost(error),
-            News::Timeout => telling.timed_out(),
-            News::Order(order) => telling.order(order),
+            news => telling.hear(news),
         }
         let needs_care = telling.needs_care();
         if needs_care {
@@ -308,55 +325,32 @@ impl<D: Driver> Connections<D> {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        let result = slot.send(driver, &mut self.common.pool);
-        if let Err(error) = result {
-            return self.lost(driver, key, io_error(error));
-        }
-        if slot.has_output() {
-            return self.stalled(key);
-        }
-        if driver.in_flight(&slot.socket) == 0 {
-            slot.stalled = None;
-            if let Phase::Open(open) = &mut slot.phase {
-                open.connection.handle_flushed(self.common.now);
+        match slot.send(driver, &mut self.common.pool) {
+            Ok(()) if slot.has_output() => self.stalled(key),
+            Ok(()) => {
+                slot.stalled = None;
+                if driver.in_flight(&slot.socket) > 0 {
+                    slot.stalled = Some(self.wheel.stamp(self.common.now));
+                } else if let Phase::Open(open) = &mut slot.phase {
+                    open.connection.handle_flushed(self.common.now);
+                }
             }
-        }
-        if slot.flags.is_behind {
-            self.catch_up(driver, key);
+            Err(error) => self.lost(driver, key, io_error(error)),
         }
     }
 
     /// The peer takes nothing more for now.
+    #[inline(never)]
     fn stalled(&mut self, key: Key) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
         slot.flags.is_full = true;
         if slot.stalled.is_none() {
-            slot.stalled = Some(self.common.now);
-            if slot.waiting() >= 64 * 1024 {
-                self.common.metrics.blocked(slot.waiting());
-            }
+            slot.stalled = Some(self.wheel.stamp(self.common.now));
+            self.common.metrics.blocked(slot.waiting());
         }
         self.rearm(key);
-    }
-
-    /// Tells the handler that the peer has caught up, if it has.
-    fn catch_up(&mut self, driver: &mut D, key: Key) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        let Phase::Open(open) = &slot.phase else {
-            return;
-        };
-        let Some(route) = self.routes.get_mut(open.seat.route) else {
-            return;
-        };
-        let waits = slot.waiting() + driver.in_flight(&slot.socket);
-        if waits <= route.queues.low_water {
-            slot.flags.is_behind = false;
-            self.news(driver, key, News::Order(Order::Drained));
-        }
     }
 
     /// The transport of a connection is gone.
@@ -375,18 +369,20 @@ impl<D: Driver> Connections<D> {
     #[inline(never)]
     fn follow_up(&mut self, driver: &mut D, key: Key) {
         let now = self.common.now;
+        let has_caught_up = self.has_caught_up(driver, key);
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        if slot.flags.resumes && !slot.flags.is_dirty && !slot.flags.is_told {
-            slot.flags.is_dirty = true;
-            self.common.dirty.push(key);
-        }
         if let Phase::Open(open) = &slot.phase {
             if slot.flags.is_aborted {
                 return self.remove(driver, key, true);
             }
             if !slot.flags.is_told {
+                // One more callback in this turn, but not under the feet of this one.
+                if (slot.flags.resumes || has_caught_up) && !slot.flags.is_dirty {
+                    slot.flags.is_dirty = true;
+                    self.common.dirty.push(key);
+                }
                 return self.rearm(key);
             }
             let lingers = match open.connection.shutdown() {
@@ -530,7 +526,24 @@ impl Telling<'_> {
     fn needs_care(&self) -> bool {
         let flags = &*self.lent.flags;
         let connection = &self.lent.open.connection;
-        flags.is_over || flags.resumes || connection.has_output() || connection.state() != State::Open
+        flags.wants_care() || connection.has_output() || connection.state() != State::Open
+    }
+
+    /// All news but those of every day.
+    #[inline(never)]
+    fn hear(&mut self, news: News<'_>) {
+        match news {
+            News::Received(_) | News::Writable => {}
+            News::Opened => self.opened(),
+            News::Ended => self.ended(),
+            News::Lost(error) => self.lost(error),
+            News::Timeout => self.timed_out(),
+            News::Order(order) => self.order(order),
+            News::CaughtUp => {
+                self.lent.flags.is_behind = false;
+                self.drained();
+            }
+        }
     }
 
     fn order(&mut self, order: Order) {
@@ -572,7 +585,6 @@ impl Telling<'_> {
                 }
             }
             Order::Resume => lent.resume(),
-            Order::Drained => self.drained(),
         }
     }
 }
@@ -646,11 +658,11 @@ impl<D: Driver> Owner<D> for Connections<D> {
         };
         slot.flags.is_full = false;
         slot.stalled = None;
-        match slot.phase {
+        match &mut slot.phase {
             Phase::Closing(_) => self.wind_up(driver, key),
-            Phase::Open(_) => {
+            Phase::Open(open) => {
                 if slot.out.is_empty() {
-                    self.flush(driver, key);
+                    open.connection.handle_flushed(self.common.now);
                 }
                 self.news(driver, key, News::Writable);
             }

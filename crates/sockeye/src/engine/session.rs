@@ -90,6 +90,21 @@ impl Open {
             extra: has_any.then(|| Box::new(extra)),
         }
     }
+
+    /// The terms of this WebSocket, where `route` has those of most.
+    #[inline]
+    pub(super) fn queues<'q>(&'q self, route: &'q QueueLimits) -> &'q QueueLimits {
+        let own = self.extra.as_ref().and_then(|extra| extra.queues.as_ref());
+        own.unwrap_or(route)
+    }
+}
+
+impl Flags {
+    /// Whether there is more to do than to send what waits.
+    #[inline]
+    pub(super) const fn wants_care(self) -> bool {
+        self.is_over || self.resumes || self.is_behind
+    }
 }
 
 impl Extra {
@@ -250,9 +265,9 @@ impl Lent<'_> {
     #[inline(never)]
     fn flush_early(&mut self) {
         if !self.flags.is_full {
-            // A failure shows again at the end of the turn.
-            let _ = self.wire.send(self.out, &mut self.common.pool);
-            self.flags.is_full = !self.out.is_empty();
+            // A failure shows again when the callback has returned.
+            let sent = self.wire.send(self.out, &mut self.common.pool);
+            self.flags.is_full = sent.is_ok() && !self.out.is_empty();
         }
     }
 
@@ -281,8 +296,7 @@ impl Lent<'_> {
     /// The terms of this WebSocket.
     #[inline]
     fn queues(&self) -> &QueueLimits {
-        let own = self.open.extra.as_ref().and_then(|extra| extra.queues.as_ref());
-        own.unwrap_or(self.queues)
+        self.open.queues(self.queues)
     }
 
     // Closing

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::door::Door;
 use super::session::{Flags, Open};
 use super::tls::Tls;
+use super::wheel::Stamp;
 use crate::driver::{Driver, Outbox, OutputPool};
 
 /// A connection.
@@ -17,7 +18,7 @@ pub(super) struct Slot<D: Driver> {
     pub(super) out: Outbox,
     pub(super) flags: Flags,
     /// Since when the peer has taken nothing of what waits.
-    pub(super) stalled: Option<Instant>,
+    pub(super) stalled: Option<Stamp>,
     pub(super) phase: Phase,
 }
 

@@ -1,5 +1,6 @@
 //! The timers of a worker: one coarse hashed wheel, one entry for each slot.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 /// How exact a timer is.
@@ -25,6 +26,8 @@ pub(super) struct Wheel {
     spokes: Box<[u32]>,
     entries: Vec<Box<[Entry]>>,
     armed: usize,
+    /// No entry fires before this; it is looked for anew when it has come.
+    next: Instant,
 }
 
 /// Entries of a spoke are a list, linked both ways.
@@ -42,7 +45,13 @@ const VACANT: Entry = Entry {
     next: NONE,
 };
 
+/// A time, to the tick.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stamp(NonZeroU32);
+
 impl Wheel {
+    const PER_SECOND: u32 = 1_000_000_000 / TICK.subsec_nanos();
+
     pub(super) fn new(now: Instant) -> Self {
         Self {
             epoch: now,
@@ -50,6 +59,7 @@ impl Wheel {
             spokes: vec![NONE; SPOKES].into(),
             entries: Vec::new(),
             armed: 0,
+            next: now,
         }
     }
 
@@ -74,6 +84,10 @@ impl Wheel {
             next,
         };
         self.spokes[spoke] = index as u32;
+        let at = self.time_of(tick);
+        if self.armed == 0 || at < self.next {
+            self.next = at;
+        }
         self.armed += 1;
     }
 
@@ -85,12 +99,15 @@ impl Wheel {
     }
 
     /// Puts the slots whose time has come into `due`; they are not armed any more.
+    #[inline]
     pub(super) fn advance(&mut self, now: Instant, due: &mut Vec<usize>) {
-        let now = self.ticks(now);
-        if self.armed == 0 {
-            self.at = self.at.max(now);
-            return;
+        if self.armed > 0 && self.next <= now {
+            self.turn(now, due);
         }
+    }
+
+    fn turn(&mut self, now: Instant, due: &mut Vec<usize>) {
+        let now = self.ticks(now);
         // More than a round behind, each spoke is looked at once all the same.
         let first = (self.at + 1).max(now.saturating_sub(SPOKES as u32 - 1));
         for tick in first..=now {
@@ -105,30 +122,46 @@ impl Wheel {
             }
         }
         self.at = self.at.max(now);
+        let mut ahead = (1..=SPOKES as u32).map(|ahead| self.at + ahead);
+        let next = ahead.find(|tick| self.spokes[*tick as usize % SPOKES] != NONE);
+        self.next = self.time_of(next.unwrap_or(self.at));
     }
 
     /// How long to wait until something may be due; `None` if nothing is armed.
+    #[inline]
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        if self.armed == 0 {
-            return None;
-        }
-        let spokes = (1..=SPOKES as u32).map(|ahead| self.at + ahead);
-        let tick = spokes
-            .into_iter()
-            .find(|tick| self.spokes[*tick as usize % SPOKES] != NONE)?;
-        Some((self.epoch + TICK * tick).saturating_duration_since(now))
+        (self.armed > 0).then(|| self.next.saturating_duration_since(now))
+    }
+
+    /// A time, to the tick, in less memory.
+    pub(super) fn stamp(&self, at: Instant) -> Stamp {
+        Stamp(NonZeroU32::MIN.saturating_add(self.ticks(at)))
+    }
+
+    /// When a stamp was made, at most a tick too late.
+    pub(super) fn time_of_stamp(&self, stamp: Stamp) -> Instant {
+        self.time_of(stamp.0.get())
+    }
+
+    fn time_of(&self, tick: u32) -> Instant {
+        self.epoch + TICK * tick
     }
 
     /// How many ticks are over.
+    #[inline]
     fn ticks(&self, now: Instant) -> u32 {
-        let ticks = now.saturating_duration_since(self.epoch).as_millis() / TICK.as_millis();
-        u32::try_from(ticks).map_or(IDLE - 1, |ticks| ticks.min(IDLE - 1))
+        let since = now.saturating_duration_since(self.epoch);
+        let seconds = u32::try_from(since.as_secs()).unwrap_or(u32::MAX);
+        let ticks = seconds.saturating_mul(Self::PER_SECOND);
+        ticks
+            .saturating_add(since.subsec_nanos() / TICK.subsec_nanos())
+            .min(IDLE - 1)
     }
 
     /// The first tick that is not before this time and still to come.
     fn tick_after(&self, at: Instant) -> u32 {
         let whole = self.ticks(at);
-        let tick = whole.saturating_add(u32::from(self.epoch + TICK * whole < at));
+        let tick = whole.saturating_add(u32::from(self.time_of(whole) < at));
         tick.max(self.at + 1).min(IDLE - 1)
     }
 

@@ -1,12 +1,18 @@
 //! WebSockets under TLS on a worker, with a client of rustls.
 
-use std::net::{Shutdown, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 
 use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
+use super::workers::{Echo, open, reach, upgrade};
 use super::*;
-use crate::engine::CloseEvent;
+use crate::MessageRef;
+use crate::driver::Readiness;
+use crate::engine::worker::Worker;
+use crate::engine::{CloseEvent, Socket};
+use crate::server::Drain;
 use crate::tls::{ClientTls, Identity, Pem, ServerTls, TlsVersion};
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
@@ -43,7 +49,7 @@ impl Pair {
 }
 
 fn start_tls(handler: impl Handler, tls: ServerTls) -> (Worker, SocketAddr) {
-    open(handler, Settings::default(), |reception| {
+    open(Readiness::new, handler, Settings::default(), |reception| {
         reception.tls = Some(tls)
     })
 }
@@ -57,25 +63,6 @@ fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Client {
 fn hello(address: SocketAddr, config: &Arc<ClientConfig>) -> Client {
     let connection = ClientConnection::new(Arc::clone(config), "a.test".try_into().unwrap()).unwrap();
     StreamOwned::new(connection, reach(address))
-}
-
-/// A frame with a whole message, masked with zeros.
-fn binary(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x82];
-    match payload.len() {
-        len @ 0..=125 => frame.push(0x80 | len as u8),
-        len @ 126..=0xffff => {
-            frame.push(0x80 | 126);
-            frame.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            frame.push(0x80 | 127);
-            frame.extend((len as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
 }
 
 fn receive(client: &mut impl Read) -> Vec<u8> {
@@ -250,7 +237,7 @@ fn garbage_is_answered_with_an_alert_and_closed() {
 #[test]
 fn a_slow_tls_handshake_ends_at_its_own_deadline() {
     let pair = Pair::new();
-    let (worker, address) = open(Echo, Settings::default(), |reception| {
+    let (worker, address) = open(Readiness::new, Echo, Settings::default(), |reception| {
         reception.tls = Some(pair.server());
         reception.tls_timeout = Duration::from_millis(100);
     });
@@ -308,7 +295,9 @@ fn a_reader_that_is_slow_gets_everything_in_order() {
     let pair = Pair::new();
     let mut settings = Settings::default();
     settings.queues.send = 100_000_000;
-    let (worker, address) = open(Flood, settings, |reception| reception.tls = Some(pair.server()));
+    let (worker, address) = open(Readiness::new, Flood, settings, |reception| {
+        reception.tls = Some(pair.server())
+    });
     for version in [TlsVersion::Tls13, TlsVersion::Tls12] {
         let mut client = connect_tls(address, &pair.client(version));
         client.write_all(&binary(b"go")).unwrap();

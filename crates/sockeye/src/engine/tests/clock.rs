@@ -1,0 +1,133 @@
+//! Deadlines.
+
+use super::*;
+use crate::Keepalive;
+
+fn pings(stage: &mut Stage, key: crate::driver::Key) -> Vec<Vec<u8>> {
+    let sent = stage.sent(key);
+    let pings = frames(&sent).into_iter().filter(|(first, _)| *first == 0x89);
+    pings.map(|(_, payload)| payload).collect()
+}
+
+#[test]
+fn a_silent_peer_is_pinged_and_one_that_answers_stays() {
+    let (mut stage, key, diary) = opened(Settings::default());
+    for round in 1..=3u64 {
+        stage.pass(millis(24_900));
+        assert!(pings(&mut stage, key).is_empty());
+        stage.pass(millis(300));
+        assert_eq!(pings(&mut stage, key), [round.to_be_bytes()]);
+        stage.receive(key, &frame(0x8A, &round.to_be_bytes()));
+    }
+    assert_eq!(diary.read().len(), 3);
+    stage.pass(millis(25_200));
+    assert_eq!(pings(&mut stage, key).len(), 1);
+    // And one that does not answer does not.
+    stage.pass(millis(10_200));
+    let notes = diary.read();
+    assert!(notes[0].starts_with("close 1011 "), "{notes:?}");
+    let sent = frames(&stage.sent(key));
+    assert_eq!(sent[0].0, 0x88);
+    assert_eq!(sent[0].1[..2], 1011u16.to_be_bytes());
+}
+
+#[test]
+fn traffic_moves_the_ping_back() {
+    let (mut stage, key, _) = opened(Settings::default());
+    for _ in 0..10 {
+        stage.pass(millis(20_000));
+        stage.receive(key, &binary(b"x"));
+        assert!(pings(&mut stage, key).is_empty());
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_with_1001() {
+    let (mut stage, key, diary) = opened(with_config(Config {
+        idle_timeout: Some(Duration::from_secs(60)),
+        keepalive: None,
+        ..Config::server()
+    }));
+    stage.pass(millis(50_000));
+    stage.receive(key, &binary(b"x"));
+    stage.pass(millis(59_900));
+    assert!(diary.read().is_empty());
+    stage.pass(millis(300));
+    assert!(diary.read()[0].starts_with("close 1001 "));
+    stage.pass(millis(10_200));
+    assert_eq!(stage.connections.len(), 0);
+}
+
+#[test]
+fn a_message_that_never_ends_is_cut_off_with_1008() {
+    let (mut stage, key, diary) = opened(Settings::default());
+    let message = binary(&[0; 1000]);
+    stage.pass(millis(20_000));
+    for byte in &message[..300] {
+        stage.receive(key, std::slice::from_ref(byte));
+        stage.pass(millis(100));
+    }
+    stage.pass(millis(300));
+    assert!(diary.read()[0].starts_with("close 1008 "));
+    assert_eq!(frames(&stage.sent(key)).last().unwrap().0, 0x88);
+}
+
+#[test]
+fn without_keepalive_a_message_is_timed_all_the_same() {
+    let (mut stage, key, diary) = opened(with_config(Config {
+        keepalive: None,
+        ..Config::server()
+    }));
+    stage.pass(Duration::from_secs(1000));
+    stage.receive(key, &binary(&[0; 10])[..3]);
+    stage.pass(millis(29_900));
+    assert!(diary.read().is_empty());
+    stage.pass(millis(300));
+    assert!(diary.read()[0].starts_with("close 1008 "));
+}
+
+#[test]
+fn at_the_end_of_its_lifetime_a_connection_closes_with_1001() {
+    let (mut stage, key, diary) = opened(with_config(Config {
+        max_lifetime: Some(Duration::from_secs(100)),
+        keepalive: Some(Keepalive {
+            interval: Duration::from_secs(1000),
+            timeout: Duration::from_secs(10),
+        }),
+        ..Config::server()
+    }));
+    stage.pass(millis(100_200));
+    let sent = frames(&stage.sent(key));
+    assert_eq!(sent[0].0, 0x88);
+    assert_eq!(sent[0].1[..2], 1001u16.to_be_bytes());
+    // What was under way is heard.
+    stage.receive(key, &text("late"));
+    stage.receive(key, &close(1001, ""));
+    assert_eq!(diary.read(), ["close 1001 \"\" true", "dropped after 1"]);
+}
+
+#[test]
+fn a_handshake_that_takes_too_long_is_dropped() {
+    let (mut stage, diary) = stage(Settings::default());
+    let key = stage.accept();
+    for byte in &REQUEST[..95] {
+        stage.receive(key, std::slice::from_ref(byte));
+        stage.pass(millis(100));
+    }
+    assert_eq!(stage.connections.len(), 1);
+    stage.pass(millis(700));
+    assert_eq!(stage.connections.len(), 0);
+    assert!(stage.line(key).end.is_some());
+    assert!(diary.read().is_empty());
+}
+
+#[test]
+fn idle_connections_are_looked_at_no_more_than_they_ask_for() {
+    let (stage, _, _) = opened(Settings::default());
+    let wait = stage.connections.wait().unwrap();
+    // The handshake's deadline is left to fire, and finds nothing to do.
+    assert!(
+        wait > Duration::from_secs(5) && wait <= Duration::from_secs(26),
+        "{wait:?}"
+    );
+}

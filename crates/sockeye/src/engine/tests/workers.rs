@@ -1,0 +1,295 @@
+//! Workers with real sockets, on each driver.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use super::super::door::Reception;
+use super::super::worker::{Worker, Workplace};
+use super::super::{Handler, Sent, Socket, SocketHandle};
+use super::*;
+use crate::driver::{Driver, Readiness};
+use crate::metrics::SessionMetrics;
+use crate::server::Drain;
+use crate::{CloseCode, MessageRef};
+
+/// Makes each of these a test for each driver.
+macro_rules! on_each_driver {
+    ($($test:ident),* $(,)?) => {
+        mod readiness {
+            $(#[test]
+            fn $test() {
+                super::$test(crate::driver::Readiness::new);
+            })*
+        }
+
+        #[cfg(target_os = "linux")]
+        mod uring {
+            $(#[test]
+            fn $test() {
+                if crate::driver::DriverKind::Uring.resolve().is_ok() {
+                    super::$test(crate::driver::Uring::new);
+                }
+            })*
+        }
+    };
+}
+
+on_each_driver!(
+    messages_are_echoed,
+    a_stop_says_why_and_waits_for_the_answers,
+    a_stop_waits_no_longer_than_its_deadline,
+    handles_send_from_any_thread_in_order,
+    tasks_run_on_the_worker_beside_its_sockets,
+    a_flood_that_nobody_reads_ends_in_a_reset,
+);
+
+pub(super) struct Echo;
+
+impl Handler for Echo {
+    type Data = ();
+
+    fn message(&self, socket: &mut Socket<'_, ()>, message: MessageRef<'_>) {
+        socket.send(message);
+    }
+}
+
+pub(super) fn start<D: Driver + 'static>(
+    make: fn() -> io::Result<D>,
+    handler: impl Handler,
+    settings: Settings,
+) -> (Worker, SocketAddr) {
+    open(make, handler, settings, |_| {})
+}
+
+pub(super) fn open<D: Driver + 'static>(
+    make: fn() -> io::Result<D>,
+    handler: impl Handler,
+    settings: Settings,
+    change: impl FnOnce(&mut Reception),
+) -> (Worker, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut reception = reception(handler, settings);
+    change(&mut reception);
+    let workplace = Workplace {
+        listeners: vec![listener.into()],
+        reception,
+        metrics: Arc::new(SessionMetrics::new()),
+    };
+    let worker = Worker::start("worker".to_owned(), workplace, make).unwrap();
+    (worker, address)
+}
+
+pub(super) fn reach(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+pub(super) fn upgrade(stream: &mut (impl Read + Write)) {
+    stream.write_all(REQUEST).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+}
+
+pub(super) fn connect(address: SocketAddr) -> TcpStream {
+    let mut stream = reach(address);
+    upgrade(&mut stream);
+    stream
+}
+
+/// The next frame that the server sends.
+fn next(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let len = match head[1] {
+        126 => {
+            let mut len = [0; 2];
+            stream.read_exact(&mut len).unwrap();
+            u16::from_be_bytes(len).into()
+        }
+        127 => {
+            let mut len = [0; 8];
+            stream.read_exact(&mut len).unwrap();
+            u64::from_be_bytes(len) as usize
+        }
+        len => len.into(),
+    };
+    let mut payload = vec![0; len];
+    stream.read_exact(&mut payload).unwrap();
+    (head[0], payload)
+}
+
+/// Closes from the client's side, and stops the worker.
+pub(super) fn finish(mut stream: TcpStream, worker: Worker) {
+    stream.write_all(&close(1000, "")).unwrap();
+    let (first, body) = next(&mut stream);
+    assert_eq!((first, body), (0x88, close_body(1000, "")));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    worker.stop(Arc::new(Drain::default()));
+    worker.join().unwrap();
+}
+
+fn messages_are_echoed<D: Driver + 'static>(make: fn() -> io::Result<D>) {
+    let (worker, address) = start(make, Echo, Settings::default());
+    let mut streams: Vec<_> = (0..10).map(|_| connect(address)).collect();
+    for len in [0, 1, 20, 125, 126, 1000, 65_535, 65_536, 300_000, 1_000_000] {
+        let payload: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        for stream in &mut streams {
+            stream.write_all(&binary(&payload)).unwrap();
+        }
+        for stream in &mut streams {
+            assert!(next(stream) == (0x82, payload.clone()));
+        }
+    }
+    let last = streams.pop().unwrap();
+    drop(streams);
+    finish(last, worker);
+}
+
+fn a_stop_says_why_and_waits_for_the_answers<D: Driver + 'static>(make: fn() -> io::Result<D>) {
+    let (worker, address) = start(make, Echo, Settings::default());
+    let mut stream = connect(address);
+    worker.stop(Arc::new(Drain {
+        code: CloseCode::SERVICE_RESTART,
+        reason: "back soon".into(),
+        ..Drain::default()
+    }));
+    assert_eq!(next(&mut stream), (0x88, close_body(1012, "back soon")));
+    assert!(TcpStream::connect(address).is_err());
+    stream.write_all(&close(1012, "")).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    worker.join().unwrap();
+}
+
+fn a_stop_waits_no_longer_than_its_deadline<D: Driver + 'static>(make: fn() -> io::Result<D>) {
+    let (worker, address) = start(make, Echo, Settings::default());
+    let mut stream = connect(address);
+    worker.stop(Arc::new(Drain {
+        spread: Duration::ZERO,
+        deadline: millis(200),
+        ..Drain::default()
+    }));
+    worker.join().unwrap();
+    assert_eq!(next(&mut stream).0, 0x88);
+    // The worker has dropped the connection.
+    assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
+}
+
+/// Gives its handle away, and tells of its end.
+struct Giver(Sender<SocketHandle>, Sender<u16>);
+
+impl Handler for Giver {
+    type Data = ();
+
+    fn open(&self, socket: &mut Socket<'_, ()>) {
+        self.0.send(socket.handle()).unwrap();
+    }
+
+    fn message(&self, _: &mut Socket<'_, ()>, _: MessageRef<'_>) {}
+
+    fn close(&self, _: &mut Socket<'_, ()>, end: super::super::CloseEvent<'_>) {
+        self.1.send(end.code).unwrap();
+    }
+}
+
+fn handles_send_from_any_thread_in_order<D: Driver + 'static>(make: fn() -> io::Result<D>) {
+    let (handles, given) = channel();
+    let (codes, closed) = channel();
+    let (worker, address) = start(make, Giver(handles, codes), Settings::default());
+    let mut stream = connect(address);
+    let handle = given.recv().unwrap();
+    let sender = std::thread::spawn({
+        let handle = handle.clone();
+        move || {
+            for at in 0..1000 {
+                handle.send(at.to_string()).unwrap();
+            }
+        }
+    });
+    for at in 0..1000 {
+        assert_eq!(next(&mut stream), (0x81, at.to_string().into_bytes()));
+    }
+    sender.join().unwrap();
+    handle.close(CloseCode::NORMAL, "done").unwrap();
+    assert_eq!(next(&mut stream), (0x88, close_body(1000, "done")));
+    stream.write_all(&close(1000, "")).unwrap();
+    assert_eq!(closed.recv().unwrap(), 1000);
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    assert!(handle.is_gone());
+    assert!(handle.send("too late").is_err());
+    worker.stop(Arc::new(Drain::default()));
+    worker.join().unwrap();
+    assert!(handle.send("later still").is_err());
+}
+
+/// Answers after a while, from a task.
+struct Later;
+
+impl Handler for Later {
+    type Data = ();
+
+    fn message(&self, socket: &mut Socket<'_, ()>, message: MessageRef<'_>) {
+        if message == MessageRef::Text("now") {
+            assert_eq!(socket.send("now"), Sent::Sent);
+            return;
+        }
+        let handle = socket.handle();
+        let text = std::rc::Rc::new(format!("{message:?}"));
+        socket.spawn(async move {
+            tokio::time::sleep(millis(20)).await;
+            let _ = handle.send(text.as_str());
+        });
+    }
+}
+
+fn tasks_run_on_the_worker_beside_its_sockets<D: Driver + 'static>(make: fn() -> io::Result<D>) {
+    let (worker, address) = start(make, Later, Settings::default());
+    let mut stream = connect(address);
+    for _ in 0..10 {
+        stream.write_all(&text("a while")).unwrap();
+        // While the task waits, messages are answered.
+        for _ in 0..3 {
+            stream.write_all(&text("now")).unwrap();
+            assert_eq!(next(&mut stream), (0x81, b"now".to_vec()));
+        }
+        assert_eq!(next(&mut stream), (0x81, b"Text(\"a while\")".to_vec()));
+    }
+    finish(stream, worker);
+}
+
+fn a_flood_that_nobody_reads_ends_in_a_reset<D: Driver + 'static>(make: fn() -> io::Result<D>) {
+    let (handles, given) = channel();
+    let (codes, closed) = channel();
+    let queues = QueueLimits {
+        write_timeout: millis(200),
+        ..QueueLimits::default()
+    };
+    let (worker, address) = start(make, Giver(handles, codes), with_queues(queues));
+    let stream = connect(address);
+    let handle = given.recv().unwrap();
+    let payload = vec![0; 100_000];
+    for _ in 0..200 {
+        handle.send(payload.clone()).unwrap();
+    }
+    assert_eq!(closed.recv().unwrap(), 1006);
+    drop(stream);
+    worker.stop(Arc::new(Drain::default()));
+    worker.join().unwrap();
+}
+
+#[test]
+fn a_driver_that_cannot_be_made_is_an_error() {
+    let make = || Err::<Readiness, _>(io::Error::other("no driver today"));
+    let (worker, _) = start(make, Echo, Settings::default());
+    assert_eq!(worker.join().unwrap_err().to_string(), "no driver today");
+}
