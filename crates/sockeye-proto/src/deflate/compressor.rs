@@ -18,7 +18,7 @@ pub struct Compressor {
     settings: Settings,
     keeps_context: bool,
     threshold: usize,
-    encoder: Option<Encoder>,
+    encoder: Option<Box<Encoder>>,
     failed: bool,
 }
 
@@ -139,7 +139,7 @@ impl Compressor {
     /// As `append`, with an encoder that is taken from the pool, with these settings, when a stream begins.
     fn append_to(
         &self,
-        encoder: &mut Option<Encoder>,
+        encoder: &mut Option<Box<Encoder>>,
         settings: Settings,
         input: &[u8],
         fin: bool,

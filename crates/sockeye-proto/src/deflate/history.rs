@@ -1,5 +1,7 @@
 //! The last bytes of a stream.
 
+use super::WindowBits;
+
 /// The most recent bytes of a stream, as many as fit a window: what a later block may refer back to.
 ///
 /// Allocates as it grows, never more than the window's size.
@@ -7,10 +9,10 @@
 pub(super) struct History {
     /// In the order they came until the window is full, from then on a ring.
     bytes: Vec<u8>,
-    /// Where the oldest byte is.
-    oldest: usize,
-    /// The window's size, a power of two.
-    limit: usize,
+    /// Where the oldest byte is: less than the largest window.
+    oldest: u16,
+    /// How many bytes are kept.
+    window: WindowBits,
 }
 
 impl History {
@@ -18,11 +20,11 @@ impl History {
     const MIN_CAPACITY: usize = 64;
 
     /// An empty history, without memory.
-    pub(super) const fn new(limit: usize) -> Self {
+    pub(super) const fn new(window: WindowBits) -> Self {
         Self {
             bytes: Vec::new(),
             oldest: 0,
-            limit,
+            window,
         }
     }
 
@@ -35,17 +37,19 @@ impl History {
 
     /// Appends `data` and forgets what no longer fits.
     pub(super) fn extend(&mut self, data: &[u8]) {
-        let data = &data[data.len().saturating_sub(self.limit)..];
-        let (grow, wrap) = data.split_at(data.len().min(self.limit - self.bytes.len()));
+        let limit = self.window.window_size();
+        let data = &data[data.len().saturating_sub(limit)..];
+        let (grow, wrap) = data.split_at(data.len().min(limit - self.bytes.len()));
         if !grow.is_empty() {
             self.reserve(grow.len());
             self.bytes.extend_from_slice(grow);
         }
         if !wrap.is_empty() {
-            let (end, start) = wrap.split_at(wrap.len().min(self.limit - self.oldest));
-            self.bytes[self.oldest..][..end.len()].copy_from_slice(end);
+            let oldest = usize::from(self.oldest);
+            let (end, start) = wrap.split_at(wrap.len().min(limit - oldest));
+            self.bytes[oldest..][..end.len()].copy_from_slice(end);
             self.bytes[..start.len()].copy_from_slice(start);
-            self.oldest = (self.oldest + wrap.len()) % self.limit;
+            self.oldest = ((oldest + wrap.len()) % limit) as u16;
         }
     }
 
@@ -53,14 +57,17 @@ impl History {
     fn reserve(&mut self, additional: usize) {
         let needed = self.bytes.len() + additional;
         if needed > self.bytes.capacity() {
-            let capacity = needed.next_power_of_two().max(Self::MIN_CAPACITY).min(self.limit);
+            let capacity = needed
+                .next_power_of_two()
+                .max(Self::MIN_CAPACITY)
+                .min(self.window.window_size());
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
     }
 
     /// The bytes in the order they came: those of the first slice, then those of the second.
     pub(super) fn parts(&self) -> (&[u8], &[u8]) {
-        let (newer, older) = self.bytes.split_at(self.oldest);
+        let (newer, older) = self.bytes.split_at(self.oldest.into());
         (older, newer)
     }
 
@@ -82,7 +89,7 @@ mod tests {
 
     #[test]
     fn memory_follows_what_was_seen_up_to_the_window() {
-        let mut history = History::new(1024);
+        let mut history = History::new(WindowBits::new(10).unwrap());
         assert_eq!(history.bytes.capacity(), 0);
         history.extend(&[1; 65]);
         assert_eq!(history.bytes.capacity(), 128);
@@ -94,11 +101,12 @@ mod tests {
     proptest! {
         #[test]
         fn history_is_the_tail_of_the_stream(
-            limit_bits in 8..11_u32,
+            bits in 8..11_u8,
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1500), 0..12),
         ) {
-            let limit = 1_usize << limit_bits;
-            let mut history = History::new(limit);
+            let window = WindowBits::new(bits).unwrap();
+            let limit = window.window_size();
+            let mut history = History::new(window);
             let mut stream = Vec::new();
             for piece in &pieces {
                 history.extend(piece);

@@ -44,6 +44,7 @@
 //! ```
 
 mod compressor;
+mod decoder;
 mod decompressor;
 mod history;
 mod negotiation;

@@ -1,10 +1,12 @@
 //! Working memory for compression, shared by connections.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use zlib_rs::{DeflateConfig, Inflate};
+use zlib_rs::DeflateConfig;
 
+use super::decoder::Decoder;
 use super::{Level, MemLevel, WindowBits};
 
 /// A store of idle compressors and decompressors that connections share.
@@ -21,14 +23,31 @@ use super::{Level, MemLevel, WindowBits};
 /// ```
 pub struct Pool {
     max_idle: usize,
-    idle: Mutex<Idle>,
+    /// Each thread uses one of them, so that threads seldom wait for each other.
+    parts: [Part; PARTS],
 }
+
+/// Into how many parts a pool is divided.
+const PARTS: usize = 8;
+
+thread_local! {
+    /// Which part of every pool this thread uses.
+    static PART: usize = {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        THREADS.fetch_add(1, Ordering::Relaxed) % PARTS
+    };
+}
+
+/// Alone in its cache lines.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part(Mutex<Idle>);
 
 #[derive(Default)]
 struct Idle {
     /// The most recently used one last, because its memory is warm.
-    encoders: Vec<Encoder>,
-    decoders: Vec<Decoder>,
+    encoders: Vec<Box<Encoder>>,
+    decoders: Vec<Box<Decoder>>,
     stats: PoolStats,
 }
 
@@ -51,7 +70,8 @@ pub struct PoolStats {
 }
 
 impl Pool {
-    /// A pool that keeps at most `max_idle` compressors and as many decompressors for reuse.
+    /// A pool that keeps at most `max_idle` compressors and as many decompressors for reuse in each of its eight parts,
+    /// among which the threads that use it are divided evenly.
     ///
     /// Of compressors, a thread uses up to three for whole messages: short ones are compressed in less memory. More are
     /// of use to messages that are sent in fragments over some time, and where connections negotiate different
@@ -59,21 +79,28 @@ impl Pool {
     pub fn new(max_idle: usize) -> Self {
         Self {
             max_idle,
-            idle: Mutex::default(),
+            parts: Default::default(),
         }
     }
 
     /// What the pool holds and has done.
     pub fn stats(&self) -> PoolStats {
-        self.with_idle(|idle| PoolStats {
-            idle_compressors: idle.encoders.len(),
-            idle_decompressors: idle.decoders.len(),
-            ..idle.stats
-        })
+        let mut sum = PoolStats::default();
+        for part in &self.parts {
+            part.with_idle(|idle| {
+                sum.idle_compressors += idle.encoders.len();
+                sum.idle_decompressors += idle.decoders.len();
+                sum.created_compressors += idle.stats.created_compressors;
+                sum.created_decompressors += idle.stats.created_decompressors;
+                sum.reused_compressors += idle.stats.reused_compressors;
+                sum.reused_decompressors += idle.stats.reused_decompressors;
+            });
+        }
+        sum
     }
 
     /// A compressor at the start of a stream.
-    pub(super) fn take_encoder(&self, settings: Settings) -> Encoder {
+    pub(super) fn take_encoder(&self, settings: Settings) -> Box<Encoder> {
         let reused = self.with_idle(|idle| {
             let position = idle
                 .encoders
@@ -91,17 +118,17 @@ impl Pool {
                 encoder.stream.reset();
                 encoder
             }
-            None => Encoder::new(settings),
+            None => Box::new(Encoder::new(settings)),
         }
     }
 
-    pub(super) fn put_encoder(&self, encoder: Encoder) {
+    pub(super) fn put_encoder(&self, encoder: Box<Encoder>) {
         // What does not fit is freed after the lock was released.
         drop(self.with_idle(|idle| put(&mut idle.encoders, encoder, self.max_idle)));
     }
 
     /// A decompressor at the start of a stream.
-    pub(super) fn take_decoder(&self) -> Decoder {
+    pub(super) fn take_decoder(&self) -> Box<Decoder> {
         let reused = self.with_idle(|idle| {
             let decoder = idle.decoders.pop();
             let counter = match decoder {
@@ -113,20 +140,28 @@ impl Pool {
         });
         match reused {
             Some(mut decoder) => {
-                decoder.stream.reset(false);
+                decoder.restart();
                 decoder
             }
-            None => Decoder::new(),
+            None => Box::new(Decoder::new()),
         }
     }
 
-    pub(super) fn put_decoder(&self, decoder: Decoder) {
+    pub(super) fn put_decoder(&self, decoder: Box<Decoder>) {
         drop(self.with_idle(|idle| put(&mut idle.decoders, decoder, self.max_idle)));
     }
 
     fn with_idle<R>(&self, action: impl FnOnce(&mut Idle) -> R) -> R {
+        // A thread that ends may compress after its locals are gone.
+        let part = PART.try_with(|part| *part).unwrap_or_default();
+        self.parts[part].with_idle(action)
+    }
+}
+
+impl Part {
+    fn with_idle<R>(&self, action: impl FnOnce(&mut Idle) -> R) -> R {
         // Each action leaves the store whole, so a panic elsewhere does not spoil it.
-        action(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
+        action(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -191,10 +226,9 @@ impl Settings {
     }
 }
 
-/// The compression library's state for one stream.
+/// The compression library's state for one stream. It lives in a box, because an idle connection has room for one.
 pub(super) struct Encoder {
-    /// Boxed, because an idle connection has room for one.
-    pub(super) stream: Box<zlib_rs::Deflate>,
+    pub(super) stream: zlib_rs::Deflate,
     settings: Settings,
 }
 
@@ -212,7 +246,7 @@ impl Encoder {
             ..DeflateConfig::default()
         };
         Self {
-            stream: Box::new(zlib_rs::Deflate::new_with_config(config)),
+            stream: zlib_rs::Deflate::new_with_config(config),
             settings,
         }
     }
@@ -223,28 +257,5 @@ impl fmt::Debug for Encoder {
         f.debug_struct("Encoder")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
-    }
-}
-
-/// The decompression library's state for one stream. It has room for the largest window, so one kind
-/// serves all connections.
-pub(super) struct Decoder {
-    pub(super) stream: Box<Inflate>,
-    /// Room for the history of one message.
-    pub(super) buffer: Vec<u8>,
-}
-
-impl Decoder {
-    fn new() -> Self {
-        Self {
-            stream: Box::new(Inflate::new(false, WindowBits::MAX.get())),
-            buffer: Vec::new(),
-        }
-    }
-}
-
-impl fmt::Debug for Decoder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decoder").finish_non_exhaustive()
     }
 }
