@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Built, Peer, Program, uwebsockets};
+use super::{Built, Peer, Program, scripts, uwebsockets};
 
 /// Where servers are built.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Workshop {
             .iter()
             .filter_map(|peer| match peer.program() {
                 Program::Rust { name, .. } => Some(name),
-                Program::Uwebsockets => None,
+                Program::Uwebsockets | Program::Script { .. } => None,
             })
             .collect();
         names.dedup();
@@ -68,13 +68,7 @@ impl Workshop {
         }
         eprintln!("building the servers of {}", names.join(", "));
         let mut command = cargo(&self.package);
-        command.args([
-            "build",
-            "--release",
-            "--quiet",
-            "--features",
-            &names.join(","),
-        ]);
+        command.args(["build", "--release", "--quiet", "--features", &names.join(",")]);
         for name in names {
             command.args(["--bin", &format!("server-{name}")]);
         }
@@ -92,6 +86,13 @@ impl Workshop {
                 arguments: options.iter().map(|&option| option.to_owned()).collect(),
                 version: self.version(peer.package()),
             }),
+            Program::Script { name, runtime } => scripts::prepare(
+                peer,
+                name,
+                runtime,
+                &self.package.join("servers/javascript"),
+                &self.out,
+            ),
             Program::Uwebsockets => {
                 let sources = match (peer, &self.uws_sources) {
                     (Peer::UwebsocketsSources, Some(folder)) => {

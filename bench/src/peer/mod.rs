@@ -2,6 +2,7 @@
 
 mod build;
 mod child;
+mod scripts;
 mod uwebsockets;
 
 use std::path::PathBuf;
@@ -17,12 +18,26 @@ use crate::scenario::Scenario;
 /// A library, with its settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum Peer {
-    /// µWebSockets of the crate libuwebsockets-sys
+    /// C++, of the sources in the crate libuwebsockets-sys
     Uwebsockets,
-    /// µWebSockets of other sources: needs --uws-sources
+    /// C++, of other sources: needs --uws-sources
     UwebsocketsSources,
-    /// Sockeye, async handlers
+    /// Async handlers on tokio
     Sockeye,
+    Fastwebsockets,
+    /// Rust, as it comes
+    TokioTungstenite,
+    /// With a read buffer of 4 KiB, as its documentation advises for many connections
+    TokioTungstenite4k,
+    TokioWebsockets,
+    Yawc,
+    SockudoWs,
+    ActixWs,
+    Axum,
+    /// JavaScript on Node.js, with `bufferutil`
+    Ws,
+    /// JavaScript on Bun's own server
+    Bun,
 }
 
 /// What a server is made of.
@@ -35,20 +50,23 @@ enum Program {
         name: &'static str,
         options: &'static [&'static str],
     },
+    /// A script, and what runs it.
+    Script { name: &'static str, runtime: Runtime },
 }
 
-/// What a library can do of what is measured. Echo over plain TCP all can.
+/// What runs scripts.
 #[derive(Clone, Copy, Debug)]
-struct Abilities {
-    shared_compression: bool,
-    dedicated_compression: bool,
+enum Runtime {
+    Node,
+    Bun,
 }
 
-impl Abilities {
-    const ALL: Self = Self {
-        shared_compression: true,
-        dedicated_compression: true,
-    };
+/// Whether and how a library compresses. All else that is measured all of them can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deflate {
+    Never,
+    /// With and without context takeover.
+    Both,
 }
 
 impl Peer {
@@ -58,41 +76,73 @@ impl Peer {
             Self::Uwebsockets => "µWebSockets",
             Self::UwebsocketsSources => "µWebSockets (sources)",
             Self::Sockeye => "Sockeye (async)",
+            Self::Fastwebsockets => "fastwebsockets",
+            Self::TokioTungstenite => "tokio-tungstenite",
+            Self::TokioTungstenite4k => "tokio-tungstenite (4 KiB)",
+            Self::TokioWebsockets => "tokio-websockets",
+            Self::Yawc => "yawc",
+            Self::SockudoWs => "sockudo-ws",
+            Self::ActixWs => "actix-ws",
+            Self::Axum => "axum",
+            Self::Ws => "ws (Node.js)",
+            Self::Bun => "Bun",
         }
     }
 
-    /// The crate whose version counts.
+    /// The package whose version counts.
     const fn package(self) -> &'static str {
         match self {
             Self::Uwebsockets | Self::UwebsocketsSources => "libuwebsockets-sys",
             Self::Sockeye => "sockeye",
+            Self::Fastwebsockets => "fastwebsockets",
+            Self::TokioTungstenite | Self::TokioTungstenite4k => "tokio-tungstenite",
+            Self::TokioWebsockets => "tokio-websockets",
+            Self::Yawc => "yawc",
+            Self::SockudoWs => "sockudo-ws",
+            Self::ActixWs => "actix-ws",
+            Self::Axum => "axum",
+            Self::Ws => "ws",
+            Self::Bun => "bun",
         }
     }
 
     const fn program(self) -> Program {
         match self {
             Self::Uwebsockets | Self::UwebsocketsSources => Program::Uwebsockets,
-            Self::Sockeye => Program::Rust {
-                name: "sockeye",
+            Self::TokioTungstenite4k => Program::Rust {
+                name: "tokio-tungstenite",
+                options: &["--read-buffer", "4096"],
+            },
+            Self::Ws => Program::Script {
+                name: "ws.js",
+                runtime: Runtime::Node,
+            },
+            Self::Bun => Program::Script {
+                name: "bun.js",
+                runtime: Runtime::Bun,
+            },
+            _ => Program::Rust {
+                name: self.package(),
                 options: &[],
             },
         }
     }
 
-    const fn abilities(self) -> Abilities {
+    const fn deflate(self) -> Deflate {
         match self {
-            Self::Uwebsockets | Self::UwebsocketsSources | Self::Sockeye => Abilities::ALL,
+            Self::Fastwebsockets
+            | Self::TokioTungstenite
+            | Self::TokioTungstenite4k
+            | Self::TokioWebsockets
+            | Self::ActixWs
+            | Self::Axum => Deflate::Never,
+            _ => Deflate::Both,
         }
     }
 
     /// Whether the library can do what a scenario asks for.
     pub(crate) fn can(self, scenario: &Scenario) -> bool {
-        let abilities = self.abilities();
-        match scenario.compression {
-            Compression::Off => true,
-            Compression::Shared => abilities.shared_compression,
-            Compression::Dedicated => abilities.dedicated_compression,
-        }
+        scenario.compression == Compression::Off || self.deflate() == Deflate::Both
     }
 }
 

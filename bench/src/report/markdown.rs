@@ -14,6 +14,7 @@ impl fmt::Display for Report {
         writeln!(f)?;
         for measured in &self.scenarios {
             measured.write(self.reference, f)?;
+            writeln!(f, "![{0}]({0}.svg)\n", measured.scenario)?;
         }
         Ok(())
     }
@@ -112,7 +113,7 @@ impl Row {
 }
 
 /// A number with three digits that count.
-fn short(number: f64) -> String {
+pub(super) fn short(number: f64) -> String {
     match number {
         n if n >= 100.0 => thousands(n),
         n if n >= 10.0 => format!("{n:.1}"),

@@ -1,6 +1,7 @@
 //! What was measured, for people and for programs.
 
 mod markdown;
+mod plot;
 
 use std::fs;
 use std::path::Path;
@@ -28,10 +29,13 @@ pub(crate) struct Measured {
 }
 
 impl Report {
-    /// Writes what there is so far: a run that is interrupted leaves what it had measured.
+    /// Writes what there is so far, and draws the last scenario: a run that is interrupted leaves what it had measured.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         fs::write(folder.join("report.md"), self.to_string())?;
+        if let Some(measured) = self.scenarios.last() {
+            plot::draw(measured, self.reference, folder)?;
+        }
         fs::write(folder.join("report.json"), serde_json::to_string_pretty(self)?)?;
         Ok(())
     }
