@@ -1,4 +1,5 @@
-//! Whole frames through a connection, in both roles. What text takes longer than binary is the validation.
+//! Frames through a connection. Whole ones in both roles: what text takes longer than binary is the validation. Then what
+//! a server sees: many small frames in one read, and large ones that arrive in pieces.
 //!
 //! ```text
 //! cargo bench -p sockeye-proto --bench frames
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sockeye_proto::{Config, Connection, Message, Role, Workspace};
+use sockeye_proto::{Config, Connection, Event, Message, Role, Workspace};
 
 const SIZES: [usize; 3] = [20, 1024, 64 * 1024];
 
@@ -83,5 +84,62 @@ fn frames(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, frames);
+/// Receives all of `input` in pieces, and echoes what comes.
+fn echo(
+    connection: &mut Connection,
+    workspace: &mut Workspace,
+    input: &mut [u8],
+    piece: usize,
+    out: &mut Vec<u8>,
+) {
+    let now = Instant::now();
+    out.clear();
+    for input in input.chunks_mut(piece) {
+        let mut at = 0;
+        while at < input.len() {
+            let received = connection.receive(&mut input[at..], workspace, now).unwrap();
+            at += received.consumed;
+            if let Some(Event::Message(message)) = received.event {
+                connection.send(message, out).unwrap();
+            }
+        }
+    }
+}
+
+fn echoes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("echoes");
+    for (name, payload, frames, piece) in [
+        ("16_small_frames_in_a_read", "x".repeat(20), 16, usize::MAX),
+        ("64_KiB_in_pieces_of_16", "鮭魚".repeat(10_922), 1, 16 * 1024),
+        ("1_MiB_in_pieces_of_64", "x".repeat(1 << 20), 1, 64 * 1024),
+    ] {
+        for text in [true, false] {
+            let mut input = Vec::new();
+            for _ in 0..frames {
+                connection(Role::Client)
+                    .send(message(text, &payload), &mut input)
+                    .unwrap();
+            }
+            group.throughput(Throughput::Bytes(input.len() as u64));
+            let (mut server, mut workspace, mut out) =
+                (connection(Role::Server), Workspace::new(), Vec::new());
+            let kind = if text { "text" } else { "binary" };
+            group.bench_function(BenchmarkId::new(name, kind), |b| {
+                b.iter(|| {
+                    echo(
+                        &mut server,
+                        &mut workspace,
+                        black_box(&mut input),
+                        piece,
+                        &mut out,
+                    );
+                    black_box(&out);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames, echoes);
 criterion_main!(benches);

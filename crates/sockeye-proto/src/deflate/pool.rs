@@ -44,6 +44,10 @@ thread_local! {
 struct Part(Mutex<Idle>);
 
 #[derive(Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "they move between the pool and connections, box and all"
+)]
 struct Idle {
     /// The most recently used one last, because its memory is warm.
     encoders: Vec<Box<Encoder>>,
