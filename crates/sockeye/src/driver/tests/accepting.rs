@@ -3,6 +3,9 @@
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
+
 use super::world::{Answer, World};
 use super::{Tested, with_each_driver};
 
@@ -10,6 +13,7 @@ with_each_driver!(
     connections_wait_while_accepting_is_stopped,
     a_stopped_listener_refuses,
     stopping_and_going_on_in_one_turn_loses_no_connection,
+    a_process_out_of_descriptors_accepts_later,
 );
 
 fn connections_wait_while_accepting_is_stopped<D: Tested>() {
@@ -58,4 +62,52 @@ fn stopping_and_going_on_in_one_turn_loses_no_connection<D: Tested>() {
         }
     }
     world.until(|world| world.book.accepted.len() == 100);
+}
+
+/// Runs in a process of its own, which has few descriptors.
+fn a_process_out_of_descriptors_accepts_later<D: Tested>() {
+    const ALONE: &str = "SOCKEYE_TEST_WITH_FEW_DESCRIPTORS";
+    if std::env::var_os(ALONE).is_none() {
+        let module = module_path!().split_once("::").unwrap().1;
+        let this = format!(
+            "{module}::{}::a_process_out_of_descriptors_accepts_later",
+            D::fresh().kind()
+        );
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &this, "--test-threads", "1", "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        assert!(
+            String::from_utf8_lossy(&child.stdout).contains("1 passed"),
+            "{child:?}"
+        );
+        return;
+    }
+    let mut world = World::<D>::new(Answer::Keep);
+    let (listener, address) = world.listen();
+    let limit = Rlimit {
+        current: Some(64),
+        maximum: Some(64),
+    };
+    rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
+    let peers: Vec<_> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut others: Vec<_> = std::iter::from_fn(|| peers[0].try_clone().ok()).collect();
+    world.until(|world| !world.book.accept_errors.is_empty());
+    let error = world.book.accept_errors.pop().unwrap();
+    assert_eq!(error.raw_os_error(), Some(Errno::MFILE.raw_os_error()));
+    world.settle();
+    assert!(
+        world.book.accept_errors.is_empty(),
+        "it does not try again by itself"
+    );
+    // Still no room but for two.
+    others.truncate(others.len() - 2);
+    world.set_accepting(listener, true);
+    world.until(|world| !world.book.accept_errors.is_empty());
+    assert_eq!(world.book.accepted.len(), 2);
+    drop(others);
+    world.set_accepting(listener, true);
+    world.until(|world| world.book.accepted.len() == 5);
 }

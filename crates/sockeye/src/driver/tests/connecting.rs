@@ -9,6 +9,7 @@ use super::{Tested, with_each_driver};
 with_each_driver!(
     a_connected_socket_receives_and_sends,
     a_refusal_is_told,
+    an_address_that_cannot_be_reached_is_told,
     what_is_sent_while_connecting_leaves_after_it,
     closing_while_connecting_is_silent,
 );
@@ -39,6 +40,21 @@ fn a_refusal_is_told<D: Tested>() {
     assert!(world.seen(key).failed.is_empty());
     assert_eq!(world.seen(key).ended, 0);
     world.close(key);
+    world.settle();
+}
+
+/// TCP has no broadcast: the system says so without sending anything.
+fn an_address_that_cannot_be_reached_is_told<D: Tested>() {
+    let mut world = World::<D>::new(Answer::Keep);
+    let error = match world.try_connect("255.255.255.255:80".parse().unwrap()) {
+        Err(error) => error.kind(),
+        Ok(key) => {
+            world.until(|world| !world.seen(key).connected.is_empty());
+            world.close(key);
+            world.book.slots[key.index()].seen.connected[0].unwrap_err()
+        }
+    };
+    assert_eq!(error, ErrorKind::NetworkUnreachable);
     world.settle();
 }
 

@@ -128,15 +128,18 @@ impl<D: Tested> World<D> {
 
     /// A socket of the driver that connects to `address`.
     pub(super) fn connect(&mut self, address: SocketAddr) -> Key {
+        self.try_connect(address).unwrap()
+    }
+
+    pub(super) fn try_connect(&mut self, address: SocketAddr) -> io::Result<Key> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_nonblocking(true).unwrap();
         let key = self.book.vacant();
         let socket = self
             .driver
-            .connect(socket.into(), &SockAddr::from(address), key)
-            .unwrap();
+            .connect(socket.into(), &SockAddr::from(address), key)?;
         self.book.slots[key.index()].socket = Some(socket);
-        key
+        Ok(key)
     }
 
     pub(super) fn turn(&mut self, timeout: Duration) -> usize {

@@ -1,6 +1,7 @@
 //! The driver on io_uring.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -43,6 +44,10 @@ pub struct Uring {
     spent: Vec<Box<Output>>,
     /// Sockets whose [`Driver::send_now`] sent a part only: the owner is told that it may go on.
     unsent: Vec<Key>,
+    /// Sockets that found no buffer. Some of them receive again in each turn: all at once would find none again.
+    starved: VecDeque<Key>,
+    /// How many of them.
+    share: usize,
     /// Connections that had been accepted when their listening socket was told to stop for a while.
     held: Vec<(Key, OwnedFd)>,
 }
@@ -140,6 +145,8 @@ impl Uring {
             completions: Vec::new(),
             spent: Vec::new(),
             unsent: Vec::new(),
+            starved: VecDeque::new(),
+            share: usize::from(sizes.buffers.count / 2).max(1),
             held: Vec::new(),
         })
     }
@@ -198,6 +205,14 @@ impl Uring {
         for key in std::mem::take(&mut self.unsent) {
             if owner.socket(key).is_some() {
                 owner.writable(self, key);
+                count += 1;
+            }
+        }
+        for _ in 0..self.share.min(self.starved.len()) {
+            if let Some(key) = self.starved.pop_front()
+                && let Some(socket) = owner.socket(key)
+            {
+                self.arm(socket);
                 count += 1;
             }
         }
@@ -293,10 +308,9 @@ impl Uring {
                 socket.phase = Phase::Ended;
                 owner.ended(self, key);
             }
-            // It ended because it was told to, had no buffer, or no room for its completion.
-            Ok(_) | Err(Errno::CANCELED | Errno::NOBUFS | Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {
-                self.arm(socket);
-            }
+            Err(Errno::NOBUFS) => self.starved.push_back(key),
+            // It ended because it was told to, or had no room for its completion.
+            Ok(_) | Err(Errno::CANCELED | Errno::INTR | Errno::AGAIN | Errno::NOMEM) => self.arm(socket),
             Err(error) => {
                 socket.phase = Phase::Lost;
                 owner.failed(self, key, error.into());
@@ -603,8 +617,9 @@ impl Driver for Uring {
             let _ = rustix::io::read(&self.wake.notice, &mut [0; 8]);
         }
         let mut count = self.resume(owner);
+        let waits = count == 0 && self.starved.is_empty();
         self.ring
-            .enter(if count > 0 { Some(Duration::ZERO) } else { timeout })?;
+            .enter(if waits { timeout } else { Some(Duration::ZERO) })?;
         count += self.collect(owner);
         if count == 0 && self.is_awaited.get() {
             // From here on the kernel signals. What it did before is looked for once more.

@@ -59,6 +59,8 @@ enum Freight {
         output: Box<Output>,
         /// How much of it the operation offers to the system.
         offered: usize,
+        /// The system took a part only of what was offered before, so that it has no room now.
+        is_full: bool,
         vector: Option<Box<Vector>>,
     },
     Address(Box<SockAddr>),
@@ -106,6 +108,9 @@ impl Vector {
     }
 }
 
+/// `IORING_RECVSEND_POLL_FIRST`, which the crate does not name.
+const POLL_FIRST: u16 = 1;
+
 /// More than any output has: everything may be offered.
 pub(super) const ALL: usize = usize::MAX;
 
@@ -121,6 +126,7 @@ impl Flights {
             freight: Freight::Output {
                 output,
                 offered: 0,
+                is_full: false,
                 vector: None,
             },
         })
@@ -177,20 +183,25 @@ impl Flights {
             Freight::Output {
                 output,
                 offered,
+                is_full,
                 vector,
             } => {
+                // To wait for room first, in place of finding none.
+                let priority = if *is_full { POLL_FIRST } else { 0 };
                 let mut first = [IoSlice::new(&[]); 2];
                 if let [only] = output.slices(&mut first) {
                     // Whatever is beyond 4 GiB is sent by the next operation.
                     let length = u32::try_from(only.len().min(limit)).unwrap_or(u32::MAX);
                     *offered = length as usize;
                     opcode::Send::new(descriptor, only.as_ptr(), length)
+                        .ioprio(priority)
                         .flags(libc::MSG_NOSIGNAL)
                         .build()
                 } else {
                     let vector = vector.get_or_insert_with(|| spare.pop().unwrap_or_else(Vector::new));
                     *offered = vector.list(output, limit);
                     opcode::SendMsg::new(descriptor, &raw const vector.header)
+                        .ioprio(priority)
                         .flags(libc::MSG_NOSIGNAL as u32)
                         .build()
                 }
@@ -244,12 +255,19 @@ impl Flights {
                 is_airborne: false,
                 flight:
                     Some(Flight {
-                        freight: Freight::Output { output, offered, .. },
+                        freight:
+                            Freight::Output {
+                                output,
+                                offered,
+                                is_full,
+                                ..
+                            },
                         ..
                     }),
                 ..
             }) => {
                 output.advance(count);
+                *is_full = count < *offered;
                 (*offered, output.len())
             }
             _ => (0, 0),
