@@ -188,6 +188,13 @@ pub(crate) struct ServeOptions {
     )]
     pub(crate) forwarded_header: ForwardedName,
 
+    /// Balancers that begin each connection with a header of the PROXY protocol, version 1 or 2; written as trusted proxies are.
+    #[arg(
+        help_heading = HANDSHAKE, long, value_name = "RANGE", value_delimiter = ',',
+        value_parser = parse_proxy
+    )]
+    pub(crate) proxy_protocol: Vec<String>,
+
     /// Time for the TLS handshake.
     #[arg(
         help_heading = TIMES, long, default_value = "5s", value_name = "DURATION",

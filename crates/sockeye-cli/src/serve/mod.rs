@@ -19,8 +19,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sockeye::server::{
-    Address, BoundServer, ConnectionLimits, ConnectionRate, Drain, HandshakeLimits, Route, Server,
-    ServerBuilder, TrustedProxies,
+    Address, BoundServer, ConnectionLimits, ConnectionRate, Drain, HandshakeLimits, ProxyProtocol, Route,
+    Server, ServerBuilder, TrustedProxies,
 };
 use sockeye::{OriginPolicy, WebSocket};
 use tokio::sync::watch;
@@ -132,23 +132,30 @@ struct Parts {
     terms: InForce,
     tls: Option<Tls>,
     proxies: TrustedProxies,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl Parts {
     fn new(options: &ServeOptions, site: Site) -> Result<Self, Failure> {
         let proxies = TrustedProxies::list(&options.trusted_proxy)
             .map_err(|error| Failure::usage(format!("trusted-proxy: {error}")))?;
+        let balancers = TrustedProxies::list(&options.proxy_protocol)
+            .map_err(|error| Failure::usage(format!("proxy-protocol: {error}")))?;
+        let speak_it = !options.proxy_protocol.is_empty();
         Ok(Self {
             tls: tls::load(options, &site.hostname)?,
             terms: InForce::new(Terms::new(options)?),
             proxies: proxies.header(options.forwarded_header.into()),
+            proxy_protocol: speak_it.then(|| ProxyProtocol::required(balancers)),
             site: Arc::new(site),
         })
     }
 
     /// Everything but where to listen.
     fn server(&self, options: &ServeOptions) -> ServerBuilder {
-        let server = builder(options, &self.terms, &self.site).trusted_proxies(self.proxies.clone());
+        let server = builder(options, &self.terms, &self.site)
+            .trusted_proxies(self.proxies.clone())
+            .proxy_protocol(self.proxy_protocol.clone());
         match &self.tls {
             Some(tls) => server.tls(tls.settings.clone()),
             None => server,

@@ -178,3 +178,19 @@ fn a_client_that_sends_more_than_is_shown_gets_its_answer() {
             .contains("only the first 65536 bytes of the body are shown")
     );
 }
+
+#[test]
+fn balancers_may_begin_with_the_proxy_protocol() {
+    let server = Server::start(&["--proxy-protocol", "127.0.0.1"]);
+    let address = server.url("http").trim_start_matches("http://").to_owned();
+    let ask = |first: &str| {
+        let mut stream = std::net::TcpStream::connect(address.trim_end_matches('/')).unwrap();
+        let request = format!("{first}GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("PROXY TCP4 192.0.2.1 198.51.100.2 1 80\r\n").starts_with("HTTP/1.1 200 "));
+    assert_eq!(ask(""), "");
+}
