@@ -109,6 +109,16 @@ impl Prepared {
         self.0.kind
     }
 
+    /// The message as it was given, to be read or sent in another way.
+    #[must_use]
+    pub fn message(&self) -> Message<'_> {
+        match self.kind() {
+            MessageKind::Binary => Message::Binary(self.as_bytes()),
+            // It was made of text.
+            MessageKind::Text => Message::Text(str::from_utf8(self.as_bytes()).unwrap_or_default()),
+        }
+    }
+
     /// The message as it was given, without a copy.
     #[must_use]
     pub fn payload(&self) -> Bytes {

@@ -129,11 +129,7 @@ mod error;
 #[cfg(all(unix, target_pointer_width = "64", feature = "server"))]
 #[cfg_attr(
     not(test),
-    expect(dead_code, unused_imports, reason = "the workers are joined to it next")
-)]
-#[cfg_attr(
-    test,
-    expect(dead_code, unused_imports, reason = "the workers are joined to it next")
+    expect(dead_code, unused_imports, reason = "a server with workers makes it")
 )]
 pub mod hub;
 #[cfg(feature = "hyper")]

@@ -1,10 +1,12 @@
 //! What all sessions of a worker share, whatever the driver.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::mailbox::Mailbox;
 use crate::driver::{Key, OutputPool};
+use crate::hub::{Change, Local};
 use crate::metrics::{SessionMetrics, Tally};
 
 /// What all sessions of a worker share.
@@ -19,10 +21,13 @@ pub(crate) struct Common {
     pub(super) tally: Tally,
     pub(super) metrics: Arc<SessionMetrics>,
     pub(super) mailbox: Arc<Mailbox>,
+    pub(super) hub: Local,
+    /// Subscriptions of the WebSocket that is being told something, which it was not told of yet.
+    pub(super) changes: VecDeque<Change>,
 }
 
 impl Common {
-    pub(super) fn new(mailbox: Arc<Mailbox>, metrics: Arc<SessionMetrics>) -> Self {
+    pub(super) fn new(mailbox: Arc<Mailbox>, metrics: Arc<SessionMetrics>, hub: Local) -> Self {
         Self {
             pool: OutputPool::default(),
             dirty: Vec::new(),
@@ -30,6 +35,8 @@ impl Common {
             tally: Tally::default(),
             metrics,
             mailbox,
+            hub,
+            changes: VecDeque::new(),
         }
     }
 }

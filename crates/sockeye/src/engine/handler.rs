@@ -77,8 +77,9 @@ pub trait Handler: Send + Sync + 'static {
     /// [`Sent::Dropped`](super::Sent::Dropped): it was published, or sent through a [handle](super::SocketHandle).
     fn dropped(&self, socket: &mut Socket<'_, Self::Data>, message: MessageRef<'_>) {}
 
-    /// The WebSocket was subscribed to a topic, or unsubscribed, which has `new` subscribers on this worker now and had
-    /// `old` before.
+    /// The WebSocket was subscribed to a topic, or unsubscribed, which has `new` subscribers now, on all workers, and
+    /// had `old` before. Told when the callback that subscribed it has returned; and before [`close`](Self::close), for each topic
+    /// that it leaves by closing.
     fn subscription(&self, socket: &mut Socket<'_, Self::Data>, topic: &str, new: usize, old: usize) {}
 
     /// The WebSocket is closed: nothing comes of it any more, and nothing can be sent to it.

@@ -10,6 +10,7 @@ use sockeye_proto::{CloseCode, CloseFrame, Compress, Prepared, ReasonTooLong};
 
 use crate::Message;
 use crate::driver::{Key, Waker};
+use crate::hub::Post;
 use crate::server::Drain;
 
 /// What a worker is asked for, in order.
@@ -27,6 +28,8 @@ pub(crate) struct Mailbox {
 pub(crate) enum Letter {
     /// Something about one socket, if that is still there.
     Socket(Key, Order),
+    /// Something was published that concerns this worker.
+    Published(Arc<Post>),
     /// Close all sockets, and end.
     Stop(Arc<Drain>),
 }
@@ -65,12 +68,25 @@ impl Mailbox {
             return false;
         }
         self.lock().push_back(letter);
+        self.notify();
+        true
+    }
+
+    /// The same for several, in this order.
+    pub(super) fn post_all(&self, letters: impl Iterator<Item = Letter>) {
+        if !self.is_closed.load(Ordering::Acquire) {
+            self.lock().extend(letters);
+            self.notify();
+        }
+    }
+
+    /// Wakes the worker, once until it looks.
+    fn notify(&self) {
         if !self.is_full.swap(true, Ordering::AcqRel)
             && let Some(waker) = self.waker.get()
         {
             waker.wake();
         }
-        true
     }
 
     /// Takes all letters.

@@ -12,6 +12,7 @@ mod handler;
 mod mailbox;
 mod open;
 mod owner;
+mod publish;
 mod route;
 mod session;
 mod slab;

@@ -9,6 +9,7 @@ use super::route::Seats;
 use super::session::Lent;
 use crate::Error;
 use crate::error::Kind;
+use crate::hub::Change;
 
 /// The reason in the Close frame after a panic. What panicked is nobody's business but the log's.
 const PANICKED: &str = "the handler panicked";
@@ -33,6 +34,17 @@ impl Telling<'_> {
     /// Says that the peer has caught up.
     pub(super) fn drained(&mut self) {
         self.guard(|telling| telling.seats.drain(telling.seat, telling.lent.reborrow()));
+    }
+
+    /// Tells of the topics that it was subscribed to, or unsubscribed from.
+    #[inline(never)]
+    pub(super) fn subscriptions_changed(&mut self) {
+        while let Some(Change { topic, new, old }) = self.lent.common.changes.pop_front() {
+            self.guard(|telling| {
+                let (seat, lent) = (telling.seat, telling.lent.reborrow());
+                telling.seats.subscription(seat, lent, &topic, new, old);
+            });
+        }
     }
 
     pub(super) fn dropped(&mut self, message: crate::MessageRef<'_>) {
@@ -218,6 +230,7 @@ impl Telling<'_> {
             was_clean: self.lent.open.connection.is_close_complete(),
             error,
         };
+        self.leave_topics();
         let (seats, lent) = (&mut *self.seats, self.lent.reborrow());
         let close = AssertUnwindSafe(|| seats.close(self.seat, lent, end));
         if catch_unwind(close).is_err() {
@@ -226,6 +239,19 @@ impl Telling<'_> {
         let leave = AssertUnwindSafe(|| self.seats.leave(self.seat));
         if catch_unwind(leave).is_err() {
             tracing::error!("the data of a WebSocket panicked as it was dropped");
+        }
+    }
+
+    /// Ends all subscriptions.
+    fn leave_topics(&mut self) {
+        self.lent.common.changes.clear();
+        while let Some(Change { topic, new, old }) = self.lent.common.hub.leave(self.lent.key.index() as u32)
+        {
+            let (seats, lent) = (&mut *self.seats, self.lent.reborrow());
+            let tell = AssertUnwindSafe(|| seats.subscription(self.seat, lent, &topic, new, old));
+            if catch_unwind(tell).is_err() {
+                tracing::error!("a handler panicked in `subscription`");
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use sockeye_proto::{CloseCode, CloseFrame, MessageKind, Shutdown, State, Workspace};
+use sockeye_proto::{CloseCode, CloseFrame, Prepared, Shutdown, State, Workspace};
 
 use super::common::Common;
 use super::door::{Reception, Step};
@@ -17,10 +17,10 @@ use super::slot::{Closing, Phase, Slot};
 use super::tls::Handshakes;
 use super::wheel::Wheel;
 use super::wire::Line;
+use crate::Error;
 use crate::driver::{Driver, Key, Owner};
 use crate::error::Kind;
 use crate::message::AsMessage;
-use crate::{Error, MessageRef};
 
 /// How long the peer of a connection that was not a WebSocket may take to end it after our last word.
 pub(super) const LINGER: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ pub(super) struct Connections<D: Driver> {
     pub(super) slots: Slab<Slot<D>>,
     listeners: Vec<Option<D::Listener>>,
     pub(super) wheel: Wheel,
-    routes: Routes,
+    pub(super) routes: Routes,
     reception: Reception,
     workspace: Workspace,
     pub(super) handshakes: Handshakes,
@@ -48,6 +48,8 @@ pub(super) struct Connections<D: Driver> {
 
 /// What happened to an open WebSocket.
 pub(super) enum News<'n> {
+    /// This was published, and the peer was too far behind for it.
+    Dropped(Prepared),
     Opened,
     Received(&'n mut [u8]),
     Ended,
@@ -97,7 +99,8 @@ impl<D: Driver> Connections<D> {
 
     /// How long a turn may wait.
     pub(super) fn wait(&self) -> Option<Duration> {
-        if self.common.dirty.is_empty() && self.handshakes.is_idle() {
+        let is_at_rest = self.common.dirty.is_empty() && !self.common.hub.is_gathering();
+        if is_at_rest && self.handshakes.is_idle() {
             // The clock was read in this turn.
             self.wheel.wait(self.common.now)
         } else {
@@ -123,6 +126,7 @@ impl<D: Driver> Connections<D> {
             }
         }
         self.due = due;
+        self.give_out_all(driver);
         let mut touched = std::mem::replace(&mut self.common.dirty, std::mem::take(&mut self.touched));
         for key in touched.drain(..) {
             if let Some(slot) = self.slots.get_mut(key) {
@@ -137,6 +141,7 @@ impl<D: Driver> Connections<D> {
     /// Does something that was asked for through a handle.
     pub(super) fn order(&mut self, driver: &mut D, key: Key, order: Order) {
         self.news(driver, key, News::Order(order));
+        self.give_out_if_much(driver);
     }
 
     /// Closes all WebSockets, and drops what is at the door.
@@ -306,6 +311,9 @@ impl<D: Driver> Connections<D> {
         match news {
             News::Received(bytes) => telling.receive(bytes, &mut self.workspace),
             news => telling.hear(news),
+        }
+        if !telling.lent.common.changes.is_empty() {
+            telling.subscriptions_changed();
         }
         let needs_care = telling.needs_care();
         if needs_care {
@@ -539,6 +547,7 @@ impl Telling<'_> {
             News::Lost(error) => self.lost(error),
             News::Timeout => self.timed_out(),
             News::Order(order) => self.order(order),
+            News::Dropped(message) => self.dropped(message.message()),
             News::CaughtUp => {
                 self.lent.flags.is_behind = false;
                 self.drained();
@@ -558,14 +567,7 @@ impl Telling<'_> {
             Order::SendPrepared(prepared) => {
                 let sent = lent.send_prepared(&prepared, sockeye_proto::Compress::Auto);
                 if sent == super::Sent::Dropped && !lent.flags.is_over {
-                    let payload = prepared.payload();
-                    match prepared.kind() {
-                        MessageKind::Binary => self.dropped(MessageRef::Binary(&payload)),
-                        // It was made of text.
-                        MessageKind::Text => {
-                            self.dropped(MessageRef::Text(str::from_utf8(&payload).unwrap_or_default()));
-                        }
-                    }
+                    self.dropped(prepared.message());
                 }
             }
             Order::Ping(payload) => {
@@ -634,6 +636,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
             Some(_) => self.came(driver, key, bytes),
             None => {}
         }
+        self.give_out_if_much(driver);
     }
 
     fn ended(&mut self, driver: &mut D, key: Key) {
@@ -665,6 +668,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
                     open.connection.handle_flushed(self.common.now);
                 }
                 self.news(driver, key, News::Writable);
+                self.drain_published(driver, key);
             }
             Phase::Door(_) => self.flush(driver, key),
         }

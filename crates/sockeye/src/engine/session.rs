@@ -14,7 +14,7 @@ use super::route::Seat;
 use super::socket::Sent;
 use super::wire::Wire;
 use crate::MessageRef;
-use crate::driver::{Key, Outbox};
+use crate::driver::{Key, Outbox, Output};
 use crate::server::Address;
 use crate::session::{Overflow, QueueLimits};
 
@@ -133,6 +133,7 @@ impl Lent<'_> {
     #[inline]
     pub(super) fn send(&mut self, message: MessageRef<'_>, compress: Compress) -> Sent {
         let (kind, payload) = (message.kind(), message.as_bytes());
+        self.settle_published();
         if self.flags.is_over || self.is_limit_reached() {
             return self.refuse();
         }
@@ -180,6 +181,7 @@ impl Lent<'_> {
     }
 
     pub(super) fn send_prepared(&mut self, prepared: &Prepared, compress: Compress) -> Sent {
+        self.settle_published();
         if self.flags.is_over || self.is_limit_reached() {
             return self.refuse();
         }
@@ -208,6 +210,7 @@ impl Lent<'_> {
     }
 
     pub(super) fn send_fragment(&mut self, fragment: MessageRef<'_>, fin: bool) -> Sent {
+        self.settle_published();
         // A fragment cannot be left out: the message would be another one.
         let is_refused = self.is_limit_reached() && !self.open.connection.is_sending_fragments();
         if self.flags.is_over || is_refused {
@@ -232,6 +235,7 @@ impl Lent<'_> {
         if self.flags.is_over {
             return Err(SendError::Closed);
         }
+        self.settle_published();
         write(
             &mut self.open.connection,
             self.out.open(&mut self.common.pool).tail(),
@@ -305,6 +309,7 @@ impl Lent<'_> {
         if self.flags.is_over {
             return;
         }
+        self.settle_published();
         let tail = self.out.open(&mut self.common.pool).tail();
         self.open.connection.close(frame, self.common.now, tail);
         // Messages that were on the way, and the peer's answer, are to be seen.
@@ -315,12 +320,9 @@ impl Lent<'_> {
         if self.flags.is_over {
             return;
         }
-        self.flags.is_over = true;
-        let tail = self.out.open(&mut self.common.pool).tail();
-        self.open.connection.close(Some(frame), self.common.now, tail);
-        Extra::of(self.open)
-            .hang_up
-            .get_or_insert_with(|| (frame.code(), frame.reason().into()));
+        self.settle_published();
+        let out = self.out.open(&mut self.common.pool);
+        hang_up(self.open, self.flags, out, frame, self.common.now);
     }
 
     pub(super) fn abort(&mut self) {
@@ -396,6 +398,21 @@ impl Lent<'_> {
     }
 }
 
+/// Ends a WebSocket behind this Close frame.
+pub(super) fn hang_up(
+    open: &mut Open,
+    flags: &mut Flags,
+    out: &mut Output,
+    frame: CloseFrame<'_>,
+    now: Instant,
+) {
+    flags.is_over = true;
+    open.connection.close(Some(frame), now, out.tail());
+    Extra::of(open)
+        .hang_up
+        .get_or_insert_with(|| (frame.code(), frame.reason().into()));
+}
+
 /// When to look at the clock of this connection next. A message that begins meanwhile arms nothing, so this is never
 /// further away than the time that one may take.
 pub(super) fn deadline(connection: &Connection, now: Instant) -> Option<Instant> {
@@ -407,4 +424,4 @@ pub(super) fn deadline(connection: &Connection, now: Instant) -> Option<Instant>
 }
 
 /// The reason in the Close frame for a peer that is dropped for what waits for it.
-const TOO_FAR_BEHIND: &str = "too much waits for you";
+pub(super) const TOO_FAR_BEHIND: &str = "too much waits for you";

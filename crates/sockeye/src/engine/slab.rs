@@ -75,6 +75,18 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The value in this slot now, and its key.
+    #[inline]
+    pub(super) fn at_mut(&mut self, index: usize) -> Option<(Key, &mut T)> {
+        match self.slot_mut(index)? {
+            Slot {
+                generation,
+                content: Content::Occupied(value),
+            } => Some((Key::new(index as u32, *generation), value)),
+            _ => None,
+        }
+    }
+
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
         let vacant = self.vacant;
         let slot = self.slot_mut(key.index())?;

@@ -9,6 +9,7 @@ use sockeye_proto::{CloseFrame, Compress, Prepared, ReasonTooLong, SendError, St
 use super::mailbox::SocketHandle;
 use super::session::Lent;
 use crate::CloseCode;
+use crate::hub::{PublishError, SubscribeError, Topic};
 use crate::message::AsMessage;
 use crate::server::Address;
 
@@ -54,6 +55,74 @@ impl<Data> Socket<'_, Data> {
     /// compression. No other message can be sent in between.
     pub fn send_fragment(&mut self, fragment: impl AsMessage, fin: bool) -> Sent {
         self.lent.send_fragment(fragment.as_message(), fin)
+    }
+
+    /// Subscribes this WebSocket to a topic, or to a pattern of topics where
+    /// [`HubConfig::wildcards`](crate::hub::HubConfig::wildcards) allows it; gives whether it was not subscribed yet. What is
+    /// published from now on is sent to it. [`Handler::subscription`](super::Handler::subscription) is told when this
+    /// callback has returned.
+    ///
+    /// # Errors
+    /// The topic has no valid name, there are as many subscriptions as
+    /// [`HubConfig::max_subscriptions`](crate::hub::HubConfig::max_subscriptions) allows, or the WebSocket is closed.
+    pub fn subscribe(&mut self, topic: &str) -> Result<bool, SubscribeError> {
+        self.lent.subscribe(topic, 0)
+    }
+
+    /// Subscribes this WebSocket to a topic, and sends it the last messages that were published there, at most `history`:
+    /// none is left out between those and what is published from now on, and none comes twice. The topic must be one
+    /// whose messages are [kept](crate::hub::HubConfig::history).
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_with_history(&mut self, topic: &str, history: usize) -> Result<bool, SubscribeError> {
+        self.lent.subscribe(topic, history)
+    }
+
+    /// Ends a subscription; gives whether there was one. What was published before is still sent.
+    pub fn unsubscribe(&mut self, topic: &str) -> bool {
+        self.lent.unsubscribe(topic)
+    }
+
+    /// Whether this WebSocket is subscribed to this very topic, or pattern.
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        self.lent.is_subscribed(topic)
+    }
+
+    /// The topics and patterns that this WebSocket is subscribed to, in no certain order.
+    pub fn topics(&self) -> impl ExactSizeIterator<Item = &Topic> {
+        self.lent.topics()
+    }
+
+    /// Publishes a message to all subscribers of a topic, on all workers, but this WebSocket. Subscribers get it when this
+    /// callback has returned. It need not be subscribed itself.
+    ///
+    /// # Errors
+    /// The topic has no valid name; or too much is on its way to other workers, see
+    /// [`HubConfig::max_in_transit`](crate::hub::HubConfig::max_in_transit): then nobody gets the message.
+    #[inline]
+    pub fn publish(&mut self, topic: &str, message: impl AsMessage) -> Result<(), PublishError> {
+        self.lent
+            .publish(true, topic, message.as_message(), Compress::Auto)
+    }
+
+    /// Publishes a message to all subscribers of a topic, this WebSocket among them if it is one; with the choice
+    /// whether to compress it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_to_all(
+        &mut self,
+        topic: &str,
+        message: impl AsMessage,
+        compress: Compress,
+    ) -> Result<(), PublishError> {
+        self.lent.publish(false, topic, message.as_message(), compress)
+    }
+
+    /// How many WebSockets are subscribed to this very topic, on all workers.
+    pub fn num_subscribers(&self, topic: &str) -> usize {
+        self.lent.common.hub.num_subscribers(topic)
     }
 
     /// Sends a Ping.

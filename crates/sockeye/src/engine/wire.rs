@@ -27,6 +27,33 @@ pub(super) trait Wire {
     fn peer_address(&self) -> io::Result<Address>;
 }
 
+impl<W: Wire + ?Sized> Wire for &mut W {
+    fn send(&mut self, out: &mut Outbox, pool: &mut OutputPool) -> io::Result<()> {
+        (**self).send(out, pool)
+    }
+
+    fn send_now(
+        &mut self,
+        out: &mut Outbox,
+        pool: &mut OutputPool,
+        payload: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        (**self).send_now(out, pool, payload)
+    }
+
+    fn in_flight(&self) -> usize {
+        (**self).in_flight()
+    }
+
+    fn set_receiving(&mut self, on: bool) -> io::Result<()> {
+        (**self).set_receiving(on)
+    }
+
+    fn peer_address(&self) -> io::Result<Address> {
+        (**self).peer_address()
+    }
+}
+
 /// A TCP or Unix socket, plain or under TLS.
 pub(super) struct Line<'w, D: Driver> {
     pub(super) driver: &'w mut D,

@@ -16,6 +16,7 @@ use super::door::Reception;
 use super::mailbox::{Letter, Mailbox};
 use super::owner::Connections;
 use crate::driver::Driver;
+use crate::hub::{Local, Outlet};
 use crate::metrics::SessionMetrics;
 use crate::server::Drain;
 
@@ -30,6 +31,8 @@ pub(crate) struct Workplace {
     /// Who is let in.
     pub(crate) reception: Reception,
     pub(crate) metrics: Arc<SessionMetrics>,
+    /// Its part of the hub.
+    pub(crate) hub: Local,
 }
 
 /// A worker that runs.
@@ -47,6 +50,7 @@ impl Worker {
         make: impl FnOnce() -> io::Result<D> + Send + 'static,
     ) -> io::Result<Self> {
         let mailbox = Mailbox::new();
+        workplace.hub.attach(Arc::clone(&mailbox) as Arc<dyn Outlet>);
         let thread = std::thread::Builder::new().name(name).spawn({
             let mailbox = Arc::clone(&mailbox);
             move || {
@@ -105,7 +109,7 @@ impl<D: Driver> Floor<D> {
     ) -> io::Result<Self> {
         let mut driver = make()?;
         mailbox.attach(driver.waker());
-        let common = Common::new(Arc::clone(&mailbox), workplace.metrics);
+        let common = Common::new(Arc::clone(&mailbox), workplace.metrics, workplace.hub);
         let mut connections = Connections::new(common, workplace.reception);
         for listener in workplace.listeners {
             connections.listen(&mut driver, listener)?;
@@ -167,16 +171,22 @@ impl<D: Driver> Floor<D> {
     fn turn(&mut self, wait: Option<Duration>) -> io::Result<usize> {
         self.connections.turn_begins();
         let count = self.driver.turn(wait, &mut self.connections)?;
+        self.connections.common.hub.begin_mail();
         self.mailbox.take(&mut self.letters);
         while let Some(letter) = self.letters.pop_front() {
             self.read(letter);
         }
+        self.connections.common.hub.end_mail();
         self.connections.turn_ends(&mut self.driver);
         Ok(count)
     }
 
     fn read(&mut self, letter: Letter) {
         match letter {
+            Letter::Published(post) => {
+                self.connections.common.hub.receive(&post);
+                self.connections.give_out_if_much(&mut self.driver);
+            }
             Letter::Socket(key, order) => self.connections.order(&mut self.driver, key, order),
             Letter::Stop(drain) => {
                 self.connections.stop_listening(&mut self.driver);

@@ -4,9 +4,10 @@ use std::collections::{HashMap, VecDeque};
 
 use sockeye_proto::{Compress, Prepared, SendError};
 
+use super::Pressure;
 use super::recipient::{Frames, Recipient, add};
 use super::topic::Topic;
-use super::{Backpressure, BackpressureLimits};
+use crate::session::Overflow;
 
 /// The sockets that are behind, by slot.
 #[derive(Debug, Default)]
@@ -18,6 +19,15 @@ pub(super) struct Backlogs {
 struct Backlog {
     messages: VecDeque<Waiting>,
     bytes: usize,
+}
+
+/// What was sent of what waited.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Drained {
+    /// How many messages.
+    pub(super) count: usize,
+    /// It is in the middle of a fragmented message, and can be sent nothing.
+    pub(super) is_midway: bool,
 }
 
 /// A message that waits.
@@ -47,12 +57,12 @@ impl Backlogs {
         &mut self,
         slot: u32,
         message: Waiting,
-        limits: BackpressureLimits,
+        limits: Pressure,
         mut dropped: impl FnMut(Waiting),
     ) -> Option<Waiting> {
         let backlog = self.sockets.entry(slot).or_default();
         let cost = message.cost();
-        if limits.policy == Backpressure::KeepLatest {
+        if limits.policy == Overflow::KeepLatest {
             let older = |waiting: &Waiting| waiting.topic == message.topic;
             if let Some(at) = backlog.messages.iter().position(older) {
                 backlog.remove(at).map(&mut dropped);
@@ -72,20 +82,23 @@ impl Backlogs {
         None
     }
 
-    /// Sends what waits for this socket, up to what may wait as bytes. Gives whether it could be sent anything: not in the
-    /// middle of a fragmented message.
-    pub(super) fn drain(&mut self, slot: u32, recipient: &mut impl Recipient) -> bool {
+    /// Sends what waits for this socket, up to what may wait as bytes.
+    pub(super) fn drain(&mut self, slot: u32, recipient: &mut impl Recipient) -> Drained {
+        let mut drained = Drained::default();
         let Some(backlog) = self.sockets.get_mut(&slot) else {
-            return true;
+            return drained;
         };
-        let room = recipient.limits().for_output();
+        let room = recipient.pressure().for_output();
         while let Some(first) = backlog.messages.front() {
             if recipient.waiting() > 0 && recipient.waiting() + first.message.as_bytes().len() > room {
                 break;
             }
             let frames = match recipient.connection().prepared(&first.message, first.compress) {
                 Ok(Some(frames)) => frames.clone(),
-                Err(SendError::FragmentInProgress) => return false,
+                Err(SendError::FragmentInProgress) => {
+                    drained.is_midway = true;
+                    return drained;
+                }
                 Ok(None) | Err(_) => {
                     backlog.messages.clear();
                     break;
@@ -98,11 +111,12 @@ impl Backlogs {
             add(recipient, frames);
             recipient.touched(first.message.kind(), 1, first.message.as_bytes().len());
             backlog.remove(0);
+            drained.count += 1;
         }
         if backlog.messages.is_empty() {
             self.forget(slot);
         }
-        true
+        drained
     }
 
     /// The socket is gone.

@@ -263,10 +263,6 @@ impl<T> Index<T> {
         Some(entry)
     }
 
-    pub(super) fn topics(&self) -> impl Iterator<Item = &Entry<T>> {
-        self.entries.iter().flatten()
-    }
-
     /// How many topics there are, and how many subscriptions.
     #[cfg(test)]
     fn len(&self) -> (usize, usize) {

@@ -14,9 +14,10 @@ use super::history::History;
 use super::index::{Index, TopicId};
 use super::recipient::{Frames, Recipient, Recipients, add};
 use super::registry::Known;
-use super::shared::{Hub, Post};
+use super::shared::{Hub, Outlet, Post};
 use super::topic::{Topic, TopicError, check_name};
-use super::{Backpressure, PublishError, SubscribeError};
+use super::{PublishError, SubscribeError};
+use crate::session::Overflow;
 
 /// More waiting batches than this, or bytes in them, are better given out before the next callback.
 const MANY_BATCHES: usize = 64;
@@ -132,6 +133,11 @@ impl Local {
             matches: Vec::new(),
             published: 0,
         }
+    }
+
+    /// Says how this worker is reached from other threads.
+    pub(crate) fn attach(&self, outlet: Arc<dyn Outlet>) {
+        self.hub.attach(self.worker, outlet);
     }
 
     // Subscribing
@@ -393,13 +399,7 @@ impl Local {
     /// Takes a message that was published elsewhere.
     pub(crate) fn receive(&mut self, post: &Post) {
         let id = self.index.find(post.hash, &post.topic);
-        let message = match post.message.kind() {
-            sockeye_proto::MessageKind::Binary => Message::Binary(post.message.as_bytes()),
-            // What was prepared as text is text.
-            sockeye_proto::MessageKind::Text => {
-                Message::Text(std::str::from_utf8(post.message.as_bytes()).unwrap_or_default())
-            }
-        };
+        let message = post.message.message();
         let place = self.gather(&post.topic, id, None, message, Some(&post.message), post.compress);
         let (Some((batch, at)), Some(id)) = (place, id) else {
             return;
@@ -541,7 +541,14 @@ impl Local {
             || self.outgoing.iter().any(|list| !list.is_empty())
     }
 
+    /// Whether something was published that waits for the next [`flush`](Self::flush).
+    #[inline]
+    pub(crate) fn is_gathering(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
     /// Whether so much has been gathered that it should be given out before the end of the turn.
+    #[inline]
     pub(crate) fn is_urgent(&self) -> bool {
         self.batches.len() > MANY_BATCHES || self.gathered > MANY_BYTES
     }
@@ -579,7 +586,9 @@ impl Local {
     pub(crate) fn flush(&mut self, sockets: &mut impl Recipients) {
         for slot in std::mem::take(&mut self.midway) {
             match sockets.recipient(slot) {
-                Some(mut socket) => self.drain(slot, &mut socket),
+                Some(mut socket) => {
+                    self.drain(slot, &mut socket);
+                }
                 None => self.backlogs.forget(slot),
             }
         }
@@ -681,11 +690,17 @@ impl Local {
         Some(dropped)
     }
 
-    /// Sends a socket that has caught up what waited for it.
-    pub(crate) fn drain(&mut self, slot: u32, socket: &mut impl Recipient) {
-        if self.backlogs.contains(slot) && !self.backlogs.drain(slot, socket) {
+    /// Sends a socket that has caught up what waited for it, as much as may wait as output. Gives whether that was
+    /// anything.
+    pub(crate) fn drain(&mut self, slot: u32, socket: &mut impl Recipient) -> bool {
+        if !self.backlogs.contains(slot) {
+            return false;
+        }
+        let drained = self.backlogs.drain(slot, socket);
+        if drained.is_midway && !self.midway.contains(&slot) {
             self.midway.push(slot);
         }
+        drained.count > 0
     }
 
     /// How many bytes of messages wait for this socket and may still be dropped.
@@ -746,7 +761,7 @@ impl Delivery<'_> {
 
     /// Whether messages for this socket become output at once.
     fn is_direct(&self, slot: u32, socket: &impl Recipient) -> bool {
-        let waits_anyway = socket.is_blocked() && socket.limits().queues();
+        let waits_anyway = socket.is_blocked() && socket.pressure().queues();
         !waits_anyway && !self.backlogs.contains(slot)
     }
 
@@ -760,7 +775,7 @@ impl Delivery<'_> {
             Err(_) => return true,
         };
         let len = log.len_of(messages.clone());
-        let room = socket.limits().for_output();
+        let room = socket.pressure().for_output();
         let fits = |waiting: usize| waiting + len <= room || (waiting == 0 && count == 1);
         if !fits(socket.waiting()) {
             if !socket.is_blocked() {
@@ -789,7 +804,7 @@ impl Delivery<'_> {
         slot: u32,
         socket: &mut impl Recipient,
     ) {
-        let limits = socket.limits();
+        let limits = socket.pressure();
         if limits.queues() || socket.connection().is_sending_fragments() {
             let message = Waiting {
                 topic: batch.topic().clone(),
@@ -801,7 +816,7 @@ impl Delivery<'_> {
             }
         }
         self.hub.metrics.dropped();
-        if limits.policy == Backpressure::Close {
+        if limits.policy == Overflow::Close {
             socket.overflowed();
         }
         match self.drops.back_mut() {
@@ -831,7 +846,7 @@ impl Delivery<'_> {
             });
         };
         self.backlogs
-            .push(slot, message, socket.limits(), evicted)
+            .push(slot, message, socket.pressure(), evicted)
             .is_none()
     }
 }

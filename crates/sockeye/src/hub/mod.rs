@@ -12,7 +12,7 @@
 //!   published before it subscribed is not. Across workers "before" means: before it arrived there.
 //! - What a socket's own handler sends and what is published keep their order, for as long as the socket is not behind.
 //! - A WebSocket that is subscribed to a topic and to patterns that match it gets a message once.
-//! - Nothing is lost silently: see [`PublishError`] and [`Backpressure`].
+//! - Nothing is lost silently: see [`PublishError`] and [`Overflow`](crate::Overflow).
 
 mod backlog;
 mod batch;
@@ -32,8 +32,8 @@ mod topic;
 
 pub use config::{HubConfig, PublishError, SubscribeError, Topics};
 pub use history::History;
-pub(crate) use local::{Change, Dropped, Local};
-pub use policy::{Backpressure, BackpressureLimits};
+pub(crate) use local::{Change, Local};
+pub(crate) use policy::Pressure;
 pub(crate) use recipient::{Recipient, Recipients};
 pub use shared::Publisher;
 pub(crate) use shared::{Hub, Outlet, Post};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sockeye_proto::{Connection, MessageKind};
 
-use super::BackpressureLimits;
+use super::Pressure;
 use crate::driver::Output;
 
 /// The sockets of a worker, by slot.
@@ -32,7 +32,7 @@ pub(crate) trait Recipient {
     fn is_blocked(&self) -> bool;
 
     /// How much may wait.
-    fn limits(&self) -> BackpressureLimits;
+    fn pressure(&self) -> Pressure;
 
     /// Sends what waits now, as far as the system takes it.
     fn relieve(&mut self);

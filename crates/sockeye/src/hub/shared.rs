@@ -26,7 +26,7 @@ pub(crate) struct Hub {
     /// Bytes of messages that may be on their way between threads.
     room: Arc<Semaphore>,
     workers: usize,
-    outlets: OnceLock<Box<[Arc<dyn Outlet>]>>,
+    outlets: Box<[OnceLock<Arc<dyn Outlet>>]>,
 }
 
 /// The way to a worker, from any thread.
@@ -62,14 +62,13 @@ impl Hub {
             histories,
             metrics: HubMetrics::new(),
             workers,
-            outlets: OnceLock::new(),
+            outlets: (0..workers).map(|_| OnceLock::new()).collect(),
         }))
     }
 
-    /// Says how the workers are reached, in their order. What was published before had no subscribers.
-    pub(crate) fn attach(&self, outlets: Vec<Arc<dyn Outlet>>) {
-        debug_assert_eq!(outlets.len(), self.workers);
-        let _ = self.outlets.set(outlets.into());
+    /// Says how a worker is reached, before it has subscribers.
+    pub(super) fn attach(&self, worker: usize, outlet: Arc<dyn Outlet>) {
+        let _ = self.outlets[worker].set(outlet);
     }
 
     pub(super) fn hash(&self, name: &str) -> u64 {
@@ -122,8 +121,8 @@ impl Hub {
     }
 
     pub(super) fn post(&self, worker: usize, posts: &mut Vec<Arc<Post>>) {
-        match self.outlets.get() {
-            Some(outlets) => outlets[worker].post(posts),
+        match self.outlets[worker].get() {
+            Some(outlet) => outlet.post(posts),
             None => posts.clear(),
         }
     }

@@ -79,8 +79,18 @@ pub enum Overflow {
     /// It is dropped, and whoever sent it is told.
     #[default]
     DropNewest,
-    /// It is dropped, and the connection is closed with 1008.
+    /// It is dropped, and the connection is closed with 1008: who must not miss a message comes back, and asks for what
+    /// it missed.
     Close,
+    /// Published messages that wait are dropped for it, the oldest first. For telling what happened of late. What the
+    /// handler itself sends is treated as by [`DropNewest`](Self::DropNewest).
+    ///
+    /// While the peer is behind, half of [`QueueLimits::send`] is for messages that may still be dropped, and what the
+    /// handler sends overtakes them.
+    DropOldest,
+    /// Of each topic only the newest published message waits. For states that replace each other: positions, prices,
+    /// scores. Otherwise as [`DropOldest`](Self::DropOldest), also when there are more topics than fit.
+    KeepLatest,
 }
 
 /// How long a Close frame is held back for the application to answer messages that came before the peer's Close, or

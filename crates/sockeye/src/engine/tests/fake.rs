@@ -11,6 +11,7 @@ use super::super::handler::Handler;
 use super::super::mailbox::{Letter, Mailbox, Order};
 use super::super::owner::Connections;
 use crate::driver::{Counters, Driver, DriverKind, Key, Outbox, OutputPool, Owner, Waker};
+use crate::hub::{Hub, HubConfig, Local};
 use crate::metrics::SessionMetrics;
 use crate::upgrade::Settings;
 
@@ -208,7 +209,8 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn new(handler: impl Handler, settings: Settings) -> Self {
         let mailbox = Mailbox::new();
-        let common = Common::new(Arc::clone(&mailbox), Arc::new(SessionMetrics::new()));
+        let hub = Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0);
+        let common = Common::new(Arc::clone(&mailbox), Arc::new(SessionMetrics::new()), hub);
         let reception = super::reception(handler, settings);
         Self {
             driver: Fake::new(),

@@ -10,6 +10,7 @@ use super::super::worker::{Worker, Workplace};
 use super::super::{Handler, Sent, Socket, SocketHandle};
 use super::*;
 use crate::driver::{Driver, Readiness};
+use crate::hub::{Hub, HubConfig, Local};
 use crate::metrics::SessionMetrics;
 use crate::server::Drain;
 use crate::{CloseCode, MessageRef};
@@ -78,6 +79,7 @@ pub(super) fn open<D: Driver + 'static>(
         listeners: vec![listener.into()],
         reception,
         metrics: Arc::new(SessionMetrics::new()),
+        hub: Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0),
     };
     let worker = Worker::start("worker".to_owned(), workplace, make).unwrap();
     (worker, address)

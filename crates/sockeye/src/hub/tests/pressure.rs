@@ -1,11 +1,12 @@
 //! Subscribers that are too slow.
 
 use super::support::{Worker, World};
+use crate::hub::Pressure;
 use crate::hub::batch::LARGE;
-use crate::hub::{Backpressure, BackpressureLimits};
+use crate::session::Overflow;
 
 /// A worker with a socket whose peer takes nothing any more, and one that takes everything, both subscribed to `topics`.
-fn slow_and_fast(policy: Backpressure, max: usize, topics: &[&str]) -> (Worker, u32, u32) {
+fn slow_and_fast(policy: Overflow, max: usize, topics: &[&str]) -> (Worker, u32, u32) {
     let mut worker = World::one();
     let (slow, fast) = (worker.open(), worker.open());
     for slot in [slow, fast] {
@@ -14,7 +15,7 @@ fn slow_and_fast(policy: Backpressure, max: usize, topics: &[&str]) -> (Worker, 
         }
     }
     let socket = worker.socket(slow);
-    socket.limits = BackpressureLimits::new(max, policy);
+    socket.limits = Pressure { max, policy };
     socket.window = 0;
     (worker, slow, fast)
 }
@@ -29,7 +30,7 @@ fn numbers(texts: &[String]) -> Vec<usize> {
 
 #[test]
 fn the_newest_is_dropped_and_told() {
-    let (mut worker, slow, fast) = slow_and_fast(Backpressure::DropNewest, 1020, &["t"]);
+    let (mut worker, slow, fast) = slow_and_fast(Overflow::DropNewest, 1020, &["t"]);
     for number in 0..30 {
         worker.publish("t", &text(number));
         if number % 3 == 2 {
@@ -57,7 +58,7 @@ fn the_newest_is_dropped_and_told() {
 
 #[test]
 fn the_socket_is_closed_where_that_is_the_policy() {
-    let (mut worker, slow, fast) = slow_and_fast(Backpressure::Close, 1000, &["t"]);
+    let (mut worker, slow, fast) = slow_and_fast(Overflow::Close, 1000, &["t"]);
     for number in 0..30 {
         worker.publish("t", &text(number));
     }
@@ -68,7 +69,7 @@ fn the_socket_is_closed_where_that_is_the_policy() {
 
 #[test]
 fn the_oldest_are_dropped_and_the_newest_delivered() {
-    let (mut worker, slow, fast) = slow_and_fast(Backpressure::DropOldest, 4000, &["t"]);
+    let (mut worker, slow, fast) = slow_and_fast(Overflow::DropOldest, 4000, &["t"]);
     for number in 0..100 {
         worker.publish("t", &text(number));
         worker.turn();
@@ -90,7 +91,7 @@ fn the_oldest_are_dropped_and_the_newest_delivered() {
 
 #[test]
 fn the_latest_of_each_topic_is_kept_and_delivered_on_drain() {
-    let (mut worker, slow, fast) = slow_and_fast(Backpressure::KeepLatest, 10_000, &["a", "b", "c"]);
+    let (mut worker, slow, fast) = slow_and_fast(Overflow::KeepLatest, 10_000, &["a", "b", "c"]);
     worker.publish("a", "0");
     worker.turn();
     for number in 1..=100 {
@@ -109,7 +110,7 @@ fn the_latest_of_each_topic_is_kept_and_delivered_on_drain() {
 
 #[test]
 fn what_waits_is_sent_as_far_as_there_is_room() {
-    let (mut worker, slow, _) = slow_and_fast(Backpressure::DropOldest, 2000, &["t"]);
+    let (mut worker, slow, _) = slow_and_fast(Overflow::DropOldest, 2000, &["t"]);
     for number in 0..8 {
         worker.publish("t", &text(number));
         worker.turn();
@@ -128,10 +129,10 @@ fn what_waits_is_sent_as_far_as_there_is_room() {
 #[test]
 fn one_message_may_go_beyond_the_limit_if_nothing_waits() {
     for policy in [
-        Backpressure::Close,
-        Backpressure::DropNewest,
-        Backpressure::DropOldest,
-        Backpressure::KeepLatest,
+        Overflow::Close,
+        Overflow::DropNewest,
+        Overflow::DropOldest,
+        Overflow::KeepLatest,
     ] {
         let (mut worker, slow, _) = slow_and_fast(policy, 1000, &["t"]);
         let large = "x".repeat(LARGE * 2);
@@ -148,7 +149,10 @@ fn a_socket_that_is_not_behind_takes_more_in_one_turn_than_may_wait() {
     let mut worker = World::one();
     let a = worker.open();
     worker.subscribe(a, "t");
-    worker.socket(a).limits = BackpressureLimits::new(1000, Backpressure::DropNewest);
+    worker.socket(a).limits = Pressure {
+        max: 1000,
+        policy: Overflow::DropNewest,
+    };
     for number in 0..5000 {
         worker.publish("t", &text(number));
     }
@@ -159,11 +163,7 @@ fn a_socket_that_is_not_behind_takes_more_in_one_turn_than_may_wait() {
 
 #[test]
 fn memory_of_a_slow_subscriber_stays_within_its_limit() {
-    for policy in [
-        Backpressure::DropNewest,
-        Backpressure::DropOldest,
-        Backpressure::KeepLatest,
-    ] {
+    for policy in [Overflow::DropNewest, Overflow::DropOldest, Overflow::KeepLatest] {
         let max = 100_000;
         let (mut worker, slow, fast) = slow_and_fast(policy, max, &["t", "u"]);
         for number in 0..2000 {

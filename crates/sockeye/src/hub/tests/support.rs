@@ -8,9 +8,10 @@ use sockeye_proto::{Compress, Config, Connection, Event, Message, MessageKind, R
 
 use crate::driver::{Outbox, Output, OutputPool};
 use crate::hub::{
-    BackpressureLimits, Change, Hub, HubConfig, Local, Outlet, Post, PublishError, Publisher, Recipient,
-    Recipients, SubscribeError,
+    Change, Hub, HubConfig, Local, Outlet, Post, Pressure, PublishError, Publisher, Recipient, Recipients,
+    SubscribeError,
 };
+use crate::session::QueueLimits;
 
 /// A server of some workers.
 pub(super) struct World {
@@ -46,7 +47,7 @@ pub(super) struct Sockets {
 pub(super) struct Socket {
     connection: Connection,
     outbox: Outbox,
-    pub(super) limits: BackpressureLimits,
+    pub(super) limits: Pressure,
     /// How many more bytes the system takes.
     pub(super) window: usize,
     is_blocked: bool,
@@ -71,8 +72,9 @@ impl World {
                 mail: Arc::default(),
             })
             .collect();
-        let outlet = |worker: &Worker| Arc::clone(&worker.mail) as Arc<dyn Outlet>;
-        hub.attach(workers.iter().map(outlet).collect());
+        for worker in &workers {
+            worker.local.attach(Arc::clone(&worker.mail) as Arc<dyn Outlet>);
+        }
         Self {
             workers,
             publisher: Publisher::new(hub),
@@ -124,7 +126,7 @@ impl Worker {
             connection: Connection::server(Arc::new(Config::server()), codec(Role::Server), now),
             client: Connection::client(config, Box::new(|| [0; 4]), codec(Role::Client), now),
             outbox: Outbox::default(),
-            limits: BackpressureLimits::default(),
+            limits: Pressure::of(&QueueLimits::default()),
             window: usize::MAX,
             is_blocked: false,
             is_overflowed: false,
@@ -352,7 +354,7 @@ impl Recipient for Lent<'_> {
         self.socket.is_blocked
     }
 
-    fn limits(&self) -> BackpressureLimits {
+    fn pressure(&self) -> Pressure {
         self.socket.limits
     }
 
