@@ -24,6 +24,17 @@ pub(crate) struct Common {
     pub(super) hub: Local,
     /// Subscriptions of the WebSocket that is being told something, which it was not told of yet.
     pub(super) changes: VecDeque<Change>,
+    /// Why what was just received is the last of its WebSocket.
+    pub(super) stop: Option<Stop>,
+}
+
+/// Why nothing more is read of a WebSocket.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The peer closes, with this code and reason.
+    Close(u16, String),
+    /// The connection failed.
+    Failure(sockeye_proto::Error),
 }
 
 impl Common {
@@ -37,6 +48,7 @@ impl Common {
             mailbox,
             hub,
             changes: VecDeque::new(),
+            stop: None,
         }
     }
 }

@@ -13,6 +13,7 @@ mod mailbox;
 mod open;
 mod owner;
 mod publish;
+mod read;
 mod route;
 mod session;
 mod slab;

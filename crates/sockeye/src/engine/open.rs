@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sockeye_proto::{Chunk, CloseCode, CloseFrame, Event, Frame, MessageKind, Opcode, State, Workspace};
+use sockeye_proto::{CloseCode, CloseFrame, State, Workspace};
 
+use super::common::Stop;
 use super::handler::CloseEvent;
 use super::route::Seats;
 use super::session::Lent;
@@ -24,7 +25,27 @@ pub(super) struct Telling<'t> {
 impl Telling<'_> {
     /// Hands out what `bytes` amount to. What comes behind a pause is kept for later, what comes behind the end dropped.
     pub(super) fn receive(&mut self, bytes: &mut [u8], workspace: &mut Workspace) {
-        self.guard(|telling| telling.read(bytes, workspace));
+        self.guard(|telling| {
+            telling
+                .seats
+                .read(telling.seat, telling.lent.reborrow(), bytes, workspace)
+        });
+        if self.lent.common.stop.is_some() {
+            self.stopped();
+        }
+    }
+
+    /// What was received says that the WebSocket closes.
+    #[inline(never)]
+    fn stopped(&mut self) {
+        match self.lent.common.stop.take() {
+            Some(Stop::Close(code, reason)) => {
+                self.write_owed();
+                self.close(code, &reason, None);
+            }
+            Some(Stop::Failure(error)) => self.failed(error.into()),
+            None => {}
+        }
     }
 
     pub(super) fn opened(&mut self) {
@@ -97,98 +118,8 @@ impl Telling<'_> {
         self.write_owed();
     }
 
-    /// Appends the control frames that the protocol owes, unless the peer takes nothing.
     fn write_owed(&mut self) {
-        let lent = &mut self.lent;
-        // A Close frame is the last one, so that it cannot pile up.
-        let may_write = !lent.flags.is_full || lent.open.connection.state() != State::Open;
-        if may_write && lent.open.connection.has_output() {
-            let tail = lent.out.open(&mut lent.common.pool).tail();
-            lent.open.connection.poll_output(tail);
-        }
-    }
-
-    #[inline]
-    fn read(&mut self, bytes: &mut [u8], workspace: &mut Workspace) {
-        let now = self.lent.common.now;
-        let mut at = 0;
-        while at < bytes.len() {
-            let lent = &mut self.lent;
-            if lent.flags.is_over {
-                return;
-            }
-            if lent.flags.is_paused {
-                return lent.keep_unread(&bytes[at..]);
-            }
-            let received = match lent.open.connection.receive(&mut bytes[at..], workspace, now) {
-                Ok(received) => received,
-                Err(error) => return self.failed(error.into()),
-            };
-            at += received.consumed;
-            match received.event {
-                Some(Event::Message(message)) => {
-                    lent.common
-                        .tally
-                        .received(message.kind(), 1, message.as_bytes().len());
-                    self.seats.message(self.seat, lent.reborrow(), message);
-                }
-                None => {}
-                Some(event) => self.other(event),
-            }
-        }
-    }
-
-    /// All but whole messages.
-    #[inline(never)]
-    fn other(&mut self, event: Event<'_>) {
-        let seat = self.seat;
-        match event {
-            Event::Message(_) => {}
-            Event::Chunk(chunk) => self.fragment(chunk),
-            Event::Frame(frame) => {
-                let chunk = self.piece_of(frame);
-                self.fragment(chunk);
-            }
-            Event::Ping(payload) => {
-                self.write_owed();
-                self.seats.ping(seat, self.lent.reborrow(), payload);
-            }
-            Event::Pong(payload) => self.seats.pong(seat, self.lent.reborrow(), payload),
-            Event::Close(frame) => {
-                self.write_owed();
-                let (code, reason) = frame.map_or((1005, ""), |frame| (frame.code().get(), frame.reason()));
-                self.close(code, reason, None);
-            }
-        }
-    }
-
-    fn fragment(&mut self, chunk: Chunk<'_>) {
-        let messages = u64::from(chunk.ends_message);
-        self.lent
-            .common
-            .tally
-            .received(chunk.kind, messages, chunk.payload.len());
-        self.seats.fragment(self.seat, self.lent.reborrow(), chunk);
-    }
-
-    /// A frame as a piece of its message.
-    fn piece_of<'f>(&mut self, frame: Frame<'f>) -> Chunk<'f> {
-        let flags = &mut *self.lent.flags;
-        let starts_message = frame.opcode != Opcode::Continuation;
-        if starts_message {
-            flags.frames_are_text = frame.opcode == Opcode::Text;
-        }
-        Chunk {
-            kind: if flags.frames_are_text {
-                MessageKind::Text
-            } else {
-                MessageKind::Binary
-            },
-            payload: frame.payload,
-            starts_message,
-            ends_frame: true,
-            ends_message: frame.fin,
-        }
+        self.lent.write_owed();
     }
 
     /// The connection failed: tells the peer, if it can be told, and the handler.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use sockeye_proto::Chunk;
+use sockeye_proto::Workspace;
 
 use super::handler::{CloseEvent, Handler};
+use super::read::read;
 use super::session::Lent;
 use super::socket::Socket;
 use crate::MessageRef;
@@ -30,18 +31,16 @@ impl<H: Handler> AnyHandler for H {
     }
 }
 
-/// A handler, and the data of each of its WebSockets on this worker. One call through here per event is all that not
-/// knowing the type costs.
+/// A handler, and the data of each of its WebSockets on this worker. One call through here for what a read brought is all
+/// that not knowing the type costs.
 pub(crate) trait Seats {
     /// Asks the handler about a request. If it accepts, there is a seat for the WebSocket to be.
     fn upgrade(&mut self, request: &UpgradeRequest) -> Result<(Accept, u32), Rejection>;
     /// Gives a seat back.
     fn leave(&mut self, seat: u32);
     fn open(&mut self, seat: u32, lent: Lent<'_>);
-    fn message(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>);
-    fn fragment(&mut self, seat: u32, lent: Lent<'_>, fragment: Chunk<'_>);
-    fn ping(&mut self, seat: u32, lent: Lent<'_>, payload: &[u8]);
-    fn pong(&mut self, seat: u32, lent: Lent<'_>, payload: &[u8]);
+    /// Hands out what was received.
+    fn read(&mut self, seat: u32, lent: Lent<'_>, bytes: &mut [u8], workspace: &mut Workspace);
     fn drain(&mut self, seat: u32, lent: Lent<'_>);
     fn dropped(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>);
     fn subscription(&mut self, seat: u32, lent: Lent<'_>, topic: &str, new: usize, old: usize);
@@ -148,20 +147,10 @@ impl<H: Handler> Seats for Table<H> {
         self.with(seat, lent, |handler, socket| handler.open(socket));
     }
 
-    fn message(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>) {
-        self.with(seat, lent, |handler, socket| handler.message(socket, message));
-    }
-
-    fn fragment(&mut self, seat: u32, lent: Lent<'_>, fragment: Chunk<'_>) {
-        self.with(seat, lent, |handler, socket| handler.fragment(socket, fragment));
-    }
-
-    fn ping(&mut self, seat: u32, lent: Lent<'_>, payload: &[u8]) {
-        self.with(seat, lent, |handler, socket| handler.ping(socket, payload));
-    }
-
-    fn pong(&mut self, seat: u32, lent: Lent<'_>, payload: &[u8]) {
-        self.with(seat, lent, |handler, socket| handler.pong(socket, payload));
+    fn read(&mut self, seat: u32, lent: Lent<'_>, bytes: &mut [u8], workspace: &mut Workspace) {
+        self.with(seat, lent, |handler, socket| {
+            read(handler, socket, bytes, workspace)
+        });
     }
 
     fn drain(&mut self, seat: u32, lent: Lent<'_>) {

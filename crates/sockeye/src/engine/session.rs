@@ -100,6 +100,12 @@ impl Open {
 }
 
 impl Flags {
+    /// Whether nothing that comes is to be handed out, for now or for ever.
+    #[inline]
+    pub(super) const fn is_deaf(self) -> bool {
+        self.is_over || self.is_paused
+    }
+
     /// Whether there is more to do than to send what waits.
     #[inline]
     pub(super) const fn wants_care(self) -> bool {
@@ -330,6 +336,16 @@ impl Lent<'_> {
         self.flags.is_over = true;
     }
 
+    /// Appends the control frames that the protocol owes, unless the peer takes nothing.
+    pub(super) fn write_owed(&mut self) {
+        let connection = &mut self.open.connection;
+        // A Close frame is the last one, so that it cannot pile up.
+        let may_write = !self.flags.is_full || connection.state() != State::Open;
+        if may_write && connection.has_output() {
+            connection.poll_output(self.out.open(&mut self.common.pool).tail());
+        }
+    }
+
     // Receiving
 
     pub(super) fn pause(&mut self) -> io::Result<()> {
@@ -357,7 +373,7 @@ impl Lent<'_> {
 
     /// Keeps what came while receiving is paused.
     pub(super) fn keep_unread(&mut self, bytes: &[u8]) {
-        if !bytes.is_empty() {
+        if !self.flags.is_over && !bytes.is_empty() {
             Extra::of(self.open).unread.extend_from_slice(bytes);
         }
     }

@@ -4,6 +4,7 @@
 mod behind;
 mod clock;
 mod conversation;
+mod cost;
 mod ending;
 mod fake;
 mod obedient;

@@ -36,6 +36,7 @@ macro_rules! on_each_driver {
         }
     };
 }
+pub(super) use on_each_driver;
 
 on_each_driver!(
     messages_are_echoed,
