@@ -32,7 +32,7 @@ pub(super) struct Connections<D: Driver> {
     listeners: Vec<Option<D::Listener>>,
     pub(super) wheel: Wheel,
     pub(super) routes: Routes,
-    reception: Reception,
+    pub(super) reception: Reception,
     workspace: Workspace,
     pub(super) handshakes: Handshakes,
     /// Where records of TLS are put together.

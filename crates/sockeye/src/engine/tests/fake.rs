@@ -219,6 +219,13 @@ impl Stage {
         }
     }
 
+    #[cfg(feature = "tls")]
+    pub(super) fn under_tls(handler: impl Handler, settings: Settings, tls: crate::tls::ServerTls) -> Self {
+        let mut stage = Self::new(handler, settings);
+        stage.connections.reception.tls = Some(tls);
+        stage
+    }
+
     /// A connection that has said nothing yet.
     pub(super) fn accept(&mut self) -> Key {
         let known: Vec<_> = self.driver.lines.keys().copied().collect();

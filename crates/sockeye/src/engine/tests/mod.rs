@@ -9,6 +9,8 @@ mod ending;
 mod fake;
 mod obedient;
 #[cfg(feature = "tls")]
+mod sealed;
+#[cfg(feature = "tls")]
 mod tls;
 mod workers;
 

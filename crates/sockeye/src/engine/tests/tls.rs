@@ -1,30 +1,46 @@
-//! WebSockets under TLS on a worker, with a client of rustls.
+//! WebSockets under TLS on a worker, with a client of rustls, on each driver.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 
 use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
-use super::workers::{Echo, open, reach, upgrade};
+use super::workers::{Echo, on_each_driver, open, reach, upgrade};
 use super::*;
 use crate::MessageRef;
-use crate::driver::Readiness;
+use crate::driver::Driver;
 use crate::engine::worker::Worker;
 use crate::engine::{CloseEvent, Socket};
 use crate::server::Drain;
 use crate::tls::{ClientTls, Identity, Pem, ServerTls, TlsVersion};
 
+/// Makes a driver.
+type Make<D> = fn() -> io::Result<D>;
+
+on_each_driver!(
+    messages_of_any_size_are_echoed_under_tls,
+    many_messages_of_one_record_are_answered_in_one,
+    a_client_resumes_until_the_certificates_are_loaded_again,
+    a_close_ends_tls_as_well,
+    the_end_of_tls_is_the_end_of_the_websocket,
+    plain_http_is_told_that_tls_is_spoken,
+    garbage_is_answered_with_an_alert_and_closed,
+    a_slow_tls_handshake_ends_at_its_own_deadline,
+    many_clients_at_once_all_get_in,
+    a_reader_that_is_slow_gets_everything_in_order,
+);
+
 type Client = StreamOwned<ClientConnection, TcpStream>;
 
 /// A server's certificate.
-struct Pair {
+pub(super) struct Pair {
     chain: String,
     key: String,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let pair = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
         Self {
             chain: pair.cert.pem(),
@@ -32,12 +48,12 @@ impl Pair {
         }
     }
 
-    fn server(&self) -> ServerTls {
+    pub(super) fn server(&self) -> ServerTls {
         let identity = Identity::new(Pem::bytes(&self.chain), Pem::bytes(&self.key));
         ServerTls::builder().identity(identity).build().unwrap()
     }
 
-    fn client(&self, newest: TlsVersion) -> Arc<ClientConfig> {
+    pub(super) fn client(&self, newest: TlsVersion) -> Arc<ClientConfig> {
         let client = ClientTls::builder()
             .system_roots(false)
             .root(Pem::bytes(&self.chain))
@@ -48,8 +64,12 @@ impl Pair {
     }
 }
 
-fn start_tls(handler: impl Handler, tls: ServerTls) -> (Worker, SocketAddr) {
-    open(Readiness::new, handler, Settings::default(), |reception| {
+fn start_tls<D: Driver + 'static>(
+    make: Make<D>,
+    handler: impl Handler,
+    tls: ServerTls,
+) -> (Worker, SocketAddr) {
+    open(make, handler, Settings::default(), |reception| {
         reception.tls = Some(tls)
     })
 }
@@ -100,10 +120,9 @@ fn stop(worker: Worker) {
     worker.join().unwrap();
 }
 
-#[test]
-fn messages_of_any_size_are_echoed_under_tls() {
+fn messages_of_any_size_are_echoed_under_tls<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
-    let (worker, address) = start_tls(Echo, pair.server());
+    let (worker, address) = start_tls(make, Echo, pair.server());
     for version in [TlsVersion::Tls13, TlsVersion::Tls12] {
         let mut client = connect_tls(address, &pair.client(version));
         for len in [0, 1, 125, 126, 1000, 16_383, 16_384, 65_536, 300_000, 1_000_000] {
@@ -114,10 +133,9 @@ fn messages_of_any_size_are_echoed_under_tls() {
     stop(worker);
 }
 
-#[test]
-fn many_messages_of_one_record_are_answered_in_one() {
+fn many_messages_of_one_record_are_answered_in_one<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
-    let (worker, address) = start_tls(Echo, pair.server());
+    let (worker, address) = start_tls(make, Echo, pair.server());
     let mut client = connect_tls(address, &pair.client(TlsVersion::Tls13));
     let messages: Vec<_> = (0..100u8).map(|i| vec![i; usize::from(i)]).collect();
     let frames: Vec<_> = messages.iter().flat_map(|message| binary(message)).collect();
@@ -128,11 +146,10 @@ fn many_messages_of_one_record_are_answered_in_one() {
     stop(worker);
 }
 
-#[test]
-fn a_client_resumes_until_the_certificates_are_loaded_again() {
+fn a_client_resumes_until_the_certificates_are_loaded_again<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
     let tls = pair.server();
-    let (worker, address) = start_tls(Echo, tls.clone());
+    let (worker, address) = start_tls(make, Echo, tls.clone());
     for version in [TlsVersion::Tls13, TlsVersion::Tls12] {
         let config = pair.client(version);
         let kind = || {
@@ -148,10 +165,9 @@ fn a_client_resumes_until_the_certificates_are_loaded_again() {
     stop(worker);
 }
 
-#[test]
-fn a_close_ends_tls_as_well() {
+fn a_close_ends_tls_as_well<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
-    let (worker, address) = start_tls(Echo, pair.server());
+    let (worker, address) = start_tls(make, Echo, pair.server());
     let mut client = connect_tls(address, &pair.client(TlsVersion::Tls13));
     client.write_all(b"\x88\x82\0\0\0\0\x03\xe8").unwrap();
     let mut rest = Vec::new();
@@ -174,11 +190,10 @@ impl Handler for Ends {
     }
 }
 
-#[test]
-fn the_end_of_tls_is_the_end_of_the_websocket() {
+fn the_end_of_tls_is_the_end_of_the_websocket<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
     let (ends, told) = mpsc::channel();
-    let (worker, address) = start_tls(Ends(ends), pair.server());
+    let (worker, address) = start_tls(make, Ends(ends), pair.server());
     let config = pair.client(TlsVersion::Tls13);
 
     // The end of TLS alone.
@@ -210,9 +225,8 @@ fn the_end_of_tls_is_the_end_of_the_websocket() {
     stop(worker);
 }
 
-#[test]
-fn plain_http_is_told_that_tls_is_spoken() {
-    let (worker, address) = start_tls(Echo, Pair::new().server());
+fn plain_http_is_told_that_tls_is_spoken<D: Driver + 'static>(make: Make<D>) {
+    let (worker, address) = start_tls(make, Echo, Pair::new().server());
     let mut stream = reach(address);
     stream.write_all(REQUEST).unwrap();
     let mut answer = String::new();
@@ -221,9 +235,8 @@ fn plain_http_is_told_that_tls_is_spoken() {
     stop(worker);
 }
 
-#[test]
-fn garbage_is_answered_with_an_alert_and_closed() {
-    let (worker, address) = start_tls(Echo, Pair::new().server());
+fn garbage_is_answered_with_an_alert_and_closed<D: Driver + 'static>(make: Make<D>) {
+    let (worker, address) = start_tls(make, Echo, Pair::new().server());
     for garbage in [&b"\x16\x03\x01\xff\xff\x01\x00"[..], b"\0\0\0\0\0\0\0\0"] {
         let mut stream = reach(address);
         stream.write_all(garbage).unwrap();
@@ -234,10 +247,9 @@ fn garbage_is_answered_with_an_alert_and_closed() {
     stop(worker);
 }
 
-#[test]
-fn a_slow_tls_handshake_ends_at_its_own_deadline() {
+fn a_slow_tls_handshake_ends_at_its_own_deadline<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
-    let (worker, address) = open(Readiness::new, Echo, Settings::default(), |reception| {
+    let (worker, address) = open(make, Echo, Settings::default(), |reception| {
         reception.tls = Some(pair.server());
         reception.tls_timeout = Duration::from_millis(100);
     });
@@ -259,10 +271,9 @@ fn a_slow_tls_handshake_ends_at_its_own_deadline() {
     stop(worker);
 }
 
-#[test]
-fn many_clients_at_once_all_get_in() {
+fn many_clients_at_once_all_get_in<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
-    let (worker, address) = start_tls(Echo, pair.server());
+    let (worker, address) = start_tls(make, Echo, pair.server());
     let config = pair.client(TlsVersion::Tls13);
     let mut clients: Vec<_> = (0..60).map(|_| hello(address, &config)).collect();
     // All hellos are on their way before anybody looks for an answer.
@@ -290,12 +301,11 @@ impl Handler for Flood {
     }
 }
 
-#[test]
-fn a_reader_that_is_slow_gets_everything_in_order() {
+fn a_reader_that_is_slow_gets_everything_in_order<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
     let mut settings = Settings::default();
     settings.queues.send = 100_000_000;
-    let (worker, address) = open(Readiness::new, Flood, settings, |reception| {
+    let (worker, address) = open(make, Flood, settings, |reception| {
         reception.tls = Some(pair.server())
     });
     for version in [TlsVersion::Tls13, TlsVersion::Tls12] {

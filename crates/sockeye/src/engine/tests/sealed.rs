@@ -1,0 +1,246 @@
+//! TLS on a driver without a system: what leaves when, and what it costs.
+
+use std::io::{Read, Write};
+
+use allocation_counter::measure;
+use rustls::ClientConnection;
+
+use super::tls::Pair;
+use super::workers::Echo;
+use super::*;
+use crate::driver::{Key, Owner};
+use crate::tls::TlsVersion;
+
+/// A client of a connection on a stage.
+struct Client {
+    key: Key,
+    tls: ClientConnection,
+    /// What was heard and not read yet.
+    heard: Vec<u8>,
+}
+
+impl Client {
+    /// Connects, and says nothing yet.
+    fn new(stage: &mut Stage, pair: &Pair, version: TlsVersion) -> Self {
+        let tls = ClientConnection::new(pair.client(version), "a.test".try_into().unwrap()).unwrap();
+        Self {
+            key: stage.accept(),
+            tls,
+            heard: Vec::new(),
+        }
+    }
+
+    fn open(stage: &mut Stage, pair: &Pair, version: TlsVersion) -> Self {
+        let mut client = Self::new(stage, pair, version);
+        while client.tls.is_handshaking() {
+            client.exchange(stage);
+        }
+        let response = client.ask(stage, REQUEST);
+        assert!(response.starts_with(b"HTTP/1.1 101 "));
+        client
+    }
+
+    /// What this side has to send.
+    fn records(&mut self) -> Vec<u8> {
+        let mut records = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut records).unwrap();
+        }
+        records
+    }
+
+    fn exchange(&mut self, stage: &mut Stage) {
+        let records = self.records();
+        stage.receive(self.key, &records);
+        let answer = stage.sent(self.key);
+        self.hear(&answer);
+    }
+
+    fn hear(&mut self, mut records: &[u8]) {
+        while !records.is_empty() {
+            self.tls.read_tls(&mut records).unwrap();
+            self.tls.process_new_packets().unwrap();
+            // It ends where more would have to come, which is no error here.
+            let _ = self.tls.reader().read_to_end(&mut self.heard);
+        }
+    }
+
+    fn read(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.heard)
+    }
+
+    fn ask(&mut self, stage: &mut Stage, bytes: &[u8]) -> Vec<u8> {
+        self.tls.writer().write_all(bytes).unwrap();
+        self.exchange(stage);
+        self.read()
+    }
+}
+
+fn stage_under_tls(handler: impl Handler, settings: Settings, pair: &Pair) -> Stage {
+    Stage::under_tls(handler, settings, pair.server())
+}
+
+const BOTH: [TlsVersion; 2] = [TlsVersion::Tls13, TlsVersion::Tls12];
+
+#[test]
+fn what_a_turn_sends_leaves_in_one_record_and_one_write() {
+    let pair = Pair::new();
+    let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+    for version in BOTH {
+        let mut client = Client::open(&mut stage, &pair, version);
+        let messages: Vec<_> = (0..50u8).flat_map(|i| binary(&[i; 20])).collect();
+        client.tls.writer().write_all(&messages).unwrap();
+        let records = client.records();
+        let sends = stage.line(client.key).sends;
+        stage.receive(client.key, &records);
+        assert_eq!(stage.line(client.key).sends, sends + 1);
+        let sent = stage.sent(client.key);
+        assert_eq!(
+            sent.len(),
+            5 + usize::from(u16::from_be_bytes([sent[3], sent[4]]))
+        );
+        client.hear(&sent);
+        assert_eq!(frames(&client.read()).len(), 50);
+    }
+}
+
+#[test]
+fn a_small_message_under_tls_costs_no_allocation_and_one_write() {
+    let pair = Pair::new();
+    let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+    for version in BOTH {
+        let mut client = Client::open(&mut stage, &pair, version);
+        let mut records: Vec<_> = (0..200u8)
+            .map(|i| {
+                client.tls.writer().write_all(&binary(&[i; 100])).unwrap();
+                client.records()
+            })
+            .collect();
+        stage.line(client.key).sent.reserve(100_000);
+        let Stage {
+            driver, connections, ..
+        } = &mut stage;
+        let mut echo = |record: &mut Vec<u8>| {
+            connections.received(driver, client.key, record);
+            connections.turn_ends(driver);
+        };
+        let (early, late) = records.split_at_mut(100);
+        early.iter_mut().for_each(&mut echo);
+        let cost = measure(|| late.iter_mut().for_each(&mut echo));
+        assert_eq!(cost.count_total, 0, "{cost:?}");
+        let sent = stage.sent(client.key);
+        client.hear(&sent);
+        let echoes: Vec<_> = (0..200u8).map(|i| (0x82, vec![i; 100])).collect();
+        assert_eq!(frames(&client.read()), echoes);
+    }
+}
+
+#[test]
+fn a_system_that_takes_little_gets_all_records_in_order() {
+    let pair = Pair::new();
+    let payload: Vec<u8> = (0..600_000u32).map(|at| (at * 7) as u8).collect();
+    for version in BOTH {
+        let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+        let mut client = Client::open(&mut stage, &pair, version);
+        client.tls.set_buffer_limit(None);
+        stage.line(client.key).at_once = 7_001;
+        stage.line(client.key).room = 10_000;
+        client.tls.writer().write_all(&binary(&payload)).unwrap();
+        client.tls.writer().write_all(&binary(b"behind it")).unwrap();
+        let records = client.records();
+        stage.receive(client.key, &records);
+        let mut received = Vec::new();
+        for _ in 0..100 {
+            let sent = stage.sent(client.key);
+            client.hear(&sent);
+            received.extend(client.read());
+            stage.make_room(client.key, 10_000);
+        }
+        let expected = [(0x82, payload.clone()), (0x82, b"behind it".to_vec())];
+        assert!(frames(&received) == expected);
+    }
+}
+
+#[test]
+fn records_that_wait_count_as_buffered() {
+    let pair = Pair::new();
+    let handler = Obedient::default();
+    let diary = handler.diary.clone();
+    let queues = QueueLimits {
+        send: 10_000,
+        high_water: 5_000,
+        low_water: 1_000,
+        ..QueueLimits::default()
+    };
+    let mut stage = stage_under_tls(handler, with_queues(queues), &pair);
+    let mut client = Client::open(&mut stage, &pair, TlsVersion::Tls13);
+    diary.read();
+    stage.line(client.key).room = 0;
+    for order in ["pour 3000", "pour 3000", "pour 6000", "pour 1"] {
+        client.ask(&mut stage, &text(order));
+    }
+    // The first one was sealed and waits as a record.
+    assert_eq!(
+        diary.read(),
+        ["Sent 3004", "Buffered 6030", "Buffered 12034", "Dropped 12034"]
+    );
+    stage.make_room(client.key, usize::MAX);
+    let sent = stage.sent(client.key);
+    client.hear(&sent);
+    let lens: Vec<_> = frames(&client.read())
+        .iter()
+        .map(|(_, payload)| payload.len())
+        .collect();
+    assert_eq!(lens, [3000, 3000, 6000]);
+    assert_eq!(diary.read(), ["drain 0"]);
+}
+
+#[test]
+fn the_end_is_announced_behind_the_last_word() {
+    let pair = Pair::new();
+    let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+    let mut client = Client::open(&mut stage, &pair, TlsVersion::Tls13);
+    stage.line(client.key).room = 10;
+    client.tls.writer().write_all(&close(1000, "")).unwrap();
+    let records = client.records();
+    stage.receive(client.key, &records);
+    assert_eq!(stage.line(client.key).end, None);
+    stage.make_room(client.key, usize::MAX);
+    let sent = stage.sent(client.key);
+    client.hear(&sent);
+    assert_eq!(frames(&client.read()), [(0x88, close_body(1000, ""))]);
+    assert!(client.tls.process_new_packets().unwrap().peer_has_closed());
+    assert_eq!(stage.line(client.key).end, Some(End::Closed));
+}
+
+#[test]
+fn a_turn_answers_four_hellos() {
+    let pair = Pair::new();
+    let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+    let mut clients: Vec<_> = (0..11)
+        .map(|_| Client::new(&mut stage, &pair, TlsVersion::Tls13))
+        .collect();
+    for client in &mut clients {
+        let mut hello = client.records();
+        // In two parts, as a network may cut it.
+        let (first, second) = hello.split_at_mut(50);
+        stage.connections.received(&mut stage.driver, client.key, first);
+        stage.connections.received(&mut stage.driver, client.key, second);
+    }
+    let answered = |stage: &mut Stage| {
+        let answered = clients
+            .iter()
+            .filter(|client| !stage.line(client.key).sent.is_empty());
+        answered.count()
+    };
+    assert!(answered(&mut stage) <= 4);
+    for _ in 0..2 {
+        let before = answered(&mut stage);
+        assert_eq!(stage.connections.wait(), Some(Duration::ZERO));
+        stage.turn();
+        assert_eq!(answered(&mut stage), 11.min(before + 4));
+    }
+    stage.turn();
+    assert_eq!(answered(&mut stage), 11);
+    assert_ne!(stage.connections.wait(), Some(Duration::ZERO));
+}
