@@ -38,8 +38,6 @@ macro_rules! on_each_driver {
 }
 pub(super) use on_each_driver;
 
-pub(super) use on_each_driver;
-
 on_each_driver!(
     messages_are_echoed,
     a_stop_says_why_and_waits_for_the_answers,
