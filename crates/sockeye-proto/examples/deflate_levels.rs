@@ -1,4 +1,5 @@
-//! Measures what each level of compression costs in time and saves in bytes, and prints it as Markdown.
+//! Measures what each level of compression, and each window that is kept between messages, costs in time and saves in
+//! bytes, and prints it as Markdown.
 //!
 //! ```text
 //! cargo run --release -p sockeye-proto --example deflate_levels
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use sockeye_proto::Role;
-use sockeye_proto::deflate::{Compressor, Deflate, Level, Pool};
+use sockeye_proto::deflate::{Compressor, Deflate, Level, Pool, WindowBits};
 
 const LEVELS: [u8; 5] = [1, 2, 3, 6, 9];
 const LENGTHS: [usize; 3] = [256, 1024, 16 * 1024];
@@ -44,7 +45,54 @@ fn main() -> io::Result<()> {
             println!();
         }
     }
+    println!();
+    contexts();
     Ok(())
+}
+
+/// Prints what it brings to keep windows of different sizes between the messages of a chat.
+fn contexts() {
+    println!("| context | level 1 | level 2 |");
+    println!("|---|---|---|");
+    let text = chat();
+    for window_bits in [None, Some(9), Some(10), Some(11), Some(12), Some(13), Some(15)] {
+        match window_bits {
+            None => print!("| none |"),
+            Some(bits) => print!("| {bits} bits |"),
+        }
+        for level in [1, 2] {
+            let bits = window_bits.and_then(WindowBits::new);
+            let options = Deflate {
+                level: Level::new(level).unwrap_or_default(),
+                server_no_context_takeover: bits.is_none(),
+                server_max_window_bits: bits.unwrap_or_default(),
+                ..Deflate::default()
+            };
+            let (parameters, _) = options.accept(&options.offer()).expect("an offer of our own");
+            // Several connections: the least time of each message counts.
+            let pool = Arc::new(Pool::default());
+            let mut compressors: Vec<_> = (0..ROUNDS / 10)
+                .map(|_| Compressor::new(Role::Server, parameters, &options, Arc::clone(&pool)))
+                .collect();
+            let (mut compressed, mut time, mut out) = (0, Duration::ZERO, Vec::new());
+            for message in text.lines() {
+                let mut least = Duration::MAX;
+                for compressor in &mut compressors {
+                    out.clear();
+                    let start = Instant::now();
+                    let done = compressor.compress(black_box(message.as_bytes()), true, &mut out);
+                    least = least.min(start.elapsed());
+                    done.expect("compression does not fail");
+                }
+                compressed += out.len();
+                time += least;
+            }
+            let share = compressed as f64 / text.len() as f64;
+            let each = time.as_nanos() as f64 / 1000.0 / text.lines().count() as f64;
+            print!(" {:.0} %, {each:.1} |", share * 100.0);
+        }
+        println!();
+    }
 }
 
 /// The part of their size that messages of this length keep, and the time that one takes.

@@ -4,23 +4,40 @@ use std::sync::Arc;
 
 use zlib_rs::{DeflateFlush, Status};
 
+use super::history::History;
 use super::pool::{Encoder, Settings};
 use super::{Deflate, DeflateError, Parameters, Pool, TRAILER};
 use crate::Role;
 
 /// Compresses the messages that one side of a connection sends (RFC 7692 §7.2.1).
 ///
-/// Without context takeover it holds no memory between messages. With it, it takes a compressor from the
-/// pool at the first message and keeps it until it is dropped.
+/// Without context takeover it holds no memory between messages. With it and a window of up to 2 KiB, it holds what it
+/// sent of late, as many bytes as the window has, and shows them to a compressor that it borrows for each message. With
+/// a larger window it takes a compressor from the pool at the first message and keeps it until it is dropped.
 #[derive(Debug)]
 pub struct Compressor {
     pool: Arc<Pool>,
-    settings: Settings,
-    keeps_context: bool,
-    threshold: usize,
     encoder: Option<Box<Encoder>>,
+    /// What was sent of late, if the context is kept as that.
+    history: Option<Box<History>>,
+    threshold: usize,
+    settings: Settings,
+    context: Context,
     failed: bool,
 }
+
+/// What a compressor keeps from one message to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    Nothing,
+    /// The bytes of the window. A compressor weighs some hundred KiB whatever the window is.
+    Bytes,
+    /// A compressor: to read the bytes of a large window anew would cost more than to compress most messages.
+    Encoder,
+}
+
+/// Up to this window, context is kept as bytes: to read them costs about a microsecond for each KiB.
+const BYTES_WINDOW: u8 = 11;
 
 impl Compressor {
     /// The compressor of the side that plays `role`.
@@ -30,12 +47,18 @@ impl Compressor {
             level: options.level,
             mem_level: options.mem_level,
         };
+        let context = match parameters.keeps_context(role) {
+            false => Context::Nothing,
+            true if settings.window_bits.get() <= BYTES_WINDOW => Context::Bytes,
+            true => Context::Encoder,
+        };
         Self {
             pool,
-            settings,
-            keeps_context: parameters.keeps_context(role),
-            threshold: options.threshold,
             encoder: None,
+            history: None,
+            threshold: options.threshold,
+            settings,
+            context,
             failed: false,
         }
     }
@@ -78,10 +101,16 @@ impl Compressor {
         if let Err(error) = self.append(input, fin, out) {
             out.truncate(start);
             self.encoder = None;
+            self.history = None;
             self.failed = true;
             return Err(error);
         }
-        if fin && !self.keeps_context {
+        if self.context == Context::Bytes {
+            let window = self.settings.window_bits;
+            let history = self.history.get_or_insert_with(|| Box::new(History::new(window)));
+            history.extend(input);
+        }
+        if fin && self.context != Context::Encoder {
             self.release();
         }
         Ok(())
@@ -97,7 +126,7 @@ impl Compressor {
         let start = out.len();
         let mut encoder = None;
         let settings = self.settings.for_message(input.len());
-        let done = self.append_to(&mut encoder, settings, input, true, out);
+        let done = self.append_to(&mut encoder, settings, None, input, true, out);
         match (done, encoder) {
             (Ok(()), Some(encoder)) => self.pool.put_encoder(encoder),
             (Ok(()), None) => {}
@@ -112,6 +141,7 @@ impl Compressor {
     /// and ours does not, so distances to what came before it would no longer agree.
     pub(crate) fn forget(&mut self) {
         self.release();
+        self.history = None;
     }
 
     /// What makes the output of this compressor different from that of another, if it refers to no other message.
@@ -126,21 +156,24 @@ impl Compressor {
 
     fn append(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
         let mut encoder = self.encoder.take();
-        let settings = if fin && !self.keeps_context {
-            self.settings.for_message(input.len())
-        } else {
-            self.settings
+        let settings = match self.context {
+            Context::Nothing if fin => self.settings.for_message(input.len()),
+            Context::Bytes if fin => self.settings.for_message_in_context(input.len()),
+            _ => self.settings,
         };
-        let done = self.append_to(&mut encoder, settings, input, fin, out);
+        let history = self.history.as_deref();
+        let done = self.append_to(&mut encoder, settings, history, input, fin, out);
         self.encoder = encoder;
         done
     }
 
-    /// As `append`, with an encoder that is taken from the pool, with these settings, when a stream begins.
+    /// As `append`, with an encoder that is taken from the pool, with these settings and this context, when a stream
+    /// begins.
     fn append_to(
         &self,
         encoder: &mut Option<Box<Encoder>>,
         settings: Settings,
+        history: Option<&History>,
         input: &[u8],
         fin: bool,
         out: &mut Vec<u8>,
@@ -153,7 +186,16 @@ impl Compressor {
             }
             return Ok(());
         }
-        let encoder = encoder.get_or_insert_with(|| self.pool.take_encoder(settings));
+        let encoder = match encoder {
+            Some(encoder) => encoder,
+            none => {
+                let encoder = none.insert(self.pool.take_encoder(settings));
+                if let Some(history) = history {
+                    encoder.show(history)?;
+                }
+                encoder
+            }
+        };
         encoder.append(input, out)?;
         if fin {
             if !out.ends_with(&TRAILER) {
@@ -181,6 +223,17 @@ impl Encoder {
     /// The room for output of one step. Less than the lower bound would make the library repeat its flush
     /// marker (zlib.h, "deflate").
     const ROOM: std::ops::RangeInclusive<usize> = 64..=32 * 1024;
+
+    /// Makes a fresh stream one that has just consumed `history`.
+    fn show(&mut self, history: &History) -> Result<(), DeflateError> {
+        let (older, newer) = history.parts();
+        for part in [older, newer] {
+            self.stream
+                .set_dictionary(part)
+                .map_err(|_| DeflateError::Internal)?;
+        }
+        Ok(())
+    }
 
     /// Appends `input` in compressed form, flushed, [`TRAILER`] included.
     fn append(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), DeflateError> {

@@ -6,8 +6,9 @@
 //!
 //! With them each connection has a [`Compressor`] for what it sends and a [`Decompressor`] for what it
 //! receives. Both borrow their working memory from a [`Pool`] while a message is in flight. Between
-//! messages they hold nothing, unless context takeover was agreed on: then a compressor stays, and so do the
-//! last bytes received, as many as the sender's window holds.
+//! messages they hold nothing, unless context takeover was agreed on: then the last bytes that were received stay, as
+//! many as the sender's window holds, and of what was sent either the same, or, with a window of more than 2 KiB, a
+//! whole compressor.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -106,10 +106,10 @@ bounded! {
 /// ```
 /// use sockeye_proto::deflate::{Deflate, WindowBits};
 ///
-/// // Better compression of small messages that resemble each other, for memory per connection.
+/// // Better compression of small messages that resemble each other, for 2 KiB of memory per connection.
 /// let dedicated = Deflate {
 ///     server_no_context_takeover: false,
-///     server_max_window_bits: WindowBits::new(12).unwrap(),
+///     server_max_window_bits: WindowBits::new(11).unwrap(),
 ///     ..Deflate::default()
 /// };
 /// assert!(dedicated.client_no_context_takeover);

@@ -228,6 +228,15 @@ impl Settings {
             mem_level: MemLevel::new(mem_level).map_or(self.mem_level, |level| level.min(self.mem_level)),
         }
     }
+
+    /// As [`for_message`](Self::for_message), for a message that may refer to earlier ones.
+    pub(super) fn for_message_in_context(self, length: usize) -> Self {
+        let lighter = self.for_message(length);
+        Self {
+            mem_level: lighter.mem_level,
+            ..self
+        }
+    }
 }
 
 /// The compression library's state for one stream. It lives in a box, because an idle connection has room for one.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use allocation_counter::{AllocationInfo, measure};
-use sockeye_proto::deflate::Parameters;
+use sockeye_proto::deflate::{Parameters, WindowBits};
 use sockeye_proto::{Compress, Config, Connection, Delivery, Event, Message, MessageKind, Role, Workspace};
 
 use crate::support::frame::{Frame, header};
@@ -256,7 +256,11 @@ fn the_memory_of_a_large_message_is_not_for_who_sends_a_little() {
 
 #[test]
 fn compressed_messages_use_pooled_memory_again() {
-    for parameters in [TAKEOVER, NO_TAKEOVER] {
+    let small = Parameters {
+        client_max_window_bits: WindowBits::new(10).unwrap(),
+        ..TAKEOVER
+    };
+    for parameters in [TAKEOVER, small, NO_TAKEOVER] {
         let mut client = Bench::new(Role::Client, Config::client(), Some(parameters));
         let mut server = Bench::new(Role::Server, Config::server(), Some(parameters));
         let message = "many messages are like the others ".repeat(20);

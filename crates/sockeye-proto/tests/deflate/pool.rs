@@ -258,6 +258,39 @@ fn the_default_level_gives_no_code_of_their_own_to_short_messages() {
 
 #[test]
 fn a_connection_between_messages_has_room_for_pointers_only() {
-    assert!(size_of::<Compressor>() <= 32, "{}", size_of::<Compressor>());
+    assert!(size_of::<Compressor>() <= 40, "{}", size_of::<Compressor>());
     assert!(size_of::<Decompressor>() <= 56, "{}", size_of::<Decompressor>());
+}
+
+#[test]
+fn a_small_window_is_kept_as_bytes_and_a_large_one_as_a_compressor() {
+    let records = |from: u32| {
+        (from..from + 40)
+            .flat_map(|number| format!("{{\"id\":{number},\"name\":\"salmon\"}},").into_bytes())
+            .collect::<Vec<_>>()
+    };
+    for window_bits in 8..=15 {
+        let parameters = Parameters {
+            server_max_window_bits: bits(window_bits),
+            ..TAKEOVER
+        };
+        let pool = Arc::new(Pool::default());
+        let mut connections: Vec<_> = (0..3).map(|_| connection(parameters, &pool)).collect();
+        for round in 0..20 {
+            for connection in &mut connections {
+                connection.exchange(&records(round));
+            }
+        }
+        let kept = if window_bits <= 11 { 1 } else { 3 };
+        assert_eq!(pool.stats().created_compressors, kept, "{window_bits} bits");
+        // What is kept is of use.
+        let text = &records(0)[..200];
+        let alone = compress(&mut connection(NO_TAKEOVER, &pool).compressor, text).len();
+        let first = compress(&mut connections[0].compressor, text).len();
+        let second = compress(&mut connections[0].compressor, text).len();
+        assert!(
+            second <= first && second < alone / 2,
+            "{window_bits} bits: {alone}, {first}, {second}"
+        );
+    }
 }
