@@ -47,6 +47,11 @@ impl Handshakes {
     /// How many hellos are answered in a turn.
     const IN_A_TURN: u8 = 4;
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether one more may be answered at once.
     fn is_free(&self) -> bool {
         self.answered < Self::IN_A_TURN && self.waiting.is_empty()
@@ -297,6 +302,7 @@ impl<D: Driver> Connections<D> {
             if !handshakes.is_free() {
                 if slot.tls.postpone(bytes) {
                     handshakes.waiting.push_back(key);
+                    self.forget_the_gone();
                 }
                 return;
             }
@@ -339,12 +345,24 @@ impl<D: Driver> Connections<D> {
         }
     }
 
+    /// Keeps the line no longer than the connections are many, also when clients come and go while they wait.
+    fn forget_the_gone(&mut self) {
+        let Self {
+            slots, handshakes, ..
+        } = self;
+        if handshakes.waiting.len() > 2 * slots.len() + 64 {
+            handshakes.waiting.retain(|&key| slots.get_mut(key).is_some());
+        }
+    }
+
     /// Goes on with handshakes that had to wait, at the end of a turn.
     pub(super) fn shake_hands(&mut self, driver: &mut D) {
         self.handshakes.answered = 0;
         while let Some(key) = self.handshakes.next() {
-            self.handshakes.answered += 1;
-            self.open_records(driver, key, &mut []);
+            if self.slots.get_mut(key).is_some() {
+                self.handshakes.answered += 1;
+                self.open_records(driver, key, &mut []);
+            }
         }
         self.handshakes.answered = 0;
     }

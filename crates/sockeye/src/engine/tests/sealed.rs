@@ -244,3 +244,29 @@ fn a_turn_answers_four_hellos() {
     assert_eq!(answered(&mut stage), 11);
     assert_ne!(stage.connections.wait(), Some(Duration::ZERO));
 }
+
+#[test]
+fn clients_that_leave_while_they_wait_are_forgotten() {
+    let pair = Pair::new();
+    let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+    let hello = Client::new(&mut stage, &pair, TlsVersion::Tls13).records();
+    let come = |stage: &mut Stage| {
+        let key = stage.accept();
+        let mut hello = hello.clone();
+        stage.connections.received(&mut stage.driver, key, &mut hello);
+        key
+    };
+    for _ in 0..10 {
+        come(&mut stage);
+    }
+    for _ in 0..1000 {
+        let key = come(&mut stage);
+        stage
+            .connections
+            .failed(&mut stage.driver, key, std::io::ErrorKind::ConnectionReset.into());
+        assert!(stage.connections.handshakes.len() < 100);
+    }
+    while !stage.connections.handshakes.is_idle() {
+        stage.turn();
+    }
+}
