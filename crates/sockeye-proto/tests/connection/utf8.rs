@@ -193,3 +193,57 @@ fn nulls_noncharacters_and_byte_order_marks_are_text() {
     peer.send(Frame::text(text));
     peer.expect_heard(&[Heard::Text(text.to_owned())]);
 }
+
+/// Lengths of reads, some of which end where the blocks do in which text is gathered, or shortly before or behind.
+const PIECES: [usize; 8] = [1000, 2047, 4096, 16_383, 16_384, 16_390, 40_000, 65_536];
+
+#[test]
+fn long_text_in_pieces_of_any_size_is_the_text_that_was_sent() {
+    // Shifted, so that the borders cut code points at all places.
+    for shift in 0..4 {
+        let text = format!("{}{}", "x".repeat(shift), "aé鮭🐟".repeat(10_000));
+        for role in [Role::Server, Role::Client] {
+            for piece in PIECES {
+                let mut peer = Peer::of(role, Config::server(), None);
+                for piece in peer.encode([&Frame::text(&text)]).chunks(piece) {
+                    peer.send_bytes(piece);
+                }
+                peer.expect_heard(&[Heard::Text(text.clone())]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_byte_in_long_text_fails_with_the_read_that_brings_it() {
+    let text = "鮭🐟".repeat(10_000).into_bytes();
+    for bad in [16_383, 16_384, 16_385, 32_768, 50_000] {
+        let mut text = text.clone();
+        text[bad] = 0xFF;
+        for piece in PIECES {
+            let mut peer = Peer::of_server();
+            let bytes = peer.encode([&Frame::text(&text)]);
+            let header = bytes.len() - text.len();
+            let (good, rest) = bytes.split_at((header + bad) / piece * piece);
+            for piece in good.chunks(piece) {
+                peer.send_bytes(piece);
+            }
+            assert_eq!(peer.error, None, "byte {bad}, pieces of {piece}");
+            peer.send_bytes(&rest[..piece.min(rest.len())]);
+            peer.expect_failure(ProtocolError::Utf8Invalid);
+        }
+    }
+}
+
+#[test]
+fn long_text_that_ends_inside_a_code_point_fails() {
+    let text = "鮭".repeat(20_000).into_bytes();
+    for piece in PIECES {
+        let mut peer = Peer::of_server();
+        let bytes = peer.encode([&Frame::text(&text[..text.len() - 1])]);
+        for piece in bytes.chunks(piece) {
+            peer.send_bytes(piece);
+        }
+        peer.expect_failure(ProtocolError::Utf8Invalid);
+    }
+}
