@@ -57,7 +57,9 @@ pub(crate) struct Tally {
     received: [Count; 2],
     sent: [Count; 2],
     /// Messages that were dropped, because too much waited for the peer.
-    pub(crate) dropped: u64,
+    dropped: u64,
+    /// There is something in it.
+    is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,13 +80,21 @@ impl Tally {
     /// Counts bytes that were received, and the messages that they ended.
     #[inline]
     pub(crate) fn received(&mut self, kind: MessageKind, messages: u64, bytes: usize) {
+        self.is_new = true;
         self.received[kind as usize].add(messages, bytes);
     }
 
     /// Counts bytes that were sent, and the messages that they ended.
     #[inline]
     pub(crate) fn sent(&mut self, kind: MessageKind, messages: u64, bytes: usize) {
+        self.is_new = true;
         self.sent[kind as usize].add(messages, bytes);
+    }
+
+    /// Counts a message that was dropped.
+    pub(crate) fn dropped(&mut self) {
+        self.is_new = true;
+        self.dropped += 1;
     }
 }
 
@@ -123,7 +133,14 @@ impl SessionMetrics {
     }
 
     /// Adds what was counted, and starts the count anew.
+    #[inline]
     pub(crate) fn add(&self, tally: &mut Tally) {
+        if tally.is_new {
+            self.add_all(tally);
+        }
+    }
+
+    fn add_all(&self, tally: &mut Tally) {
         for (kinds, counts) in [(&self.received, &tally.received), (&self.sent, &tally.sent)] {
             for kind in [MessageKind::Text, MessageKind::Binary] {
                 let count = counts[kind as usize];

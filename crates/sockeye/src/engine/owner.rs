@@ -16,7 +16,7 @@ use super::slab::Slab;
 use super::slot::{Closing, Phase, Slot};
 use super::tls::Handshakes;
 use super::wheel::Wheel;
-use super::wire::Line;
+use super::wire::{Line, Wire};
 use crate::Error;
 use crate::driver::{Driver, Key, Owner};
 use crate::error::Kind;
@@ -140,6 +140,7 @@ impl<D: Driver> Connections<D> {
 
     /// Does something that was asked for through a handle.
     pub(super) fn order(&mut self, driver: &mut D, key: Key, order: Order) {
+        self.tick();
         self.news(driver, key, News::Order(order));
         self.give_out_if_much(driver);
     }
@@ -190,7 +191,8 @@ impl<D: Driver> Connections<D> {
                     .routes
                     .get_mut(open.seat.route)
                     .map(|route| route.queues.write_timeout);
-                let stall = slot.stalled.zip(write_timeout);
+                let waits = slot.has_output() || driver.in_flight(&slot.socket) > 0;
+                let stall = slot.stalled.filter(|_| waits).zip(write_timeout);
                 let news = match stall {
                     Some((since, limit)) if self.wheel.time_of_stamp(since) + limit <= now => {
                         self.common.metrics.write_stalled();
@@ -295,6 +297,7 @@ impl<D: Driver> Connections<D> {
             return;
         };
         let mut wire = Line { driver, socket, tls };
+        let ahead = wire.in_flight();
         let mut telling = Telling {
             lent: Lent {
                 key,
@@ -304,6 +307,7 @@ impl<D: Driver> Connections<D> {
                 queues: &route.queues,
                 common: &mut self.common,
                 wire: &mut wire,
+                ahead,
             },
             seats: &mut *route.seats,
             seat,
@@ -320,7 +324,14 @@ impl<D: Driver> Connections<D> {
             telling.settle();
         }
         if slot.has_output() && !slot.flags.is_full {
-            self.flush(driver, key);
+            match slot.send(driver, &mut self.common.pool) {
+                Ok(()) if slot.has_output() => self.stalled(key),
+                Ok(()) => {
+                    let in_flight = driver.in_flight(&slot.socket);
+                    slot.sent(in_flight, self.common.now, &self.wheel);
+                }
+                Err(error) => return self.lost(driver, key, io_error(error)),
+            }
         }
         if needs_care {
             self.follow_up(driver, key);
@@ -336,12 +347,8 @@ impl<D: Driver> Connections<D> {
         match slot.send(driver, &mut self.common.pool) {
             Ok(()) if slot.has_output() => self.stalled(key),
             Ok(()) => {
-                slot.stalled = None;
-                if driver.in_flight(&slot.socket) > 0 {
-                    slot.stalled = Some(self.wheel.stamp(self.common.now));
-                } else if let Phase::Open(open) = &mut slot.phase {
-                    open.connection.handle_flushed(self.common.now);
-                }
+                let in_flight = driver.in_flight(&slot.socket);
+                slot.sent(in_flight, self.common.now, &self.wheel);
             }
             Err(error) => self.lost(driver, key, io_error(error)),
         }

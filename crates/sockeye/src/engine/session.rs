@@ -79,6 +79,8 @@ pub(crate) struct Lent<'l> {
     pub(super) queues: &'l QueueLimits,
     pub(super) common: &'l mut Common,
     pub(super) wire: &'l mut dyn Wire,
+    /// How many bytes have left the outbox and were not taken by the system yet.
+    pub(super) ahead: usize,
 }
 
 impl Open {
@@ -96,6 +98,24 @@ impl Open {
     pub(super) fn queues<'q>(&'q self, route: &'q QueueLimits) -> &'q QueueLimits {
         let own = self.extra.as_ref().and_then(|extra| extra.queues.as_ref());
         own.unwrap_or(route)
+    }
+}
+
+/// How much may wait, in bytes.
+struct Limits {
+    /// From here on a message is refused.
+    refused: usize,
+    /// Below this there is nothing to do and nothing to tell.
+    quiet: usize,
+}
+
+impl Limits {
+    #[inline]
+    fn of(queues: &QueueLimits) -> Self {
+        Self {
+            refused: queues.send,
+            quiet: queues.high_water.min(MUCH),
+        }
     }
 }
 
@@ -131,6 +151,7 @@ impl Lent<'_> {
             queues: self.queues,
             common: self.common,
             wire: self.wire,
+            ahead: self.ahead,
         }
     }
 
@@ -140,17 +161,23 @@ impl Lent<'_> {
     pub(super) fn send(&mut self, message: MessageRef<'_>, compress: Compress) -> Sent {
         let (kind, payload) = (message.kind(), message.as_bytes());
         self.settle_published();
-        if self.flags.is_over || self.is_limit_reached() {
+        let limits = Limits::of(self.open.queues(self.queues));
+        let output = self.out.open(&mut self.common.pool);
+        if self.flags.is_over || output.len() + self.ahead >= limits.refused {
             return self.refuse();
         }
         if payload.len() >= LARGE {
             return self.send_large(message, compress);
         }
-        let tail = self.out.open(&mut self.common.pool).tail();
-        match self.open.connection.send_with(message, compress, tail) {
-            Ok(()) => self.queued(kind, payload.len()),
-            Err(error) => self.unsendable(error),
+        let tail = output.tail();
+        if let Err(error) = self.open.connection.send_with(message, compress, tail) {
+            return self.unsendable(error);
         }
+        self.common.tally.sent(kind, 1, payload.len());
+        if output.len() + self.ahead < limits.quiet {
+            return Sent::Sent;
+        }
+        self.outcome()
     }
 
     /// Gives the payload to the system from where it lies; what that does not take is copied.
@@ -173,6 +200,7 @@ impl Lent<'_> {
                         .wire
                         .send_now(self.out, &mut self.common.pool, &parts)
                         .unwrap_or(0);
+                    self.ahead = self.wire.in_flight();
                 }
                 let sent_of_payload = taken.saturating_sub(header.len());
                 if taken < header.len() + payload.len() {
@@ -242,15 +270,15 @@ impl Lent<'_> {
             return Err(SendError::Closed);
         }
         self.settle_published();
-        write(
-            &mut self.open.connection,
-            self.out.open(&mut self.common.pool).tail(),
-        )
+        let tail = self.out.open(&mut self.common.pool).tail();
+        let written = write(&mut self.open.connection, tail);
+        self.out.settle(&mut self.common.pool);
+        written
     }
 
     #[inline]
     fn is_limit_reached(&self) -> bool {
-        !self.out.is_empty() && self.buffered_amount() >= self.queues().send
+        self.buffered_amount() >= self.queues().send
     }
 
     #[inline]
@@ -277,16 +305,18 @@ impl Lent<'_> {
         if !self.flags.is_full {
             // A failure shows again when the callback has returned.
             let sent = self.wire.send(self.out, &mut self.common.pool);
+            self.ahead = self.wire.in_flight();
             self.flags.is_full = sent.is_ok() && !self.out.is_empty();
         }
     }
 
     #[inline(never)]
     fn refuse(&mut self) -> Sent {
+        self.out.settle(&mut self.common.pool);
         if self.flags.is_over {
             return Sent::Dropped;
         }
-        self.common.tally.dropped += 1;
+        self.common.tally.dropped();
         self.flags.is_behind = true;
         if self.queues().overflow == Overflow::Close && self.open.connection.state() == State::Open {
             let frame = CloseFrame::truncated(CloseCode::POLICY_VIOLATION, TOO_FAR_BEHIND);
@@ -297,6 +327,7 @@ impl Lent<'_> {
 
     #[inline(never)]
     fn unsendable(&mut self, error: SendError) -> Sent {
+        self.out.settle(&mut self.common.pool);
         if error != SendError::Closed {
             tracing::debug!(%error, "a message could not be sent");
         }
@@ -318,6 +349,7 @@ impl Lent<'_> {
         self.settle_published();
         let tail = self.out.open(&mut self.common.pool).tail();
         self.open.connection.close(frame, self.common.now, tail);
+        self.out.settle(&mut self.common.pool);
         // Messages that were on the way, and the peer's answer, are to be seen.
         self.resume();
     }
@@ -382,7 +414,7 @@ impl Lent<'_> {
 
     #[inline]
     pub(super) fn buffered_amount(&self) -> usize {
-        self.out.len() + self.wire.in_flight()
+        self.out.len() + self.ahead
     }
 
     pub(super) fn state(&self) -> State {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::door::Door;
 use super::session::{Flags, Open};
 use super::tls::Tls;
-use super::wheel::Stamp;
+use super::wheel::{Stamp, Wheel};
 use crate::driver::{Driver, Outbox, OutputPool};
 
 /// A connection.
@@ -61,6 +61,19 @@ impl<D: Driver> Slot<D> {
     #[inline]
     pub(super) fn send(&mut self, driver: &mut D, pool: &mut OutputPool) -> io::Result<()> {
         self.tls.send(driver, &mut self.socket, &mut self.out, pool)
+    }
+
+    /// Notes that the driver took all that waited, and the system all but what is in flight.
+    #[inline]
+    pub(super) fn sent(&mut self, in_flight: usize, now: Instant, wheel: &Wheel) {
+        if in_flight > 0 {
+            self.stalled = Some(wheel.stamp(now));
+            return;
+        }
+        self.stalled = None;
+        if let Phase::Open(open) = &mut self.phase {
+            open.connection.handle_flushed(now);
+        }
     }
 
     /// Whether something waits that the driver has not taken.
