@@ -93,9 +93,14 @@ impl<D: Tested> World<D> {
 
     /// Listens on loopback.
     pub(super) fn listen(&mut self) -> (Key, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+        listener
+            .bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0))))
+            .unwrap();
+        // Room for all that connect at once.
+        listener.listen(4096).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
         let key = Key::new(u32::try_from(self.book.listeners.len()).unwrap(), 7);
         let listener = self.driver.listen(listener.into(), key).unwrap();
         self.book.listeners.push((7, Some(listener)));
