@@ -19,6 +19,7 @@ with_each_driver!(
     a_payload_of_many_pieces_waits_for_the_outbox,
     a_large_burst_arrives_whole,
     outputs_go_back_to_the_pool,
+    large_and_small_messages_take_turns,
 );
 
 fn what_comes_is_sent_back<D: Tested>() {
@@ -206,4 +207,46 @@ fn outputs_go_back_to_the_pool<D: Tested>() {
     world.send(key, &[3; 3000]).unwrap();
     world.until(|world| world.unsent(key) == 0);
     peer.join().unwrap();
+}
+
+/// A driver may receive large and small messages in different ways; going from one to the other loses nothing.
+fn large_and_small_messages_take_turns<D: Tested>() {
+    let mut world = World::<D>::new(Answer::Keep);
+    let (key, mut peer) = world.pair();
+    let sizes: Vec<usize> = (0..400)
+        .map(|round| {
+            if round / 40 % 2 == 0 {
+                20 + round
+            } else {
+                60_000 + round
+            }
+        })
+        .collect();
+    let expected: Vec<u8> = sizes.iter().flat_map(|size| pattern(*size, *size)).collect();
+    let (go, may) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        for size in sizes {
+            peer.write_all(&pattern(size, size)).unwrap();
+            // Each as one.
+            may.recv().unwrap();
+        }
+    });
+    let mut sent = 0;
+    for round in 0..400_usize {
+        sent += if round / 40 % 2 == 0 {
+            20 + round
+        } else {
+            60_000 + round
+        };
+        if round % 7 == 0 {
+            world.set_receiving(key, false);
+            world.turn(Duration::ZERO);
+            world.set_receiving(key, true);
+        }
+        world.until(|world| world.seen(key).bytes.len() >= sent);
+        go.send(()).unwrap();
+    }
+    writer.join().unwrap();
+    world.until(|world| world.seen(key).ended == 1);
+    assert!(world.seen(key).bytes == expected);
 }

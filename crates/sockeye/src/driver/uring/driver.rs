@@ -11,67 +11,68 @@ use std::time::Duration;
 use std::vec::Drain;
 
 use rustix::event::EventfdFlags;
-use rustix::io::Errno;
-use rustix::net::Shutdown;
 use socket2::{SockAddr, SockRef};
 
-use super::super::system::{System, concerns_one_connection};
+use super::super::system::System;
 use super::super::{Counters, Driver, DriverKind, Key, Outbox, Output, OutputPool, Owner, Waker};
-use super::flight::{ALL, Closing};
+use super::flight::ALL;
 use super::ring::{Completion, Ring, Sizes};
 use super::token::Token;
-
-#[cfg(test)]
-use super::super::faults::Operation;
 
 /// The driver on io_uring: operations of a turn are handed to the kernel, and their results taken, by one system call.
 ///
 /// Connections receive by one operation that goes on, into buffers that the kernel takes from a ring when bytes have
 /// come; an idle connection has none. What is sent leaves the outbox whole and comes back to the pool when it was sent; each socket has
-/// at most one such operation under way, so that order is kept.
+/// at most one such operation under way, so that order is kept. Who sends much at a time is read by calls, into one buffer
+/// that stays in the cache.
 ///
 /// It must be used by the thread that made it, and needs Linux 6.1.
 pub struct Uring {
-    ring: Ring,
-    system: System,
-    wake: Arc<Wake>,
+    pub(super) ring: Ring,
+    pub(super) system: System,
+    pub(super) wake: Arc<Wake>,
     /// Somebody asked for the descriptor, to wait for it.
-    is_awaited: Cell<bool>,
+    pub(super) is_awaited: Cell<bool>,
     /// Empty outside of a turn; kept for its memory.
-    completions: Vec<Completion>,
+    pub(super) completions: Vec<Completion>,
     /// Outputs that were sent, for the pool of whoever sends next.
     #[expect(clippy::vec_box, reason = "they change hands as boxes")]
-    spent: Vec<Box<Output>>,
+    pub(super) spent: Vec<Box<Output>>,
     /// Sockets whose [`Driver::send_now`] sent a part only: the owner is told that it may go on.
-    unsent: Vec<Key>,
+    pub(super) unsent: Vec<Key>,
     /// Sockets that found no buffer. Some of them receive again in each turn: all at once would find none again.
-    starved: VecDeque<Key>,
+    pub(super) starved: VecDeque<Key>,
     /// How many of them.
-    share: usize,
+    pub(super) share: usize,
+    /// Sockets that receive by calls and may have more.
+    pub(super) unread: Vec<Key>,
+    /// What those calls receive into; taken away while the owner has it, empty before the first one.
+    pub(super) buffer: Vec<u8>,
     /// Connections that had been accepted when their listening socket was told to stop for a while.
-    held: Vec<(Key, OwnedFd)>,
+    pub(super) held: Vec<(Key, OwnedFd)>,
 }
 
 /// A connection of the [`Uring`] driver.
 #[derive(Debug)]
 pub struct Socket {
-    descriptor: OwnedFd,
-    key: Key,
+    pub(super) descriptor: OwnedFd,
+    pub(super) key: Key,
     /// What is under way: sending, or connecting.
-    flight: Option<Key>,
-    phase: Phase,
+    pub(super) flight: Option<Key>,
+    pub(super) phase: Phase,
     /// Whether bytes that come are wanted.
-    receives: bool,
-    /// Whether an operation receives.
-    is_armed: bool,
+    pub(super) receives: bool,
+    /// Whether an operation receives, or waits for bytes.
+    pub(super) is_armed: bool,
     /// Whether that operation was told to end.
-    is_disarmed: bool,
+    pub(super) is_disarmed: bool,
+    pub(super) way: Way,
     /// Whether the sending direction ends when what is under way was sent.
-    shuts_down: bool,
+    pub(super) shuts_down: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
+pub(super) enum Phase {
     Connecting,
     Connected,
     /// Nothing more will be received.
@@ -80,19 +81,33 @@ enum Phase {
     Lost,
 }
 
+/// How a connection receives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// Into the ring's buffers.
+    Buffers,
+    /// Much at a time, by calls: the ring only tells that bytes have come.
+    Calls {
+        /// How many calls in a row gave little.
+        small: u8,
+        /// The peer has ended its direction; what came before may not have been read yet.
+        ends: bool,
+    },
+}
+
 /// A listening socket of the [`Uring`] driver.
 #[derive(Debug)]
 pub struct Listener {
-    descriptor: OwnedFd,
-    key: Key,
-    accepts: bool,
-    is_armed: bool,
-    is_disarmed: bool,
+    pub(super) descriptor: OwnedFd,
+    pub(super) key: Key,
+    pub(super) accepts: bool,
+    pub(super) is_armed: bool,
+    pub(super) is_disarmed: bool,
 }
 
 /// What wakes a driver from other threads.
 #[derive(Debug)]
-struct Wake {
+pub(super) struct Wake {
     /// What the ring watches.
     descriptor: OwnedFd,
     /// What others watch in place of the ring.
@@ -147,6 +162,8 @@ impl Uring {
             unsent: Vec::new(),
             starved: VecDeque::new(),
             share: usize::from(sizes.buffers.count / 2).max(1),
+            unread: Vec::new(),
+            buffer: Vec::new(),
             held: Vec::new(),
         })
     }
@@ -171,32 +188,9 @@ impl Uring {
             receives: true,
             is_armed: false,
             is_disarmed: false,
+            way: Way::Buffers,
             shuts_down: false,
         }
-    }
-
-    fn arm(&mut self, socket: &mut Socket) {
-        let wants = socket.receives && socket.phase == Phase::Connected;
-        if wants && !socket.is_armed {
-            socket.is_armed = true;
-            self.ring.receive(socket.descriptor.as_fd(), socket.key);
-        }
-    }
-
-    fn arm_listener(&mut self, listener: &mut Listener) {
-        if listener.accepts && !listener.is_armed {
-            listener.is_armed = true;
-            self.ring.accept(listener.descriptor.as_fd(), listener.key);
-        }
-    }
-
-    /// Takes a flight to the air that is on the ground.
-    fn launch(&mut self, flight: Key, descriptor: RawFd) {
-        #[cfg(test)]
-        let limit = self.system.faults.launch(flight);
-        #[cfg(not(test))]
-        let limit = ALL;
-        self.ring.launch(flight, descriptor, limit);
     }
 
     /// Does what is left of earlier turns; gives how much that was.
@@ -216,22 +210,14 @@ impl Uring {
                 count += 1;
             }
         }
+        for key in std::mem::take(&mut self.unread) {
+            self.read(key, owner);
+            count += 1;
+        }
         for (key, socket) in std::mem::take(&mut self.held) {
             count += usize::from(self.accepted(key, socket, owner));
         }
         count
-    }
-
-    fn accepted(&mut self, key: Key, socket: OwnedFd, owner: &mut impl Owner<Self>) -> bool {
-        let Some(listener) = owner.listener(key) else {
-            return false;
-        };
-        if !listener.accepts {
-            self.held.push((key, socket));
-            return false;
-        }
-        owner.accepted(self, key, socket);
-        true
     }
 
     fn act(
@@ -255,206 +241,6 @@ impl Uring {
         }
         true
     }
-
-    fn receive(
-        &mut self,
-        key: Key,
-        mut completion: Completion,
-        rest: &mut std::iter::Peekable<Drain<'_, Completion>>,
-        owner: &mut impl Owner<Self>,
-    ) {
-        let outcome = completion.moved();
-        #[cfg(test)]
-        if let Err(error) = self.system.faults.limit(Operation::Receive, 0)
-            && let Some(socket) = owner.socket(key)
-            && socket.phase == Phase::Connected
-        {
-            socket.phase = Phase::Lost;
-            owner.failed(self, key, error.into());
-        }
-        let mut goes_on = completion.goes_on();
-        if let Some(mut filled) = self.ring.filled(&mut completion) {
-            // What follows in memory is handed over as one.
-            while goes_on
-                && let Some(mut next) =
-                    rest.next_if(|next| next.token == Token::Receive(key) && next.follows(&filled))
-                && let Some(more) = self.ring.filled(&mut next)
-            {
-                goes_on = next.goes_on();
-                filled.join(more);
-            }
-            if owner
-                .socket(key)
-                .is_some_and(|socket| socket.phase == Phase::Connected)
-                && !filled.is_empty()
-            {
-                owner.received(self, key, &mut filled);
-            }
-            self.ring.give_back(filled);
-        }
-        if goes_on {
-            return;
-        }
-        let Some(socket) = owner.socket(key) else {
-            return;
-        };
-        socket.is_armed = false;
-        socket.is_disarmed = false;
-        if socket.phase != Phase::Connected {
-            return;
-        }
-        match outcome {
-            Ok(0) => {
-                socket.phase = Phase::Ended;
-                owner.ended(self, key);
-            }
-            Err(Errno::NOBUFS) => self.starved.push_back(key),
-            // It ended because it was told to, or had no room for its completion.
-            Ok(_) | Err(Errno::CANCELED | Errno::INTR | Errno::AGAIN | Errno::NOMEM) => self.arm(socket),
-            Err(error) => {
-                socket.phase = Phase::Lost;
-                owner.failed(self, key, error.into());
-            }
-        }
-    }
-
-    fn accept(&mut self, key: Key, completion: Completion, owner: &mut impl Owner<Self>) {
-        let goes_on = completion.goes_on();
-        let error = match completion.accepted() {
-            Ok(socket) => {
-                self.accepted(key, socket, owner);
-                None
-            }
-            Err(error) => Some(error),
-        };
-        if goes_on {
-            return;
-        }
-        let Some(listener) = owner.listener(key) else {
-            return;
-        };
-        listener.is_armed = false;
-        listener.is_disarmed = false;
-        if let Some(error) = error
-            && error != Errno::CANCELED
-        {
-            let error = io::Error::from(error);
-            if !concerns_one_connection(&error) {
-                listener.accepts = false;
-                return owner.accept_failed(self, key, error);
-            }
-        }
-        self.arm_listener(listener);
-    }
-
-    fn land(&mut self, flight: Key, outcome: Result<usize, Errno>, owner: &mut impl Owner<Self>) {
-        let Some(landed) = self.ring.flights().get_mut(flight) else {
-            return;
-        };
-        let key = landed.socket;
-        #[cfg(test)]
-        let outcome = self.system.faults.land(flight).map_or(outcome, Err);
-        if landed.closing.is_some() {
-            return self.land_closing(flight, outcome);
-        }
-        let connects = landed.connects();
-        let Some(socket) = owner.socket(key) else {
-            return self.end(flight);
-        };
-        if connects {
-            socket.flight = None;
-            self.end(flight);
-            return match outcome {
-                Ok(_) => {
-                    socket.phase = Phase::Connected;
-                    self.arm(socket);
-                    owner.connected(self, key, Ok(()));
-                }
-                Err(error) => {
-                    socket.phase = Phase::Lost;
-                    owner.connected(self, key, Err(error.into()));
-                }
-            };
-        }
-        match outcome {
-            Ok(count) => {
-                let (_, left) = self.ring.flights().advance(flight, count);
-                if left > 0 {
-                    return self.launch(flight, socket.descriptor.as_raw_fd());
-                }
-                socket.flight = None;
-                self.end(flight);
-                if std::mem::take(&mut socket.shuts_down) {
-                    shutdown(&socket.descriptor);
-                }
-                owner.writable(self, key);
-            }
-            Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {
-                self.launch(flight, socket.descriptor.as_raw_fd())
-            }
-            Err(error) => {
-                socket.flight = None;
-                self.end(flight);
-                if socket.phase != Phase::Lost {
-                    socket.phase = Phase::Lost;
-                    owner.failed(self, key, error.into());
-                }
-            }
-        }
-    }
-
-    /// Goes on with sending for a socket that its owner has closed, as long as the system takes it without waiting.
-    fn land_closing(&mut self, flight: Key, outcome: Result<usize, Errno>) {
-        if let Ok(count) = outcome {
-            let (offered, left) = self.ring.flights().advance(flight, count);
-            if left > 0
-                && count == offered
-                && let Some(closing) = self.ring.flights().closing(flight)
-                && !closing.is_reset
-            {
-                let descriptor = closing.descriptor.as_raw_fd();
-                self.launch(flight, descriptor);
-                return self.ring.cancel(Token::Flight(flight));
-            }
-        }
-        self.end(flight);
-    }
-
-    fn end(&mut self, flight: Key) {
-        let Some(ended) = self.ring.flights().end(flight) else {
-            return;
-        };
-        self.spent.extend(ended.output);
-        if let Some(closing) = ended.closing {
-            self.ring.close(closing.descriptor);
-        }
-    }
-
-    fn give_up(&mut self, socket: Socket, is_reset: bool) {
-        let Socket {
-            descriptor,
-            key,
-            flight,
-            is_armed,
-            ..
-        } = socket;
-        if is_armed {
-            self.ring.cancel(Token::Receive(key));
-        }
-        let Some(flight) = flight else {
-            return self.ring.close(descriptor);
-        };
-        self.ring
-            .flights()
-            .close(flight, Closing { descriptor, is_reset });
-        // It is tried once, behind what was begun before; what cannot be sent without waiting is not sent.
-        self.ring.cancel(Token::Flight(flight));
-    }
-}
-
-fn shutdown(socket: &OwnedFd) {
-    // It fails when the connection is lost, of which another event tells.
-    let _ = rustix::net::shutdown(socket, Shutdown::Write);
 }
 
 impl AsRawFd for Uring {
@@ -529,13 +315,7 @@ impl Driver for Uring {
     }
 
     fn set_receiving(&mut self, socket: &mut Socket, on: bool) -> io::Result<()> {
-        socket.receives = on;
-        if on {
-            self.arm(socket);
-        } else if socket.is_armed && !socket.is_disarmed {
-            socket.is_disarmed = true;
-            self.ring.cancel(Token::Receive(socket.key));
-        }
+        self.want(socket, on);
         Ok(())
     }
 
@@ -590,7 +370,7 @@ impl Driver for Uring {
         if socket.flight.is_some() {
             socket.shuts_down = true;
         } else {
-            shutdown(&socket.descriptor);
+            super::sending::shutdown(&socket.descriptor);
         }
     }
 

@@ -157,6 +157,16 @@ impl Ring {
         self.push(entry.user_data(Token::Receive(key).to_bits()));
     }
 
+    /// Tells each time that bytes have come, or the end. It counts as receiving.
+    pub(super) fn await_bytes(&mut self, socket: BorrowedFd<'_>, key: Key) {
+        let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
+        let entry = opcode::PollAdd::new(types::Fd(socket.as_raw_fd()), events)
+            .multi(true)
+            .build();
+        self.receives += 1;
+        self.push(entry.user_data(Token::Receive(key).to_bits()));
+    }
+
     /// Accepts what comes, until it is cancelled or fails.
     pub(super) fn accept(&mut self, listener: BorrowedFd<'_>, key: Key) {
         let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd()))

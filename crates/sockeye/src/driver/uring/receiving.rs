@@ -1,0 +1,238 @@
+//! How connections of the driver receive.
+//!
+//! Mostly into the ring's buffers, by one operation that goes on. A turn fills many buffers before the first of them is looked at,
+//! which is no loss while they are small. Large messages would push each other out of the processor's cache: who
+//! sends much at a time is read by calls, one after the other, into one buffer. The ring then only tells that there is
+//! something to read.
+
+use std::io;
+use std::iter::Peekable;
+use std::os::fd::AsFd;
+use std::vec::Drain;
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+
+use super::super::{Key, Owner};
+use super::driver::{Phase, Socket, Uring, Way};
+use super::ring::Completion;
+use super::token::Token;
+
+#[cfg(test)]
+use super::super::faults::Operation;
+
+/// Completions that were not looked at yet.
+pub(super) type Rest<'c> = Peekable<Drain<'c, Completion>>;
+
+impl Way {
+    /// As it begins.
+    const CALLS: Self = Self::Calls {
+        small: 0,
+        ends: false,
+    };
+}
+
+impl Uring {
+    /// Who is found to send so much at a time, in bytes, is read by calls.
+    const MUCH: usize = 32 * 1024;
+    /// A call that gives less, in bytes, was not worth it.
+    const LITTLE: usize = 4 * 1024;
+    /// After so many such calls in a row, the ring's buffers are used again.
+    const SMALL_CALLS: u8 = 16;
+    /// How much a call receives, in bytes.
+    const CALL: usize = 256 * 1024;
+
+    /// Begins to receive, if that is wanted and not begun.
+    pub(super) fn arm(&mut self, socket: &mut Socket) {
+        let wants = socket.receives && socket.phase == Phase::Connected;
+        if wants && !socket.is_armed {
+            socket.is_armed = true;
+            match socket.way {
+                Way::Buffers => self.ring.receive(socket.descriptor.as_fd(), socket.key),
+                Way::Calls { .. } => self.ring.await_bytes(socket.descriptor.as_fd(), socket.key),
+            }
+        }
+    }
+
+    fn disarm(&mut self, socket: &mut Socket) {
+        if socket.is_armed && !socket.is_disarmed {
+            socket.is_disarmed = true;
+            self.ring.cancel(Token::Receive(socket.key));
+        }
+    }
+
+    /// Receives from now on, or does not.
+    pub(super) fn want(&mut self, socket: &mut Socket, on: bool) {
+        let wanted = std::mem::replace(&mut socket.receives, on);
+        match (on, socket.way) {
+            (false, Way::Buffers) => self.disarm(socket),
+            // It is not read, whatever the ring tells.
+            (false, Way::Calls { .. }) => {}
+            (true, Way::Buffers) => self.arm(socket),
+            (true, Way::Calls { .. }) => {
+                self.arm(socket);
+                if !wanted {
+                    // What came meanwhile has been told of.
+                    self.unread.push(socket.key);
+                }
+            }
+        }
+    }
+
+    /// Goes over to the other way: the operation of the old one ends, that of the new one begins then.
+    fn change(&mut self, socket: &mut Socket, way: Way) {
+        socket.way = way;
+        self.disarm(socket);
+    }
+
+    /// Bytes were received into a buffer, or can be read, or the operation has ended.
+    pub(super) fn receive(
+        &mut self,
+        key: Key,
+        mut completion: Completion,
+        rest: &mut Rest<'_>,
+        owner: &mut impl Owner<Self>,
+    ) {
+        let outcome = completion.moved();
+        let mut goes_on = completion.goes_on();
+        let Some(mut filled) = self.ring.filled(&mut completion) else {
+            return self.receive_nothing(key, outcome, goes_on, owner);
+        };
+        // What follows in memory is handed over as one.
+        while goes_on
+            && let Some(mut next) =
+                rest.next_if(|next| next.token == Token::Receive(key) && next.follows(&filled))
+            && let Some(more) = self.ring.filled(&mut next)
+        {
+            goes_on = next.goes_on();
+            filled.join(more);
+        }
+        #[cfg(test)]
+        self.fail_on_purpose(key, owner);
+        if let Some(socket) = owner.socket(key)
+            && socket.phase == Phase::Connected
+        {
+            if socket.way == Way::Buffers && filled.len() >= Self::MUCH {
+                self.change(socket, Way::CALLS);
+            }
+            owner.received(self, key, &mut filled);
+        }
+        self.ring.give_back(filled);
+        if !goes_on && let Some(socket) = disarmed(key, owner) {
+            // It ended because it was told to, or had no room for its completion.
+            self.arm(socket);
+        }
+    }
+
+    fn receive_nothing(
+        &mut self,
+        key: Key,
+        outcome: Result<usize, Errno>,
+        goes_on: bool,
+        owner: &mut impl Owner<Self>,
+    ) {
+        if !goes_on && disarmed(key, owner).is_none() {
+            return;
+        }
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
+        match outcome {
+            // Receiving into buffers ends so; waiting tells of something.
+            Ok(0) => {
+                socket.phase = Phase::Ended;
+                owner.ended(self, key);
+            }
+            Ok(told) => {
+                let closes = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+                if let Way::Calls { ends, .. } = &mut socket.way {
+                    *ends |= told & usize::from(closes.bits()) != 0;
+                    self.arm(socket);
+                    self.read(key, owner);
+                } else {
+                    self.arm(socket);
+                }
+            }
+            Err(Errno::NOBUFS) => self.starved.push_back(key),
+            Err(Errno::CANCELED | Errno::INTR | Errno::AGAIN | Errno::NOMEM) => self.arm(socket),
+            Err(error) => {
+                socket.phase = Phase::Lost;
+                owner.failed(self, key, error.into());
+            }
+        }
+    }
+
+    /// Reads by a call what is there, or a buffer full of it.
+    pub(super) fn read(&mut self, key: Key, owner: &mut impl Owner<Self>) {
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
+        let Way::Calls { small, ends } = &mut socket.way else {
+            return;
+        };
+        // As long as the operation of the other way has not ended, there may be bytes that came before.
+        if socket.phase != Phase::Connected || !socket.receives || socket.is_disarmed {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.is_empty() {
+            buffer.resize(Self::CALL, 0);
+        }
+        match self.system.receive(&socket.descriptor, &mut buffer) {
+            Ok(0) => self.end_reading(key, None, owner),
+            Ok(count) => {
+                *small = if count < Self::LITTLE { *small + 1 } else { 0 };
+                if count == buffer.len() || *ends {
+                    // There may be more, and nothing else will say so.
+                    self.unread.push(key);
+                } else if *small == Self::SMALL_CALLS {
+                    self.change(socket, Way::Buffers);
+                }
+                owner.received(self, key, &mut buffer[..count]);
+            }
+            Err(Errno::WOULDBLOCK) => {}
+            Err(Errno::INTR) => self.unread.push(key),
+            Err(error) => self.end_reading(key, Some(error.into()), owner),
+        }
+        self.buffer = buffer;
+    }
+
+    fn end_reading(&mut self, key: Key, error: Option<io::Error>, owner: &mut impl Owner<Self>) {
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
+        self.disarm(socket);
+        match error {
+            None => {
+                socket.phase = Phase::Ended;
+                owner.ended(self, key);
+            }
+            Some(error) => {
+                socket.phase = Phase::Lost;
+                owner.failed(self, key, error);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn fail_on_purpose(&mut self, key: Key, owner: &mut impl Owner<Self>) {
+        if let Err(error) = self.system.faults.limit(Operation::Receive, 0)
+            && let Some(socket) = owner.socket(key)
+            && socket.phase == Phase::Connected
+        {
+            socket.phase = Phase::Lost;
+            owner.failed(self, key, error.into());
+        }
+    }
+}
+
+/// The operation of a socket has ended; gives the socket if more of it is to come.
+fn disarmed<D>(key: Key, owner: &mut D) -> Option<&mut Socket>
+where
+    D: Owner<Uring>,
+{
+    let socket = owner.socket(key)?;
+    socket.is_armed = false;
+    socket.is_disarmed = false;
+    (socket.phase == Phase::Connected).then_some(socket)
+}

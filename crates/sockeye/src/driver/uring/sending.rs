@@ -1,0 +1,134 @@
+//! How connections of the driver send, connect and close: by flights.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+
+use super::super::{Key, Owner};
+use super::driver::{Phase, Socket, Uring};
+#[cfg(not(test))]
+use super::flight::ALL;
+use super::flight::Closing;
+use super::token::Token;
+
+impl Uring {
+    /// Takes a flight to the air that is on the ground.
+    pub(super) fn launch(&mut self, flight: Key, descriptor: RawFd) {
+        #[cfg(test)]
+        let limit = self.system.faults.launch(flight);
+        #[cfg(not(test))]
+        let limit = ALL;
+        self.ring.launch(flight, descriptor, limit);
+    }
+
+    pub(super) fn land(&mut self, flight: Key, outcome: Result<usize, Errno>, owner: &mut impl Owner<Self>) {
+        let Some(landed) = self.ring.flights().get_mut(flight) else {
+            return;
+        };
+        let key = landed.socket;
+        #[cfg(test)]
+        let outcome = self.system.faults.land(flight).map_or(outcome, Err);
+        if landed.closing.is_some() {
+            return self.land_closing(flight, outcome);
+        }
+        let connects = landed.connects();
+        let Some(socket) = owner.socket(key) else {
+            return self.end(flight);
+        };
+        if connects {
+            socket.flight = None;
+            self.end(flight);
+            return match outcome {
+                Ok(_) => {
+                    socket.phase = Phase::Connected;
+                    self.arm(socket);
+                    owner.connected(self, key, Ok(()));
+                }
+                Err(error) => {
+                    socket.phase = Phase::Lost;
+                    owner.connected(self, key, Err(error.into()));
+                }
+            };
+        }
+        match outcome {
+            Ok(count) => {
+                let (_, left) = self.ring.flights().advance(flight, count);
+                if left > 0 {
+                    return self.launch(flight, socket.descriptor.as_raw_fd());
+                }
+                socket.flight = None;
+                self.end(flight);
+                if std::mem::take(&mut socket.shuts_down) {
+                    shutdown(&socket.descriptor);
+                }
+                owner.writable(self, key);
+            }
+            Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {
+                self.launch(flight, socket.descriptor.as_raw_fd())
+            }
+            Err(error) => {
+                socket.flight = None;
+                self.end(flight);
+                if socket.phase != Phase::Lost {
+                    socket.phase = Phase::Lost;
+                    owner.failed(self, key, error.into());
+                }
+            }
+        }
+    }
+
+    /// Goes on with sending for a socket that its owner has closed, as long as the system takes it without waiting.
+    fn land_closing(&mut self, flight: Key, outcome: Result<usize, Errno>) {
+        if let Ok(count) = outcome {
+            let (offered, left) = self.ring.flights().advance(flight, count);
+            if left > 0
+                && count == offered
+                && let Some(closing) = self.ring.flights().closing(flight)
+                && !closing.is_reset
+            {
+                let descriptor = closing.descriptor.as_raw_fd();
+                self.launch(flight, descriptor);
+                return self.ring.cancel(Token::Flight(flight));
+            }
+        }
+        self.end(flight);
+    }
+
+    fn end(&mut self, flight: Key) {
+        let Some(ended) = self.ring.flights().end(flight) else {
+            return;
+        };
+        self.spent.extend(ended.output);
+        if let Some(closing) = ended.closing {
+            self.ring.close(closing.descriptor);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, socket: Socket, is_reset: bool) {
+        let Socket {
+            descriptor,
+            key,
+            flight,
+            is_armed,
+            ..
+        } = socket;
+        if is_armed {
+            self.ring.cancel(Token::Receive(key));
+        }
+        let Some(flight) = flight else {
+            return self.ring.close(descriptor);
+        };
+        self.ring
+            .flights()
+            .close(flight, Closing { descriptor, is_reset });
+        // It is tried once, behind what was begun before; what cannot be sent without waiting is not sent.
+        self.ring.cancel(Token::Flight(flight));
+    }
+}
+
+/// Ends the sending direction.
+pub(super) fn shutdown(socket: &OwnedFd) {
+    // It fails when the connection is lost, of which another event tells.
+    let _ = rustix::net::shutdown(socket, Shutdown::Write);
+}
