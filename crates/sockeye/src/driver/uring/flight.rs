@@ -118,15 +118,15 @@ impl Flights {
     /// Lists that are kept for the next flight.
     const KEPT_VECTORS: usize = 64;
 
-    /// A flight that will send `output`.
-    pub(super) fn output(&mut self, socket: Key, output: Box<Output>) -> Key {
+    /// A flight that will send `output`, on a socket that has room for it or is full.
+    pub(super) fn output(&mut self, socket: Key, output: Box<Output>, is_full: bool) -> Key {
         self.insert(Flight {
             socket,
             closing: None,
             freight: Freight::Output {
                 output,
                 offered: 0,
-                is_full: false,
+                is_full,
                 vector: None,
             },
         })

@@ -33,8 +33,8 @@ impl Way {
 }
 
 impl Uring {
-    /// Who is found to send so much at a time, in bytes, is read by calls.
-    const MUCH: usize = 32 * 1024;
+    /// Who is found to send so much at a time, in bytes, is read by calls; and so much is sent by a call.
+    pub(super) const MUCH: usize = 32 * 1024;
     /// A call that gives less, in bytes, was not worth it.
     const LITTLE: usize = 4 * 1024;
     /// After so many such calls in a row, the ring's buffers are used again.
