@@ -202,7 +202,9 @@ Exit status:
 
 Examples:
   sockeye bench echo ws://localhost:3000/echo
-  sockeye bench echo ws://localhost:3000/echo --rate 20k -w 1000";
+  sockeye bench echo ws://localhost:3000/echo --rate 20k -w 1000 --plot echo.svg
+  sockeye bench broadcast ws://localhost:3000/topics/a --subscribers 1000
+  sockeye bench idle ws://localhost:3000/echo -c 10000 --touch";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

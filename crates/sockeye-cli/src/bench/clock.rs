@@ -1,6 +1,6 @@
 //! The clock of a run, and the times that its threads agree on.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A moment: nanoseconds since the run began.
@@ -25,16 +25,20 @@ pub(super) struct Clock {
     /// Until here.
     to: AtomicU64,
     stopped: AtomicBool,
+    /// Threads that have something on the way.
+    busy: AtomicUsize,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    /// The clock of so many threads.
+    pub(super) fn start(threads: usize) -> Self {
         Self {
             epoch: Instant::now(),
             begin: AtomicU64::new(NEVER),
             from: AtomicU64::new(NEVER),
             to: AtomicU64::new(NEVER),
             stopped: AtomicBool::new(false),
+            busy: AtomicUsize::new(threads),
         }
     }
 
@@ -50,9 +54,14 @@ impl Clock {
         self.epoch + Duration::from_nanos(moment)
     }
 
-    /// Lets traffic begin now; gives when it began, when it counts, and until when.
-    pub(super) fn set(&self, warmup: Duration, duration: Duration) -> (Moment, Moment, Moment) {
-        let begin = self.now();
+    /// Lets traffic begin after a time; gives when it begins, when it counts, and until when.
+    pub(super) fn set(
+        &self,
+        settle: Duration,
+        warmup: Duration,
+        duration: Duration,
+    ) -> (Moment, Moment, Moment) {
+        let begin = self.now() + nanos(settle);
         let from = begin + nanos(warmup);
         let to = from + nanos(duration);
         self.from.store(from, Ordering::Relaxed);
@@ -70,6 +79,16 @@ impl Clock {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    /// A thread says, once, that it has nothing on the way any more.
+    pub(super) fn thread_is_idle(&self) {
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether no thread has.
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.load(Ordering::Acquire) == 0
     }
 
     /// The times as they are now.
@@ -142,6 +161,11 @@ impl Pace {
         self.due(number * self.turns as u64 + turn as u64)
     }
 
+    /// The same, if the moment has come and is before the end.
+    pub(super) fn due_if(&self, turn: usize, number: u64, at: Moment, end: Moment) -> Option<Moment> {
+        Some(self.due_of(turn, number)).filter(|due| *due <= at && *due < end)
+    }
+
     pub(super) fn turn_of(&self, number: u64) -> usize {
         (number % self.turns.max(1) as u64) as usize
     }
@@ -166,9 +190,9 @@ mod tests {
 
     #[test]
     fn stopping_ends_what_counts() {
-        let clock = Clock::start();
+        let clock = Clock::start(1);
         assert_eq!(clock.times(), Times::UNKNOWN);
-        let (begin, from, to) = clock.set(Duration::from_secs(1), Duration::from_secs(2));
+        let (begin, from, to) = clock.set(Duration::ZERO, Duration::from_secs(1), Duration::from_secs(2));
         assert_eq!((from - begin, to - from), (1_000_000_000, 2_000_000_000));
         let times = clock.times();
         assert!(times.flows(begin) && !times.counts(begin) && times.counts(from) && !times.flows(to));

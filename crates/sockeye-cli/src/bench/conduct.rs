@@ -9,13 +9,13 @@ use sockeye::driver::{Driver, DriverKind, Readiness, Waker};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::clock::Clock;
+use super::clock::{Clock, NEVER};
 use super::cpu::CpuTime;
 use super::load::{Agreed, Load, Meter, Part, Report, Task};
-use super::plan::Plan;
+use super::plan::{Plan, share};
 use super::progress::{Progress, Seen};
 use super::scenario::Scenario;
-use super::server::{Memory, Processes};
+use super::server::{Memory, Processes, kernel_memory};
 use super::tally::{Counted, Interval, Latencies, Totals, latencies};
 use super::trouble::Troubles;
 use crate::error::Failure;
@@ -28,7 +28,8 @@ pub(super) struct Findings<S> {
     pub(super) driver: DriverKind,
     /// How long opening the connections took.
     pub(super) connecting: Duration,
-    /// How long things counted.
+    /// When things began to count, and how long they did.
+    pub(super) counts_from: Timestamp,
     pub(super) measured: Duration,
     pub(super) interval: Duration,
     pub(super) intervals: Vec<Span>,
@@ -47,6 +48,7 @@ pub(super) struct Findings<S> {
     /// Messages that came between the two looks at CPU times, and how far those are apart.
     pub(super) between: Between,
     pub(super) server: Option<Server>,
+    pub(super) kernel: Kernel,
     pub(super) parts: Vec<S>,
 }
 
@@ -76,12 +78,20 @@ pub(super) struct Server {
     pub(super) after: Memory,
 }
 
+/// Memory of the system's own objects, sockets among them, in bytes: of the whole machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kernel {
+    pub(super) before: u64,
+    pub(super) after: u64,
+}
+
 /// Numbers at a moment.
 #[derive(Debug, Clone, Copy)]
 struct Look {
     at: Instant,
     server: CpuTime,
     memory: Memory,
+    kernel: u64,
     own: CpuTime,
     messages: u64,
 }
@@ -98,17 +108,18 @@ struct Run<S> {
 }
 
 /// Runs a load to its end, or until it is interrupted. `part` makes the scenario of the thread that has so many
-/// connections from a number on.
+/// connections from a number on; `started_with` gets what wakes the threads.
 pub(super) async fn conduct<S: Scenario>(
     plan: Plan,
     server_pids: &[u32],
     quiet: bool,
     part: impl Fn(usize, usize) -> S,
+    started_with: impl FnOnce(&[Waker]),
 ) -> Result<Findings<S>, Failure> {
     let plan = Arc::new(plan);
-    let clock = Arc::new(Clock::start());
+    let clock = Arc::new(Clock::start(plan.threads));
     let processes = Processes::find(server_pids, &plan);
-    let before = processes.memory();
+    let before = (processes.memory(), kernel_memory());
     let started = Timestamp::now();
     let begun = Instant::now();
     let length = (plan.duration / 50).max(Duration::from_millis(200));
@@ -124,8 +135,8 @@ pub(super) async fn conduct<S: Scenario>(
     };
     let driver = kind_of(plan.driver)?;
     for thread in 0..plan.threads {
-        let first = plan.connections * thread / plan.threads;
-        let connections = plan.connections * (thread + 1) / plan.threads - first;
+        let numbers = share(plan.connections, plan.threads, thread);
+        let (first, connections) = (numbers.start, numbers.len());
         let meter = Arc::new(Meter::default());
         run.meters.push(Arc::clone(&meter));
         let task = Task {
@@ -141,6 +152,7 @@ pub(super) async fn conduct<S: Scenario>(
         run.wakers.push(start(driver, task)?);
     }
     drop(sender);
+    started_with(&run.wakers);
 
     let mut progress = Progress::new(quiet, plan.connections, plan.warmup, plan.duration);
     let mut interrupts = crate::connect::interrupts();
@@ -179,12 +191,12 @@ pub(super) async fn conduct<S: Scenario>(
         }
         if connecting.is_none() && run.settled == plan.threads {
             connecting = Some(begun.elapsed());
-            if run.sum(|meter| &meter.opened) == 0 {
+            if !S::CHURNS && run.sum(|meter| &meter.opened) == 0 {
                 clock.stop();
                 run.wake();
             } else if !interrupted {
-                let now = Instant::now();
-                clock.set(plan.warmup, plan.duration);
+                let now = Instant::now() + plan.settle;
+                clock.set(plan.settle, plan.warmup, plan.duration);
                 run.wake();
                 step = Some((now + plan.warmup, now + plan.warmup + plan.duration));
                 progress.flows();
@@ -192,9 +204,14 @@ pub(super) async fn conduct<S: Scenario>(
         }
     }
     progress.end();
-    let measured = match (first, last) {
-        (Some(first), Some(last)) => last.at - first.at,
-        _ => Duration::ZERO,
+    let counts_from = first.as_ref().map_or(started, |first| {
+        let past = first.at - begun;
+        started + jiff::SignedDuration::try_from(past).unwrap_or_default()
+    });
+    let times = clock.times();
+    let measured = match times.begin {
+        NEVER => Duration::ZERO,
+        _ => Duration::from_nanos(times.to.saturating_sub(times.from)),
     };
     Ok(run.findings(
         Looks { before, first, last },
@@ -203,6 +220,7 @@ pub(super) async fn conduct<S: Scenario>(
             interrupted,
             driver,
             connecting: connecting.unwrap_or_else(|| begun.elapsed()),
+            counts_from,
             measured,
             interval: length,
             ..Findings::empty()
@@ -211,7 +229,7 @@ pub(super) async fn conduct<S: Scenario>(
 }
 
 struct Looks {
-    before: Memory,
+    before: (Memory, u64),
     first: Option<Look>,
     last: Option<Look>,
 }
@@ -284,6 +302,7 @@ impl<S> Run<S> {
             at: Instant::now(),
             server: self.processes.cpu(),
             memory: self.processes.memory(),
+            kernel: kernel_memory(),
             own: CpuTime::of_this_process(),
             messages: self.sum(|meter| &meter.received),
         }
@@ -310,10 +329,14 @@ impl<S> Run<S> {
                 messages: last.messages - first.messages,
                 time: last.at - first.at,
             };
+            findings.kernel = Kernel {
+                before: looks.before.1,
+                after: last.kernel,
+            };
             findings.server = (!self.processes.is_empty()).then(|| Server {
                 pids: self.processes.pids().to_vec(),
                 cpu: last.server.since(first.server),
-                before: looks.before,
+                before: looks.before.0,
                 open: first.memory,
                 after: last.memory,
             });
@@ -340,6 +363,7 @@ impl<S> Findings<S> {
             interrupted: false,
             driver: DriverKind::Auto,
             connecting: Duration::ZERO,
+            counts_from: Timestamp::default(),
             measured: Duration::ZERO,
             interval: Duration::ZERO,
             intervals: Vec::new(),
@@ -355,6 +379,7 @@ impl<S> Findings<S> {
             own_cpu: CpuTime::default(),
             between: Between::default(),
             server: None,
+            kernel: Kernel::default(),
             parts: Vec::new(),
         }
     }

@@ -26,6 +26,15 @@ impl CpuTime {
         Self::of(clock, who)
     }
 
+    /// The whole alone, which is quicker.
+    pub(super) fn whole_of_this_thread() -> Duration {
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::CLOCK_PROCESS_CPUTIME_ID;
+        clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
+    }
+
     /// Of the whole program.
     pub(super) fn of_this_process() -> Self {
         Self::of(ClockId::CLOCK_PROCESS_CPUTIME_ID, UsageWho::RUSAGE_SELF)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use sockeye_proto::deflate::{Compressor, Deflate, Parameters, Pool};
-use sockeye_proto::{FrameHeader, MAX_HEADER_LEN, Mask, Role};
+use sockeye_proto::{FrameHeader, MAX_HEADER_LEN, Mask, MessageKind, Role};
 
 use super::content::Content;
 use crate::error::Failure;
@@ -75,11 +75,7 @@ impl Frames {
     }
 
     fn compress(&self, parameters: Parameters) -> Result<Arc<[Bytes]>, Failure> {
-        let alone = Parameters {
-            client_no_context_takeover: true,
-            ..parameters
-        };
-        let mut compressor = Compressor::new(Role::Client, alone, &self.options, Arc::new(Pool::default()));
+        let mut compressor = compressor(parameters, &self.options);
         let mut deflated = Vec::new();
         let mut frames = Vec::with_capacity(self.payloads.len());
         for payload in &self.payloads {
@@ -93,20 +89,34 @@ impl Frames {
     }
 }
 
+/// What compresses messages so that they refer to nothing before them.
+pub(super) fn compressor(agreed: Parameters, options: &Deflate) -> Compressor {
+    let alone = Parameters {
+        client_no_context_takeover: true,
+        ..agreed
+    };
+    Compressor::new(Role::Client, alone, options, Arc::new(Pool::default()))
+}
+
 /// A whole message in one masked frame.
 fn frame(content: Content, payload: &[u8], compressed: bool) -> Bytes {
+    let mut bytes = Vec::with_capacity(MAX_HEADER_LEN + payload.len());
+    write_frame(content.kind, payload, compressed, &mut bytes);
+    bytes.into()
+}
+
+/// Appends a whole message in one masked frame.
+pub(super) fn write_frame(kind: MessageKind, payload: &[u8], compressed: bool, out: &mut Vec<u8>) {
     let key = masking_key();
     let header = FrameHeader {
         fin: true,
         rsv1: compressed,
-        opcode: content.kind.opcode(),
+        opcode: kind.opcode(),
         mask: Some(key),
         payload_len: payload.len() as u64,
     };
-    let mut bytes = Vec::with_capacity(MAX_HEADER_LEN + payload.len());
-    bytes.extend_from_slice(&header.to_bytes());
-    Mask::new(key).apply_copy(payload, &mut bytes);
-    bytes.into()
+    out.extend_from_slice(&header.to_bytes());
+    Mask::new(key).apply_copy(payload, out);
 }
 
 /// A key for one frame.

@@ -25,6 +25,30 @@ pub(super) enum ScenarioOptions {
     /// Send messages to an echo server, and time and compare what comes back.
     #[command(after_help = ECHO_EXAMPLES)]
     Echo(Box<EchoOptions>),
+    /// Publish messages to subscribers; time the deliveries, and count what is lost, doubled or out of order.
+    #[command(after_help = BROADCAST_EXAMPLES)]
+    Broadcast(Box<BroadcastOptions>),
+    /// Hold connections that do nothing, and measure the memory they take of a server on this machine.
+    #[command(after_help = IDLE_EXAMPLES)]
+    Idle(Box<IdleOptions>),
+    /// Open and close connections all the time, and time the opening.
+    #[command(after_help = CHURN_EXAMPLES)]
+    Churn(Box<ChurnOptions>),
+    /// Echo beside connections that send and read slowly or not at all, which must not delay the others.
+    #[command(after_help = SLOW_EXAMPLES)]
+    SlowReader(Box<SlowOptions>),
+}
+
+impl ScenarioOptions {
+    pub(super) fn common(&self) -> &CommonOptions {
+        match self {
+            Self::Echo(options) => &options.common,
+            Self::Broadcast(options) => &options.common,
+            Self::Idle(options) => &options.common,
+            Self::Churn(options) => &options.common,
+            Self::SlowReader(options) => &options.common,
+        }
+    }
 }
 
 /// What `sockeye bench echo` takes.
@@ -34,7 +58,14 @@ pub(super) struct EchoOptions {
     pub(super) common: CommonOptions,
 
     #[command(flatten)]
+    pub(super) connections: ConnectionOptions,
+
+    #[command(flatten)]
     pub(super) messages: MessageOptions,
+
+    /// Payload of a message.
+    #[arg(help_heading = MESSAGES, long, default_value = "20", value_name = "SIZE")]
+    pub(super) size: Size,
 
     /// Most messages of a connection that are on the way at the same time. Without --rate the next one is sent as soon
     /// as one is back.
@@ -51,13 +82,122 @@ pub(super) struct EchoOptions {
     pub(super) no_check: bool,
 }
 
+/// What `sockeye bench broadcast` takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct BroadcastOptions {
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
+
+    /// Connections that publish.
+    #[arg(help_heading = LOAD, short, long, default_value = "1", value_name = "COUNT")]
+    pub(super) publishers: Count,
+
+    /// Connections that get what is published.
+    #[arg(help_heading = LOAD, short = 'S', long, default_value = "100", value_name = "COUNT")]
+    pub(super) subscribers: Count,
+
+    /// The publishers are the first of the subscribers, not connections of their own.
+    #[arg(help_heading = LOAD, long)]
+    pub(super) shared: bool,
+
+    /// With --shared: the server does not send messages back to who sent them.
+    #[arg(help_heading = LOAD, long, requires = "shared")]
+    pub(super) excludes_sender: bool,
+
+    /// Divide publishers and subscribers among so many topics; {topic} in the URL stands for the name (t0, t1 ...).
+    #[arg(help_heading = LOAD, long, value_name = "COUNT")]
+    pub(super) topics: Option<Count>,
+
+    #[command(flatten)]
+    pub(super) messages: MessageOptions,
+
+    /// Payload of a message; it begins with who sent it and when, in 20 bytes, or 27 as text.
+    #[arg(help_heading = MESSAGES, long, default_value = "64", value_name = "SIZE")]
+    pub(super) size: Size,
+
+    /// Most messages of a publisher that have not reached everybody. Without --rate the next one is sent as soon as one has,
+    /// or after a second.
+    #[arg(help_heading = MESSAGES, short, long, default_value = "1", value_name = "COUNT", conflicts_with = "rate")]
+    pub(super) window: Count,
+
+    /// Publish so many messages a second in all, on time (500, 20k, 1M); times count from when a message was due.
+    #[arg(help_heading = MESSAGES, short, long, value_name = "PER SECOND")]
+    pub(super) rate: Option<Rate>,
+}
+
+/// What `sockeye bench idle` takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct IdleOptions {
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
+
+    #[command(flatten)]
+    pub(super) connections: ConnectionOptions,
+
+    /// Send a message of 20 bytes on each connection first, which an echo server sends back.
+    #[arg(help_heading = MESSAGES, long)]
+    pub(super) touch: bool,
+}
+
+/// What `sockeye bench churn` takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ChurnOptions {
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
+
+    #[command(flatten)]
+    pub(super) connections: ConnectionOptions,
+
+    /// Open so many connections a second in all, on time (500, 20k); times count from when one was due. --connections is how
+    /// many there are at the same time at most. Without this the next is opened when one is gone.
+    #[arg(help_heading = LOAD, short, long, value_name = "PER SECOND")]
+    pub(super) rate: Option<Rate>,
+
+    /// End connections with a reset instead of a closing handshake.
+    #[arg(help_heading = LOAD, long)]
+    pub(super) reset: bool,
+}
+
+/// What `sockeye bench slow-reader` takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct SlowOptions {
+    #[command(flatten)]
+    pub(super) common: CommonOptions,
+
+    #[command(flatten)]
+    pub(super) connections: ConnectionOptions,
+
+    /// Connections beside them that send without an end and read slowly, in the second half of the time.
+    #[arg(help_heading = LOAD, long, default_value = "10", value_name = "COUNT")]
+    pub(super) slow: Count,
+
+    /// What each of them reads in a second; 0 is nothing.
+    #[arg(help_heading = LOAD, long, default_value = "0", value_name = "SIZE")]
+    pub(super) read_rate: Size,
+
+    /// Payload of the messages of the slow ones.
+    #[arg(help_heading = LOAD, long, default_value = "16KiB", value_name = "SIZE", value_parser = positive::<Size>)]
+    pub(super) slow_size: Size,
+
+    #[command(flatten)]
+    pub(super) messages: MessageOptions,
+
+    /// Payload of the messages of the others.
+    #[arg(help_heading = MESSAGES, long, default_value = "20", value_name = "SIZE")]
+    pub(super) size: Size,
+}
+
+/// How many connections.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct ConnectionOptions {
+    /// How many connections.
+    #[arg(help_heading = LOAD, short, long, default_value = "100", value_name = "COUNT")]
+    pub(super) connections: Count,
+}
+
 /// What the messages are like.
 #[derive(Debug, Clone, Args)]
 pub(super) struct MessageOptions {
-    /// Payload of a message.
-    #[arg(help_heading = MESSAGES, long, default_value = "20", value_name = "SIZE")]
-    pub(super) size: Size,
-
     /// Send binary messages instead of text.
     #[arg(help_heading = MESSAGES, short, long)]
     pub(super) binary: bool,
@@ -94,10 +234,6 @@ pub(super) struct CommonOptions {
     #[arg(value_name = "URL")]
     pub(super) url: String,
 
-    /// How many connections.
-    #[arg(help_heading = LOAD, short, long, default_value = "100", value_name = "COUNT")]
-    pub(super) connections: Count,
-
     /// Threads that the connections are divided among.
     #[arg(help_heading = LOAD, short, long, default_value = "1", value_name = "COUNT")]
     pub(super) threads: Count,
@@ -127,6 +263,10 @@ pub(super) struct CommonOptions {
     #[arg(help_heading = TIMES, short, long, default_value = "10s", value_name = "DURATION",
         value_parser = positive::<Period>)]
     pub(super) duration: Period,
+
+    /// Time between the last opening and the first message, for a server that has still to do.
+    #[arg(help_heading = TIMES, long, default_value = "100ms", value_name = "DURATION")]
+    pub(super) settle: Period,
 
     /// Time before that with the same load, which does not count.
     #[arg(help_heading = TIMES, long, default_value = "1s", value_name = "DURATION")]
@@ -188,6 +328,14 @@ pub(super) struct CommonOptions {
     #[arg(help_heading = RESULTS, long, value_name = "FILE|-")]
     pub(super) json: Option<PathBuf>,
 
+    /// Write the latencies to this file: percentiles if its name ends in .hgrm, else an interval log (HdrHistogram V2).
+    #[arg(help_heading = RESULTS, long, value_name = "FILE")]
+    pub(super) histogram: Option<PathBuf>,
+
+    /// Draw latencies and rate to this SVG file.
+    #[arg(help_heading = RESULTS, long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
+
     /// Show no progress and no table, only failures.
     #[arg(help_heading = RESULTS, short, long)]
     pub(super) quiet: bool,
@@ -204,9 +352,41 @@ const ECHO_EXAMPLES: &str = "\
 Examples:
   sockeye bench echo ws://localhost:3000/echo
   sockeye bench echo ws://localhost:3000/echo -c 1000 -w 16 --size 1KiB -d 30s
-  sockeye bench echo ws://localhost:3000/echo --rate 20k -w 1000
+  sockeye bench echo ws://localhost:3000/echo --rate 20k -w 1000 --plot echo.svg
   sockeye bench echo wss://localhost:3000/echo -k --compress --payload json --size 4KiB
   sockeye bench echo ws://localhost:3000/echo --json - | jq .latency.p99_us";
+
+const BROADCAST_EXAMPLES: &str = "\
+Works with any server that sends what one connection sends to all others, or to
+those on the same path: --topics puts names into the URL.
+
+Examples:
+  sockeye bench broadcast ws://localhost:3000/room --subscribers 1000
+  sockeye bench broadcast ws://localhost:3000/topics/{topic} -p 50 -S 500 --topics 10
+  sockeye bench broadcast ws://localhost:3000/room -p 200 -S 200 --shared
+  sockeye bench broadcast ws://localhost:3000/room -S 1000 --rate 100 --json -";
+
+const IDLE_EXAMPLES: &str = "\
+The memory is that of the processes that listen on the server's port, or those
+that --server-pid names; the system's own memory is told apart.
+
+Examples:
+  sockeye bench idle ws://localhost:3000/echo -c 10000 --touch
+  sockeye bench idle wss://localhost:3000/echo -k -c 5000 --ramp 5s -d 60s";
+
+const CHURN_EXAMPLES: &str = "\
+Examples:
+  sockeye bench churn ws://localhost:3000/echo
+  sockeye bench churn wss://localhost:3000/echo -k --rate 500 -c 200 -d 30s
+  sockeye bench churn ws://localhost:3000/echo --reset --source 127.0.0.2-127.0.0.9";
+
+const SLOW_EXAMPLES: &str = "\
+The first half of the time has no slow readers: what the others' latency was
+without them is told beside what it was with them.
+
+Examples:
+  sockeye bench slow-reader ws://localhost:3000/echo --slow 50
+  sockeye bench slow-reader ws://localhost:3000/echo --read-rate 10KiB -d 60s";
 
 /// How many of something happen in a second: `500`, `20k`, `1.5M`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,7 @@
 //! What is to be done: options that were checked, and the addresses they lead to.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub(super) struct Plan {
     pub(super) connecting: usize,
     pub(super) ramp: Duration,
     pub(super) connect_timeout: Duration,
+    pub(super) settle: Duration,
     pub(super) warmup: Duration,
     pub(super) duration: Duration,
     pub(super) patience: Duration,
@@ -40,6 +42,13 @@ pub(super) struct Plan {
     /// The request but for target and key.
     request: CommonOptions,
     pub(super) config: Arc<Config>,
+    /// How many of the first connections are to have small receive buffers.
+    pub(super) slow: usize,
+}
+
+/// The numbers of the connections of a thread.
+pub(super) fn share(connections: usize, threads: usize, thread: usize) -> Range<usize> {
+    connections * thread / threads..connections * (thread + 1) / threads
 }
 
 /// What is connected to.
@@ -91,11 +100,12 @@ impl Plan {
             address,
             tls,
             driver: options.driver,
-            threads: options.threads.0.min(connections),
+            threads: options.threads.0.min(connections).max(1),
             connections,
             connecting: options.connecting.0,
             ramp: options.ramp.0,
             connect_timeout: options.connect_timeout.0,
+            settle: options.settle.0,
             warmup: options.warmup.0,
             duration: options.duration.0,
             patience: options.patience.0,
@@ -111,6 +121,7 @@ impl Plan {
                     .max(Config::client().max_message_size),
                 ..Config::client()
             }),
+            slow: 0,
             targets,
         };
         // What is wrong with the headers is wrong with all of them.

@@ -163,6 +163,12 @@ fn memory(pid: u32) -> Memory {
     }
 }
 
+/// Memory of the system's own objects, sockets among them, in bytes.
+pub(super) fn kernel_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    kibibytes(&text, "Slab:").unwrap_or_default()
+}
+
 /// The value of a line such as `VmRSS:  1234 kB`, in bytes.
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;

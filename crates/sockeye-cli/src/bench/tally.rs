@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::clock::Moment;
+use super::clock::{Moment, Times};
 use super::trouble::{Trouble, Troubles};
 
 /// Times in nanoseconds, three significant digits.
@@ -86,6 +86,18 @@ impl Tally {
             lateness: latencies(),
             opening: latencies(),
             troubles: Troubles::default(),
+        }
+    }
+
+    /// A connection of those that are opened all the time is open: it counts as messages elsewhere do.
+    pub(super) fn churned(&mut self, due: Moment, at: Moment, times: Times) {
+        self.total.received += 1;
+        if times.counts(at) {
+            self.counted.received += 1;
+            self.received += 1;
+        }
+        if times.counts(due) {
+            record(&mut self.latencies, due, at);
         }
     }
 

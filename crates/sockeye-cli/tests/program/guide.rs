@@ -75,7 +75,8 @@ struct InHelp {
 
 /// The options of a command by their long names.
 fn options_in_help(command: &str) -> BTreeMap<String, InHelp> {
-    let help = run(&[command, "--help"]).stdout;
+    let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
+    let help = run(&words).stdout;
     // Wherever an option begins, so does its paragraph.
     let mut options = BTreeMap::<String, InHelp>::new();
     let mut name = String::new();
@@ -98,7 +99,7 @@ fn options_in_help(command: &str) -> BTreeMap<String, InHelp> {
         if let Some((_, default)) = line.split_once("[default: ")
             && let Some(option) = options.get_mut(&name)
         {
-            option.default = default.trim_end_matches(']').to_owned();
+            option.default = default.split(']').next().unwrap_or_default().to_owned();
         }
     }
     options.remove("help");
@@ -122,18 +123,74 @@ fn the_guide_lists_every_option_of_the_client_with_its_default() {
     }
 }
 
+#[cfg(unix)]
+const BENCH_CHAPTER: &str = include_str!("../../../../docs/src/bench.md");
+
+#[cfg(unix)]
+const BENCH: [&str; 5] = [
+    "bench echo",
+    "bench broadcast",
+    "bench idle",
+    "bench churn",
+    "bench slow-reader",
+];
+
+#[cfg(unix)]
+const BENCH_TESTS: &[&str] = &[
+    include_str!("bench/mod.rs"),
+    include_str!("bench/broadcast.rs"),
+    include_str!("bench/echo.rs"),
+    include_str!("bench/faults.rs"),
+    include_str!("bench/holding.rs"),
+    include_str!("bench/results.rs"),
+];
+
+#[cfg(unix)]
+#[test]
+fn the_guide_lists_every_option_of_the_load_generator_with_its_default() {
+    for command in BENCH {
+        let options = options_in_help(command);
+        assert!(options.len() > 20, "{command}: {options:?}");
+        for (name, InHelp { short, default }) in options {
+            let mut rows = BENCH_CHAPTER
+                .lines()
+                .filter(|line| line.starts_with(&format!("| `--{name}`")));
+            assert!(
+                rows.any(|row| {
+                    let has_default =
+                        default.is_empty() || row.split(" | ").nth(1) == Some(&format!("`{default}`"));
+                    has_default && (short.is_empty() || row.contains(&format!(", `{short}`")))
+                }),
+                "{command} --{name}, {short}, with default {default:?}"
+            );
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_test_uses_every_option_of_the_load_generator() {
+    for command in BENCH {
+        check_use(command, BENCH_TESTS);
+    }
+}
+
 #[test]
 fn a_test_uses_every_option_of_the_client() {
     for command in ["connect", "replay", "echo-test"] {
-        for (name, InHelp { short, .. }) in options_in_help(command) {
-            let mut quoted = vec![format!("\"--{name}\""), format!("\"--{name}=")];
-            quoted.extend((!short.is_empty()).then(|| format!("\"{short}\"")));
-            assert!(
-                CLIENT_TESTS
-                    .iter()
-                    .any(|test| quoted.iter().any(|quoted| test.contains(quoted))),
-                "no test uses --{name} of {command}"
-            );
-        }
+        check_use(command, CLIENT_TESTS);
+    }
+}
+
+fn check_use(command: &str, tests: &[&str]) {
+    for (name, InHelp { short, .. }) in options_in_help(command) {
+        let mut quoted = vec![format!("\"--{name}\""), format!("\"--{name}=")];
+        quoted.extend((!short.is_empty()).then(|| format!("\"{short}\"")));
+        assert!(
+            tests
+                .iter()
+                .any(|test| quoted.iter().any(|quoted| test.contains(quoted))),
+            "no test uses --{name} of {command}"
+        );
     }
 }

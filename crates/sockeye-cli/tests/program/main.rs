@@ -1,5 +1,6 @@
 //! The program as its users meet it: real processes, their output, their exit status.
 
+#[cfg(unix)]
 mod bench;
 mod config;
 mod connect;

@@ -26,6 +26,8 @@ pub(super) struct Client<S> {
     pub(super) stage: Stage,
     /// When it was due to be opened.
     pub(super) begun: Moment,
+    /// Whether what comes is read.
+    pub(super) reads: bool,
 }
 
 /// How far it is.

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use sockeye::driver::{Driver, Key, OutputPool, Owner};
 use sockeye::proto::deflate::Pool;
-use sockeye_proto::Workspace;
+use sockeye_proto::{State, Workspace};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::clock::{Clock, Moment, NEVER, Times, nanos};
 use super::content::Noise;
 use super::cpu::CpuTime;
 use super::plan::Plan;
-use super::scenario::{Out, Scenario};
+use super::scenario::{Leave, Out, Scenario};
 use super::tally::{Counted, Interval, Latencies, Tally, Totals, record};
 use super::trouble::{Kind, Trouble, Troubles};
 use client::{Client, Opening, Outcome, Stage};
@@ -127,14 +127,18 @@ pub(super) struct Load<D: Driver, S: Scenario> {
     /// Open connections.
     open: usize,
     first: usize,
+    /// Whether traffic has begun.
+    flows: bool,
+    /// Whether nothing is on the way any more, at the end.
+    is_idle: bool,
     meter: Arc<Meter>,
     reports: UnboundedSender<Report<S>>,
     /// The interval that runs.
     index: usize,
     cpu: Option<CpuTime>,
     spent: CpuTime,
-    /// Nanoseconds that the thread was awake for nothing but the clock.
-    waited: u64,
+    /// CPU time that went into waiting for the clock, and the part of it while things counted.
+    waited: Duration,
     spent_waiting: Duration,
 }
 
@@ -154,6 +158,9 @@ pub(super) struct Task<S> {
 /// By how much the system may wake a thread too late.
 const SLACK: Duration = Duration::from_micros(200);
 
+/// How often a thread that has nothing to wait for looks whether others do, in nanoseconds.
+const OTHERS: u64 = 5_000_000;
+
 /// How long closing handshakes may take, in nanoseconds.
 const CLOSING: u64 = 1_000_000_000;
 
@@ -170,6 +177,9 @@ impl<D: Driver, S: Scenario> Load<D, S> {
             })
             .collect();
         dials.reverse();
+        if S::CHURNS {
+            dials.clear();
+        }
         Self {
             slots: (0..task.connections)
                 .map(|_| Slot {
@@ -186,12 +196,14 @@ impl<D: Driver, S: Scenario> Load<D, S> {
             deadlines: VecDeque::new(),
             open: 0,
             first: task.first,
+            flows: false,
+            is_idle: false,
             meter: task.meter,
             reports: task.reports,
             index: 0,
             cpu: None,
             spent: CpuTime::default(),
-            waited: 0,
+            waited: Duration::ZERO,
             spent_waiting: Duration::ZERO,
             common: Common {
                 times: Times::UNKNOWN,
@@ -232,12 +244,19 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         if times != self.common.times {
             self.common.times = times;
             self.scenario.schedule(times);
+        }
+        if !self.flows && at >= times.begin {
+            self.flows = true;
             self.flush_all(driver, at);
         }
         self.dial_due(driver, at);
         self.expire(driver, at);
-        while let Some(place) = self.scenario.due(at) {
-            self.flush(driver, place, at);
+        while let Some((place, due)) = self.scenario.due(at) {
+            if S::CHURNS && self.slots[place].client.is_none() {
+                self.dial(driver, place, due);
+            } else {
+                self.flush(driver, place, at);
+            }
         }
         self.measure(at);
         self.change_mode(driver, at);
@@ -258,12 +277,13 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         let interval_end = times
             .from
             .saturating_add(self.common.interval.saturating_mul(self.index as u64 + 1));
-        let steps = [times.from, interval_end, times.to];
+        let steps = [times.begin, times.from, interval_end, times.to];
         next = steps
             .into_iter()
             .filter(|step| *step > at)
             .fold(next, Moment::min);
         match self.mode {
+            Mode::Draining(until) if self.is_idle => next.min(until).min(at + OTHERS),
             Mode::Draining(until) | Mode::Closing(until) => next.min(until),
             _ => next,
         }
@@ -274,17 +294,20 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         if until == NEVER {
             return driver.turn(None, self).map(drop);
         }
-        let begun = self.common.clock.now();
-        let left = Duration::from_nanos(until.saturating_sub(begun));
+        let left = Duration::from_nanos(until.saturating_sub(self.common.clock.now()));
         if self.scenario.next_due() == NEVER {
             return driver.turn(Some(left), self).map(drop);
         }
         // Systems count the time to wait in milliseconds, and give or take some. What is due sooner is waited for awake.
-        let whole =
-            Duration::from_millis(u64::try_from(left.saturating_sub(SLACK).as_millis()).unwrap_or(u64::MAX));
-        if driver.turn(Some(whole), self)? == 0 && whole.is_zero() {
+        let whole = left.saturating_sub(SLACK).as_millis();
+        let whole = Duration::from_millis(u64::try_from(whole).unwrap_or(u64::MAX));
+        if !whole.is_zero() || left.is_zero() {
+            return driver.turn(Some(whole), self).map(drop);
+        }
+        let begun = CpuTime::whole_of_this_thread();
+        if driver.turn(Some(Duration::ZERO), self)? == 0 {
             std::thread::yield_now();
-            self.waited += self.common.clock.now() - begun;
+            self.waited += CpuTime::whole_of_this_thread().saturating_sub(begun);
         }
         Ok(())
     }
@@ -293,9 +316,9 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         while self.opening < self.most_opening
             && let Some((due, place)) = self.dials.pop_if(|(due, _)| *due <= at)
         {
-            // Waiting for a turn is no fault of the server's.
+            // Without a ramp all are due at once, and waiting for a turn is no fault of the server's.
             let begun = if self.common.plan.ramp.is_zero() { at } else { due };
-            self.dial(driver, place, begun.max(due));
+            self.dial(driver, place, begun);
         }
     }
 
@@ -310,7 +333,12 @@ impl<D: Driver, S: Scenario> Load<D, S> {
                 let deadline = self.common.clock.now() + nanos(self.common.plan.connect_timeout);
                 self.deadlines.push_back((deadline, key));
             }
-            Err(trouble) => self.common.tally.failed(trouble),
+            Err(trouble) => {
+                self.common.tally.failed(trouble);
+                let at = self.common.clock.now();
+                self.scenario
+                    .ended(&mut slot.peer, place, at, &mut self.common.tally);
+            }
         }
     }
 
@@ -324,7 +352,8 @@ impl<D: Driver, S: Scenario> Load<D, S> {
                 continue;
             };
             let trouble = match &client.stage {
-                Stage::Open(_) => continue,
+                Stage::Open(connection) if connection.state() == State::Open => continue,
+                Stage::Open(_) => Trouble::new(Kind::Timeout, "the server did not end a closed connection"),
                 Stage::Refused(refusal) => refusal.trouble(),
                 Stage::Opening(_) => {
                     let limit = self.common.plan.connect_timeout;
@@ -348,7 +377,7 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         }
         if self.cpu.is_none() {
             self.cpu = Some(CpuTime::of_this_thread());
-            self.waited = 0;
+            self.waited = Duration::ZERO;
         }
         let end = at.min(to);
         let index = (end.saturating_sub(from) / self.common.interval) as usize;
@@ -374,14 +403,19 @@ impl<D: Driver, S: Scenario> Load<D, S> {
             Mode::Running if stopped || at >= self.common.times.to => {
                 if let Some(begun) = self.cpu {
                     self.spent = CpuTime::of_this_thread().since(begun);
-                    self.spent_waiting = Duration::from_nanos(self.waited);
+                    self.spent_waiting = self.waited;
                 }
                 self.mode = Mode::Draining(at + nanos(self.common.plan.patience));
                 self.change_mode(driver, at);
             }
             Mode::Draining(until) => {
                 let is_idle = |slot: &Slot<_, _>| slot.client.is_none() || self.scenario.is_idle(&slot.peer);
-                if at >= until || stopped || self.slots.iter().all(is_idle) {
+                if !self.is_idle && self.slots.iter().all(is_idle) {
+                    self.is_idle = true;
+                    self.common.clock.thread_is_idle();
+                }
+                // What other threads have on the way may be for connections of this one.
+                if at >= until || stopped || self.common.clock.is_idle() {
                     self.begin_closing(driver, at);
                 }
             }
@@ -398,7 +432,8 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         let now = self.common.clock.instant(at);
         for place in 0..self.slots.len() {
             let slot = &mut self.slots[place];
-            self.scenario.ended(&mut slot.peer, &mut self.common.tally);
+            self.scenario
+                .ended(&mut slot.peer, place, at, &mut self.common.tally);
             let Some(client) = &mut slot.client else {
                 continue;
             };
@@ -465,8 +500,35 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         }
     }
 
-    /// Lets the scenario add what is to be sent, and sends what waits.
+    /// Does for a connection what its scenario wants now, and sends what waits.
     fn flush(&mut self, driver: &mut D, place: usize, at: Moment) {
+        self.send(driver, place, at);
+        let slot = &mut self.slots[place];
+        let Some(client) = &mut slot.client else {
+            return;
+        };
+        let reads = self.scenario.reads(&slot.peer);
+        if reads != client.reads {
+            client.reads = reads;
+            if let Err(error) = driver.set_receiving(&mut client.socket, reads) {
+                let trouble = Trouble::of_system(Kind::Lost, &error);
+                return self.end(driver, place, Some(trouble));
+            }
+        }
+        match self.scenario.leave(&slot.peer).filter(|_| client.is_open()) {
+            None => {}
+            Some(Leave::Reset) => self.end_by(driver, place, None, D::reset),
+            Some(Leave::Close) => {
+                let deadline = at + nanos(self.common.plan.connect_timeout);
+                self.deadlines.push_back((deadline, client.key));
+                client.close(self.common.clock.instant(at), &mut self.common.owed);
+                self.send(driver, place, at);
+            }
+        }
+    }
+
+    /// Lets the scenario add what is to be sent, and sends what waits.
+    fn send(&mut self, driver: &mut D, place: usize, at: Moment) {
         let slot = &mut self.slots[place];
         let Some(client) = &mut slot.client else {
             return;
@@ -524,11 +586,21 @@ impl<D: Driver, S: Scenario> Load<D, S> {
 
     /// Ends a connection: for a reason, or because it has done its part.
     fn end(&mut self, driver: &mut D, place: usize, trouble: Option<Trouble>) {
+        self.end_by(driver, place, trouble, D::close);
+    }
+
+    fn end_by(
+        &mut self,
+        driver: &mut D,
+        place: usize,
+        trouble: Option<Trouble>,
+        close: fn(&mut D, D::Socket),
+    ) {
         let slot = &mut self.slots[place];
         let Some(client) = slot.client.take() else {
             return;
         };
-        driver.close(client.socket);
+        close(driver, client.socket);
         let was_open = matches!(client.stage, Stage::Open(_));
         if was_open {
             self.open -= 1;
@@ -539,14 +611,18 @@ impl<D: Driver, S: Scenario> Load<D, S> {
         let is_closing = matches!(self.mode, Mode::Closing(_));
         if let Some(trouble) = trouble.filter(|_| !is_closing) {
             let tally = &mut self.common.tally;
-            if was_open {
+            if was_open && self.scenario.provokes(&slot.peer) {
+                tally.troubles.add(trouble);
+            } else if was_open {
                 tally.lost(trouble);
             } else {
                 tally.failed(trouble);
             }
         }
         if !is_closing {
-            self.scenario.ended(&mut slot.peer, &mut self.common.tally);
+            let at = self.common.clock.now();
+            self.scenario
+                .ended(&mut slot.peer, place, at, &mut self.common.tally);
         }
     }
 
@@ -573,6 +649,9 @@ impl<D: Driver, S: Scenario> Load<D, S> {
                     self.open += 1;
                     common.tally.total.opened += 1;
                     record(&mut common.tally.opening, client.begun, at);
+                    if S::CHURNS {
+                        common.tally.churned(client.begun, at, common.times);
+                    }
                     if let Err(failure) = scenario.opened(&mut slot.peer, place, agreed.deflate) {
                         return Some(Trouble::new(Kind::Protocol, failure.to_string()));
                     }
@@ -642,6 +721,7 @@ impl Common {
             encryption: encryption.map(Box::new),
             stage: Stage::Opening(Box::new(Opening::new(request))),
             begun,
+            reads: true,
         })
     }
 }
@@ -706,6 +786,10 @@ impl<D: Driver, S: Scenario> Owner<D> for Load<D, S> {
             return;
         };
         let trouble = match &client.stage {
+            // It was the server's turn to end it.
+            Stage::Open(connection) if connection.is_close_complete() => {
+                return self.end(driver, key.index(), None);
+            }
             Stage::Opening(_) => Trouble::new(
                 Kind::Handshake,
                 "the server ended the connection without an answer",

@@ -9,6 +9,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::bench::plan::{Address, Plan};
 use crate::bench::trouble::{Kind, Trouble};
 
+/// Receive buffer of a slow reader, in bytes.
+const RECEIVE_BUFFER: usize = 8 * 1024;
+
 /// A socket for the connection with this number, and where it is to go.
 pub(super) fn open(plan: &Plan, number: usize) -> Result<(OwnedFd, SockAddr), Trouble> {
     make(plan, number).map_err(|error| trouble(&error))
@@ -29,6 +32,10 @@ fn make(plan: &Plan, number: usize) -> io::Result<(OwnedFd, SockAddr)> {
             (socket, SockAddr::from(*address))
         }
     };
+    if number < plan.slow {
+        // So that it is the server that has to hold what is not read.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
     socket.set_nonblocking(true)?;
     Ok((socket.into(), address))
 }

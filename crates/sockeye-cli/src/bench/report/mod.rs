@@ -1,5 +1,8 @@
 //! Results, in each form that they can be had in.
 
+mod histogram;
+mod particulars;
+mod plot;
 mod results;
 mod table;
 pub(super) mod words;
@@ -12,29 +15,45 @@ use super::conduct::Findings;
 use super::options::CommonOptions;
 use crate::error::Failure;
 use crate::status;
+pub(super) use particulars::{Particulars, churn, deliveries, memory, slow_readers};
 pub(super) use results::{Facts, MessageLoad, Results};
+
+/// Makes the files that results are to be written to.
+pub(super) fn prepare(options: &CommonOptions) -> Result<(), Failure> {
+    let json = options.json.as_deref().filter(|path| !is_standard_output(path));
+    let files = [json, options.histogram.as_deref(), options.plot.as_deref()];
+    files.into_iter().flatten().try_for_each(|path| save(path, b""))
+}
+
+fn is_standard_output(path: &Path) -> bool {
+    path == Path::new("-")
+}
 
 /// Writes what was asked for, and gives the exit status.
 pub(super) fn tell<S>(
     options: &CommonOptions,
     findings: &Findings<S>,
-    results: &Results,
+    results: Results,
 ) -> Result<ExitCode, Failure> {
-    let json = match &options.json {
-        Some(_) => Some(
-            serde_json::to_string_pretty(results)
+    if let Some(path) = &options.histogram {
+        save(path, &histogram::of(path, findings)?)?;
+    }
+    if let Some(path) = &options.plot {
+        save(path, plot::draw(findings, &results)?.as_bytes())?;
+    }
+    match &options.json {
+        None => table(options, &results)?,
+        Some(path) => {
+            let json = serde_json::to_string_pretty(&results)
                 .map_err(|error| Failure::new(format!("cannot write the results: {error}")))?
-                + "\n",
-        ),
-        None => None,
-    };
-    match (options.json.as_deref(), json) {
-        (Some(path), Some(json)) if path == Path::new("-") => print(&json)?,
-        (Some(path), Some(json)) => {
-            save(path, json.as_bytes())?;
-            table(options, results)?;
+                + "\n";
+            if is_standard_output(path) {
+                print(&json)?;
+            } else {
+                save(path, json.as_bytes())?;
+                table(options, &results)?;
+            }
         }
-        _ => table(options, results)?,
     }
     if findings.totals.opened == 0 && !findings.interrupted {
         let why = findings.troubles.sorted();

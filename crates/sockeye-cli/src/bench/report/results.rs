@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::particulars::Particulars;
 use crate::bench::conduct::Findings;
+use crate::bench::content::Content;
 use crate::bench::cpu::CpuTime;
 use crate::bench::load::Agreed;
+use crate::bench::options::CommonOptions;
+use crate::bench::plan::Plan;
 use crate::bench::server::Memory;
 use crate::bench::tally::Latencies;
 use crate::bench::trouble::Kind;
@@ -33,6 +37,9 @@ pub(in crate::bench) struct Results {
     pub(in crate::bench) opening: Option<LatencyFacts>,
     pub(in crate::bench) server: Option<ServerFacts>,
     pub(in crate::bench) generator: GeneratorFacts,
+    /// Under the name of the scenario.
+    #[serde(flatten)]
+    pub(in crate::bench) particulars: Option<Particulars>,
     pub(in crate::bench) errors: Vec<ErrorFacts>,
     pub(in crate::bench) intervals: Vec<IntervalFacts>,
 }
@@ -112,7 +119,7 @@ pub(in crate::bench) struct ServerFacts {
     pub(in crate::bench) cpu_system_s: f64,
     /// 1 is one core all the time.
     pub(in crate::bench) cpu_share: f64,
-    /// Per message that came back or was delivered.
+    /// Per message that came back or was delivered; with churn, per connection that was opened.
     pub(in crate::bench) cpu_us_per_message: Option<f64>,
     /// In bytes, before the first connection.
     pub(in crate::bench) memory_before: Memory,
@@ -154,6 +161,18 @@ pub(in crate::bench) struct IntervalFacts {
     pub(in crate::bench) max_us: Option<f64>,
 }
 
+impl MessageLoad {
+    pub(in crate::bench) fn new(content: Content, window: usize, rate: Option<f64>) -> Self {
+        Self {
+            kind: content.kind_name(),
+            payload: content.payload.name(),
+            size: content.size,
+            window,
+            rate,
+        }
+    }
+}
+
 /// What the results have from elsewhere than the run.
 #[derive(Debug)]
 pub(in crate::bench) struct Facts {
@@ -164,8 +183,24 @@ pub(in crate::bench) struct Facts {
     pub(in crate::bench) messages: Option<MessageLoad>,
 }
 
+impl Facts {
+    pub(in crate::bench) fn of(scenario: &'static str, options: &CommonOptions, plan: &Plan) -> Self {
+        Self {
+            scenario,
+            url: options.url.clone(),
+            connections: plan.connections,
+            threads: plan.threads,
+            messages: None,
+        }
+    }
+}
+
 impl Results {
-    pub(in crate::bench) fn new<S>(facts: Facts, findings: &Findings<S>) -> Self {
+    pub(in crate::bench) fn new<S>(
+        facts: Facts,
+        findings: &Findings<S>,
+        particulars: Option<Particulars>,
+    ) -> Self {
         let measured = findings.measured.as_secs_f64();
         let counted = &findings.counted;
         let (subprotocol, compression) = match &findings.agreed {
@@ -214,6 +249,7 @@ impl Results {
             opening: LatencyFacts::of(&findings.opening),
             server: server_facts(findings),
             generator: generator_facts(findings),
+            particulars,
             errors: findings
                 .troubles
                 .sorted()
@@ -233,13 +269,19 @@ impl Results {
         let Self {
             connections,
             messages,
+            particulars,
             ..
         } = self;
-        connections.failed == 0
-            && connections.lost == 0
-            && messages.received > 0
-            && messages.wrong == 0
-            && messages.unanswered == 0
+        let flows = messages.received > 0;
+        let came = match particulars {
+            Some(Particulars::Idle(_)) => true,
+            Some(Particulars::Broadcast(facts)) => {
+                flows && facts.lost == 0 && facts.duplicates == 0 && facts.reordered == 0
+            }
+            _ => flows,
+        };
+        let whole = connections.failed == 0 && connections.lost == 0;
+        whole && came && messages.wrong == 0 && messages.unanswered == 0
     }
 }
 
@@ -327,7 +369,7 @@ fn per_message(time: Duration, messages: u64) -> Option<f64> {
 }
 
 /// `None` instead of a division by nothing.
-fn ratio(of: f64, by: f64) -> Option<f64> {
+pub(super) fn ratio(of: f64, by: f64) -> Option<f64> {
     (by > 0.0).then(|| of / by)
 }
 

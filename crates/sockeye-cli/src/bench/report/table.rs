@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::results::{LatencyFacts, Results};
+use super::particulars::{BroadcastFacts, ChurnFacts, IdleFacts, Particulars, PublisherFacts, SlowFacts};
+use super::results::{LatencyFacts, MessageFacts, Results};
 use super::words::{bytes, count, micros, three_digits};
 use crate::payload;
 use crate::style::{BAD, FAINT, GOOD, MIDDLING, Painter, STRONG};
@@ -15,8 +16,22 @@ pub(super) fn table(results: &Results, painter: Painter) -> String {
     };
     table.head(results);
     table.connections(results);
-    table.messages(results);
+    match &results.particulars {
+        Some(Particulars::Idle(facts)) => {
+            table.idle(facts);
+            table.faults(&results.messages);
+        }
+        Some(Particulars::Churn(facts)) => table.churn(facts),
+        Some(Particulars::Broadcast(facts)) => {
+            table.messages(results);
+            table.broadcast(facts);
+        }
+        Some(Particulars::SlowReader(_)) | None => table.messages(results),
+    }
     table.latencies(results);
+    if let Some(Particulars::SlowReader(facts)) = &results.particulars {
+        table.slow_readers(facts);
+    }
     table.server(results);
     table.generator(results);
     table.errors(results);
@@ -103,8 +118,12 @@ impl Table {
 
     fn messages(&mut self, results: &Results) {
         let facts = &results.messages;
+        let came = match &results.particulars {
+            Some(Particulars::Broadcast(_)) => "delivered",
+            _ => "received",
+        };
         let value = format!(
-            "{} received in {}: {} per second",
+            "{} {came} in {}: {} per second",
             count(facts.received),
             seconds(results.measured_s),
             self.painter.paint(GOOD, count(facts.received_per_s as u64))
@@ -116,6 +135,10 @@ impl Table {
             per_second(facts.wire_received),
             per_second(facts.wire_sent)
         ));
+        self.faults(facts);
+    }
+
+    fn faults(&mut self, facts: &MessageFacts) {
         let faults = [
             (facts.wrong, "not what was expected"),
             (facts.unanswered, "without an answer"),
@@ -126,6 +149,116 @@ impl Table {
                 let text = self.painter.paint(BAD, format!("{} {what}", count(number)));
                 self.row("", &text);
             }
+        }
+    }
+
+    fn broadcast(&mut self, facts: &BroadcastFacts) {
+        let BroadcastFacts {
+            publishers,
+            subscribers,
+            topics,
+            ..
+        } = *facts;
+        let on = match topics {
+            1 => String::new(),
+            topics => format!(" on {} topics", count(topics as u64)),
+        };
+        let from = format!(
+            "{} to {}{on}",
+            people(publishers, "publisher"),
+            people(subscribers, "subscriber")
+        );
+        self.row("Deliveries", &from);
+        let whole = format!(
+            "in all {} published, {} of {} delivered",
+            count(facts.published),
+            count(facts.delivered),
+            count(facts.expected)
+        );
+        self.note(&whole);
+        let faults = [
+            (facts.lost, "lost"),
+            (facts.duplicates, "duplicates"),
+            (facts.reordered, "out of order"),
+            (facts.foreign, "that nobody of this run sent"),
+        ];
+        for (number, what) in faults {
+            if number > 0 {
+                let text = self.painter.paint(BAD, format!("{} {what}", count(number)));
+                self.row("", &text);
+            }
+        }
+        let faulty = |one: &&PublisherFacts| one.lost + one.duplicates + one.reordered > 0;
+        if publishers > 1 {
+            for one in facts.by_publisher.iter().filter(faulty).take(Self::PUBLISHERS) {
+                self.note(&format!(
+                    "publisher {}: {} lost, {} duplicates, {} out of order",
+                    one.publisher,
+                    count(one.lost),
+                    count(one.duplicates),
+                    count(one.reordered)
+                ));
+            }
+        }
+    }
+
+    /// Most publishers that are told one by one.
+    const PUBLISHERS: usize = 10;
+
+    fn idle(&mut self, facts: &IdleFacts) {
+        let parts = [
+            (facts.rss_per_connection, "resident"),
+            (facts.pss_per_connection, "proportional"),
+        ];
+        let parts: Vec<_> = parts
+            .into_iter()
+            .filter_map(|(size, what)| Some(format!("{} {what}", bytes(size?))))
+            .collect();
+        if parts.is_empty() {
+            self.row(
+                "Memory",
+                "not known: the server is elsewhere, or of another user (--server-pid)",
+            );
+        } else {
+            let text = self.painter.paint(GOOD, parts.join(", "));
+            self.row("Memory", &format!("{text} for each connection"));
+        }
+        if let Some(size) = facts.kernel_per_connection {
+            self.note(&format!("{} of the system's own, both ends", bytes(size)));
+        }
+        if let Some(cost) = facts.cpu_us_per_connection_and_s {
+            self.note(&format!("{} of CPU for each in a second", time(cost)));
+        }
+    }
+
+    fn churn(&mut self, facts: &ChurnFacts) {
+        let rate = self.painter.paint(GOOD, count(facts.opened_per_s as u64));
+        self.row("Opened", &format!("{}: {rate} per second", count(facts.opened)));
+    }
+
+    fn slow_readers(&mut self, facts: &SlowFacts) {
+        let reads = match facts.read_rate {
+            0 => "read nothing".to_owned(),
+            rate => format!("read {} a second each", bytes(rate as f64)),
+        };
+        self.row(
+            "Slow readers",
+            &format!(
+                "{} that {reads}: {} sent, {} read, {} ended by the server",
+                count(facts.slow as u64),
+                bytes(facts.sent as f64),
+                bytes(facts.read as f64),
+                count(facts.ended)
+            ),
+        );
+        if let Some(size) = facts.rss_per_slow_connection {
+            self.note(&format!("{} more memory of the server for each", bytes(size)));
+        }
+        if let Some(without) = &facts.without {
+            self.latency_row("without", without);
+        }
+        if let Some(with) = &facts.with {
+            self.latency_row("with", with);
         }
     }
 
@@ -172,11 +305,12 @@ impl Table {
             return;
         };
         let mut parts = vec![format!("CPU {} %", three_digits(server.cpu_share * 100.0))];
+        let unit = unit(results);
         if let Some(cost) = server.cpu_us_per_message {
             let (user, system) = (server.cpu_user_s, server.cpu_system_s);
             let share = user / (user + system).max(1e-9);
             parts.push(format!(
-                "{} per message ({} user, {} system)",
+                "{} per {unit} ({} user, {} system)",
                 self.painter.paint(GOOD, time(cost)),
                 time(cost * share),
                 time(cost * (1.0 - share))
@@ -200,7 +334,12 @@ impl Table {
             three_digits(facts.busiest_thread * 100.0)
         )];
         if let (Some(cpu), Some(user)) = (facts.cpu_us_per_message, facts.user_us_per_message) {
-            parts.push(format!("{} per message ({} user)", time(cpu), time(user)));
+            parts.push(format!(
+                "{} per {} ({} user)",
+                time(cpu),
+                unit(results),
+                time(user)
+            ));
         }
         if let Some(lateness) = &facts.lateness {
             parts.push(format!(
@@ -225,6 +364,21 @@ impl Table {
             self.row(name, &text);
         }
     }
+}
+
+/// What costs are told of.
+fn unit(results: &Results) -> &'static str {
+    match results.particulars {
+        Some(Particulars::Churn(_)) => "connection",
+        Some(Particulars::Broadcast(_)) => "delivery",
+        _ => "message",
+    }
+}
+
+/// `1 publisher`, `2 publishers`.
+fn people(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {what}{ending}", count(number as u64))
 }
 
 /// A time in microseconds.

@@ -17,9 +17,9 @@ pub(in crate::bench) fn count(number: u64) -> String {
 pub(in crate::bench) fn micros(nanos: u64) -> String {
     let nanos = nanos as f64;
     let (value, unit) = match nanos {
-        ..1e3 => (nanos, "ns"),
-        ..1e6 => (nanos / 1e3, "µs"),
-        ..1e9 => (nanos / 1e6, "ms"),
+        ..999.5 => (nanos, "ns"),
+        ..999.5e3 => (nanos / 1e3, "µs"),
+        ..999.5e6 => (nanos / 1e6, "ms"),
         _ => (nanos / 1e9, "s"),
     };
     format!("{} {unit}", three_digits(value))

@@ -43,6 +43,17 @@ pub(in crate::bench) struct Peer {
     under_way: VecDeque<(Moment, Moment)>,
 }
 
+impl Peer {
+    pub(super) fn has_sent_nothing(&self) -> bool {
+        self.sent == 0
+    }
+
+    /// When the message was due whose answer comes next.
+    pub(super) fn oldest(&self) -> Option<Moment> {
+        self.under_way.front().map(|(due, _)| *due)
+    }
+}
+
 /// How one thread's part is made.
 #[derive(Debug, Clone)]
 pub(in crate::bench) struct EchoPlan {
@@ -120,7 +131,7 @@ impl Scenario for Echo {
     }
 
     fn fill(&mut self, peer: &mut Peer, out: &mut Out<'_>, at: Moment, tally: &mut Tally) {
-        if !self.times.flows(at) {
+        if at < self.times.begin {
             return;
         }
         let Some(frames) = peer.frames.clone() else {
@@ -128,11 +139,11 @@ impl Scenario for Echo {
         };
         while peer.under_way.len() < self.window && out.has_room() {
             let due = match &self.pace {
-                None => at,
-                Some(pace) => match pace.due_of(peer.place, peer.sent) {
-                    due if due <= at => due,
-                    _ => break,
-                },
+                Some(pace) => pace.due_if(peer.place, peer.sent, at, self.times.to),
+                None => (at < self.times.to).then_some(at),
+            };
+            let Some(due) = due else {
+                return;
             };
             out.frame(&frames[self.at(peer, peer.sent)]);
             peer.sent += 1;
@@ -148,7 +159,7 @@ impl Scenario for Echo {
         }
     }
 
-    fn ended(&mut self, peer: &mut Peer, tally: &mut Tally) {
+    fn ended(&mut self, peer: &mut Peer, _: usize, _: Moment, tally: &mut Tally) {
         let unanswered = peer
             .under_way
             .iter()
@@ -174,7 +185,7 @@ impl Scenario for Echo {
         }
     }
 
-    fn due(&mut self, at: Moment) -> Option<usize> {
+    fn due(&mut self, at: Moment) -> Option<(usize, Moment)> {
         let pace = self.pace.as_ref()?;
         let due = pace.due(self.next);
         if due > at || due >= self.times.to {
@@ -182,7 +193,7 @@ impl Scenario for Echo {
         }
         let place = pace.turn_of(self.next);
         self.next += 1;
-        Some(place)
+        Some((place, due))
     }
 
     fn next_due(&self) -> Moment {

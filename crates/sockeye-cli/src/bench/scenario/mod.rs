@@ -1,6 +1,11 @@
 //! What connections do once they are open: a scenario is told what happens, and fills outputs.
 
+mod broadcast;
+mod churn;
 mod echo;
+mod idle;
+mod slow;
+mod track;
 
 use bytes::Bytes;
 use sockeye::driver::Output;
@@ -10,7 +15,12 @@ use sockeye_proto::deflate::Parameters;
 use super::clock::{Moment, Times};
 use super::tally::Tally;
 use crate::error::Failure;
+pub(super) use broadcast::{Broadcast, BroadcastPlan, Deliveries};
+pub(super) use churn::{Churn, ChurnPlan};
 pub(super) use echo::{Echo, EchoPlan};
+pub(super) use idle::Idle;
+pub(super) use slow::{SlowPlan, SlowReader};
+pub(super) use track::Track;
 
 /// A thread's part of a load.
 ///
@@ -18,6 +28,9 @@ pub(super) use echo::{Echo, EchoPlan};
 pub(super) trait Scenario: Send + Sized + 'static {
     /// What is remembered of each connection.
     type Peer: Default + Send;
+
+    /// Whether connections are opened and closed all the time, when they are [due](Self::due), instead of once.
+    const CHURNS: bool = false;
 
     /// A connection is open; `deflate` is what was agreed on.
     fn opened(
@@ -33,20 +46,44 @@ pub(super) trait Scenario: Send + Sized + 'static {
     /// Adds what the connection has to send now. Called when something came, or is due, or when there is room again.
     fn fill(&mut self, peer: &mut Self::Peer, out: &mut Out<'_>, at: Moment, tally: &mut Tally);
 
-    /// The connection ended, or the run does: what is unanswered stays so.
-    fn ended(&mut self, peer: &mut Self::Peer, tally: &mut Tally);
+    /// The connection ended or could not be opened, or the run ends: what is unanswered stays so.
+    fn ended(&mut self, peer: &mut Self::Peer, place: usize, at: Moment, tally: &mut Tally);
 
     /// Times changed.
     fn schedule(&mut self, times: Times);
 
-    /// The place of a connection that has something to send by the clock; called until there is none.
-    fn due(&mut self, at: Moment) -> Option<usize>;
+    /// The place of a connection that has something to do by the clock, and since when; called until there is none.
+    fn due(&mut self, at: Moment) -> Option<(usize, Moment)>;
 
     /// When the next is due.
     fn next_due(&self) -> Moment;
 
     /// Whether nothing is on the way any more to or from this connection.
     fn is_idle(&self, peer: &Self::Peer) -> bool;
+
+    /// Whether what comes is read now.
+    fn reads(&self, _: &Self::Peer) -> bool {
+        true
+    }
+
+    /// Whether the connection has done its part and is to be closed.
+    fn leave(&self, _: &Self::Peer) -> Option<Leave> {
+        None
+    }
+
+    /// Whether a server has reason to end this connection, so that it is no fault.
+    fn provokes(&self, _: &Self::Peer) -> bool {
+        false
+    }
+}
+
+/// How a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// By a closing handshake.
+    Close,
+    /// By a reset, without a word.
+    Reset,
 }
 
 /// Where a connection's messages go.
@@ -100,5 +137,16 @@ impl<'a> Out<'a> {
             OutPlace::Plain(output) => output.tail().extend_from_slice(frame),
             OutPlace::Clear(bytes) => bytes.extend_from_slice(frame),
         }
+    }
+
+    /// Adds what `write` appends.
+    pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let bytes = match &mut self.place {
+            OutPlace::Plain(output) => output.tail(),
+            OutPlace::Clear(bytes) => bytes,
+        };
+        let before = bytes.len();
+        write(bytes);
+        self.added += bytes.len() - before;
     }
 }

@@ -1,23 +1,9 @@
-//! `sockeye bench` against servers that are good, and wrong.
+//! Servers that echo.
 
 use std::net::TcpListener;
 
-use serde_json::Value;
-
-use crate::support::{Ended, Server, complaint, run, sockeye};
-
-/// Runs a scenario for a short time, its results as JSON.
-fn bench(scenario: &str, url: &str, flags: &[&str]) -> (Ended, Value) {
-    let short = ["--json", "-", "--duration", "300ms", "--warmup", "50ms"];
-    let ended = run(&[&["bench", scenario, url], &short[..], flags].concat());
-    let results = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
-    (ended, results)
-}
-
-fn number(results: &Value, pointer: &str) -> f64 {
-    let value = results.pointer(pointer).and_then(Value::as_f64);
-    value.unwrap_or_else(|| panic!("{pointer}: {results}"))
-}
+use super::{bench, number};
+use crate::support::{Server, complaint, sockeye};
 
 #[test]
 fn every_message_of_an_echo_server_comes_back() {
