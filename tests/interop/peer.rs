@@ -137,6 +137,16 @@ impl Peer {
         )
     }
 
+    /// The same, for a server whose certificate is in this file.
+    pub(crate) fn client_trusting(library: Library, certificate: &Path, url: &str) -> Self {
+        let mut command = library.command("client");
+        command
+            .args(["--url", url])
+            .env("NODE_EXTRA_CA_CERTS", certificate)
+            .env("SSL_CERT_FILE", certificate);
+        Self::start(format!("{library:?}"), &mut command)
+    }
+
     fn start(name: impl Into<String>, command: &mut Command) -> Self {
         let name = name.into();
         let spawned = command

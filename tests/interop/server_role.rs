@@ -3,6 +3,8 @@
 //! Every client checks itself that its messages come back as they were: text and binary, empty, short, and long
 //! enough to reach beyond the largest window.
 
+use sockeye::tls::{Identity, Pem, ServerTls, TlsVersion};
+
 use crate::deflate;
 use crate::echo_server::EchoServer;
 use crate::peer::{Library, Peer};
@@ -24,6 +26,31 @@ async fn messages_come_back_unchanged() {
     for library in Library::CLIENTS {
         let (_, extensions) = converse(&mut server, library, &[]).await;
         assert_eq!(extensions, "", "{library:?}");
+    }
+}
+
+#[tokio::test]
+async fn messages_come_back_unchanged_under_tls() {
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (chain, key) = (certificate.cert.pem(), certificate.signing_key.serialize_pem());
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("chain.pem");
+    std::fs::write(&file, &chain).expect("a file");
+    for oldest in [TlsVersion::Tls12, TlsVersion::Tls13] {
+        let tls = ServerTls::builder()
+            .identity(Identity::new(Pem::bytes(&chain), Pem::bytes(&key)))
+            .oldest_version(oldest)
+            .build()
+            .expect("a certificate that can be shown");
+        let mut server = EchoServer::start_tls(tls).await;
+        for library in Library::CLIENTS {
+            let mut client = Peer::client_trusting(library, &file, &server.url);
+            client.opened().await;
+            client.echoes().await;
+            assert_eq!(client.closed().await.0, 1000, "{library:?}");
+            client.finished().await;
+            assert_eq!(server.closed().await, (1000, String::new(), true), "{library:?}");
+        }
     }
 }
 
