@@ -47,6 +47,8 @@ pub(crate) struct LoadSample {
     pub(crate) round: usize,
     /// Messages, deliveries or handshakes.
     pub(crate) count: u64,
+    /// Bytes that came back for each of them.
+    pub(crate) bytes_each: f64,
     pub(crate) seconds: f64,
     /// Seconds that the server was on its core.
     pub(crate) server_cpu: f64,
@@ -185,6 +187,7 @@ fn sample(load: &mut dyn Load, child: &Child, duration: Duration, round: usize) 
     Ok(LoadSample {
         round,
         count: tally.count,
+        bytes_each: tally.received as f64 / tally.count as f64,
         seconds: elapsed.as_secs_f64(),
         server_cpu: after.cpu.saturating_sub(before.cpu).as_secs_f64(),
         user_share: user as f64 / (user + system).max(1) as f64,

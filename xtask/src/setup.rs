@@ -27,6 +27,8 @@ pub(crate) enum Tool {
     CxxCompiler,
     /// OpenSSL and zlib, for a server in C++ that is measured.
     CxxLibraries,
+    /// Valgrind, which counts instructions.
+    Valgrind,
     /// Node.js alone.
     Node,
     /// The pinned Node packages.
@@ -39,10 +41,11 @@ pub(crate) enum Tool {
 
 impl Tool {
     /// Every tool there is.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Chromium,
         Self::CxxCompiler,
         Self::CxxLibraries,
+        Self::Valgrind,
         Self::Node,
         Self::NodePackages,
         Self::PythonPackages,
@@ -59,7 +62,7 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     apt::ensure(tools)?;
     for tool in tools {
         match tool {
-            Tool::Chromium | Tool::CxxCompiler | Tool::CxxLibraries => {}
+            Tool::Chromium | Tool::CxxCompiler | Tool::CxxLibraries | Tool::Valgrind => {}
             Tool::Node => {
                 node::find()?;
             }

@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Autobahn(autobahn::Options),
     /// The console page in headless Chromium, over ws and wss
     Browser,
+    /// Instruction counts of hot paths, under Valgrind
+    Instructions,
     /// A short run of each fuzz target
     Fuzz(fuzz::Options),
 }
@@ -47,6 +49,7 @@ impl Step {
             Self::Examples,
             Self::Interop,
             Self::Browser,
+            Self::Instructions,
             Self::Fuzz(fuzz::Options::default()),
             Self::Autobahn(autobahn::Options::default()),
         ]
@@ -61,6 +64,7 @@ impl Step {
             Self::Interop => "interop",
             Self::Autobahn(_) => "autobahn",
             Self::Browser => "browser",
+            Self::Instructions => "instructions",
             Self::Fuzz(_) => "fuzz",
         }
     }
@@ -72,6 +76,7 @@ impl Step {
             Self::Interop => &[Tool::NodePackages, Tool::PythonPackages],
             Self::Autobahn(_) => &[Tool::Autobahn],
             Self::Browser => &[Tool::Chromium, Tool::NodePackages],
+            Self::Instructions => &[Tool::Valgrind],
             Self::Fuzz(_) => &[Tool::CxxCompiler],
         }
     }
@@ -79,22 +84,35 @@ impl Step {
     fn run(&self) -> Result<()> {
         match self {
             // The tests of the examples need the examples as programs; their own step builds them.
-            Self::Unit => run_cargo(&[
-                "test",
-                "--workspace",
-                "--exclude",
-                "sockeye-examples",
-                "--all-features",
-                "--lib",
-                "--bins",
-                "--tests",
-            ]),
+            Self::Unit => {
+                run_cargo(&[
+                    "test",
+                    "--workspace",
+                    "--exclude",
+                    "sockeye-examples",
+                    "--all-features",
+                    "--lib",
+                    "--bins",
+                    "--tests",
+                ])?;
+                // The benchmark's load, which has to notice what servers do wrong.
+                run_cargo(&["test", "--manifest-path", "bench/Cargo.toml", "--bin", "bench"])
+            }
             Self::Doc => run_cargo(&["test", "--workspace", "--all-features", "--doc"]),
             Self::Web => web(),
             Self::Examples => run_cargo(&["test", "--package", "sockeye-examples"]),
             Self::Interop => interop(),
             Self::Autobahn(options) => autobahn::test(options),
             Self::Browser => browser::test(),
+            // For any processor of its kind, unlike the rest of that workspace: Valgrind does not know the newest.
+            Self::Instructions => run_cargo(&[
+                "run",
+                "--release",
+                "--manifest-path",
+                "bench/Cargo.toml",
+                "--package",
+                "instructions",
+            ]),
             Self::Fuzz(options) => fuzz::test(options),
         }
     }
@@ -154,7 +172,15 @@ fn clippy() -> Result<Outcome> {
     // libFuzzer comes as C++ and is built even to be looked at.
     setup::ensure(&[Tool::CxxCompiler])?;
     let fuzz = ["--manifest-path", "fuzz/Cargo.toml"];
-    for packages in [workspace.as_slice(), &fuzz] {
+    // Of the servers that are measured only our own: the others' libraries take long to build.
+    let bench = [
+        "--manifest-path",
+        "bench/Cargo.toml",
+        "--workspace",
+        "--features",
+        "sockeye",
+    ];
+    for packages in [workspace.as_slice(), &fuzz, &bench] {
         let strict = ["--all-targets", "--", "-D", "warnings"];
         run_cargo(&[&["clippy"], packages, &strict].concat())?;
     }

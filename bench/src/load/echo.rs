@@ -246,6 +246,7 @@ impl Link {
     fn read(&mut self, traffic: &Traffic, buffer: &mut [u8], tally: &mut Tally) -> Result<usize> {
         let before = self.replies.sent.len();
         while let Some(read) = self.transport.read(buffer)? {
+            tally.received += read as u64;
             let mut sink = Checked {
                 replies: &mut self.replies,
                 traffic,

@@ -41,6 +41,8 @@ pub(crate) trait Load {
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) count: u64,
+    /// Bytes that came from the server, without those of TLS.
+    pub(crate) received: u64,
     /// Nanoseconds from when a message was sent, or should have been, until its delivery.
     pub(crate) latency: Histogram<u64>,
 }
@@ -49,7 +51,11 @@ impl Tally {
     pub(crate) fn new() -> Result<Self> {
         // From a nanosecond to a minute, with three digits.
         let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
-        Ok(Self { count: 0, latency })
+        Ok(Self {
+            count: 0,
+            received: 0,
+            latency,
+        })
     }
 
     fn add(&mut self, took: Duration) {

@@ -257,6 +257,7 @@ impl Link {
         tally: &mut Tally,
     ) -> Result<()> {
         while let Some(read) = self.transport.read(buffer)? {
+            tally.received += read as u64;
             let mut sink = Delivery {
                 deliveries: &mut self.deliveries,
                 content,

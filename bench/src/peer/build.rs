@@ -62,6 +62,7 @@ impl Workshop {
                 Program::Uwebsockets | Program::Script { .. } => None,
             })
             .collect();
+        names.sort_unstable();
         names.dedup();
         if names.is_empty() {
             return Ok(());

@@ -23,7 +23,7 @@ pub(crate) enum Peer {
     /// C++, of other sources: needs --uws-sources
     UwebsocketsSources,
     /// Async handlers on tokio
-    Sockeye,
+    SockeyeAsync,
     Fastwebsockets,
     /// Rust, as it comes
     TokioTungstenite,
@@ -75,7 +75,7 @@ impl Peer {
         match self {
             Self::Uwebsockets => "µWebSockets",
             Self::UwebsocketsSources => "µWebSockets (sources)",
-            Self::Sockeye => "Sockeye (async)",
+            Self::SockeyeAsync => "Sockeye (async)",
             Self::Fastwebsockets => "fastwebsockets",
             Self::TokioTungstenite => "tokio-tungstenite",
             Self::TokioTungstenite4k => "tokio-tungstenite (4 KiB)",
@@ -93,7 +93,7 @@ impl Peer {
     const fn package(self) -> &'static str {
         match self {
             Self::Uwebsockets | Self::UwebsocketsSources => "libuwebsockets-sys",
-            Self::Sockeye => "sockeye",
+            Self::SockeyeAsync => "sockeye",
             Self::Fastwebsockets => "fastwebsockets",
             Self::TokioTungstenite | Self::TokioTungstenite4k => "tokio-tungstenite",
             Self::TokioWebsockets => "tokio-websockets",

@@ -43,7 +43,7 @@ impl Measured {
         writeln!(
             f,
             "| server | µs CPU per message (min–max) | ÷ {reference} | in user space | messages/s | server's, load's core in use \
-             | p50 µs | p99 µs | p99.9 µs | resident |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+             | p50 µs | p99 µs | p99.9 µs | resident | bytes each |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
         )?;
         for row in &self.rows {
             let middle = |value: fn(&LoadSample) -> f64| {
@@ -55,7 +55,7 @@ impl Measured {
             let ratio = beside.and_then(|beside| ratio(row, beside));
             writeln!(
                 f,
-                "| {} | {} ({}–{}) | {} | {} | {} | {:.0}, {:.0} % | {} | {} | {} | {:.1} MiB |",
+                "| {} | {} ({}–{}) | {} | {} | {} | {:.0}, {:.0} % | {} | {} | {} | {:.1} MiB | {} |",
                 row.peer,
                 short(middle(LoadSample::cpu_per_message)),
                 short(least),
@@ -69,6 +69,7 @@ impl Measured {
                 short(middle(|sample| sample.latency.p99)),
                 short(middle(|sample| sample.latency.p999)),
                 middle(|sample| sample.resident as f64) / (1024.0 * 1024.0),
+                thousands(middle(|sample| sample.bytes_each)),
             )?;
         }
         Ok(())

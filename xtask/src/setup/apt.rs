@@ -63,6 +63,7 @@ fn missing(tools: &[Tool]) -> Vec<&'static str> {
                 need("libssl-dev", Path::new("/usr/include/openssl/ssl.h").exists());
                 need("zlib1g-dev", Path::new("/usr/include/zlib.h").exists());
             }
+            Tool::Valgrind => need("valgrind", which("valgrind").is_some()),
             // Distributions have Node.js in any version; a pinned one comes as a Python package when needed.
             Tool::Node | Tool::NodePackages => {
                 need("python3-venv", node::find_on_path().is_some() || has_venv())
