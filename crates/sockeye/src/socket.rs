@@ -15,6 +15,9 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    /// A socket of a worker.
+    #[cfg(engine)]
+    Piped(crate::engine::Pipe),
     /// Boxed, since few sockets are one.
     Early(Box<Early>),
 }
@@ -40,12 +43,34 @@ impl Socket {
         }))
     }
 
+    /// The pipe to a worker's socket, and what was read early and not taken, if it is one.
+    #[cfg(engine)]
+    pub(crate) fn into_pipe(self) -> Option<(crate::engine::Pipe, Vec<u8>)> {
+        match self {
+            Self::Piped(pipe) => Some((pipe, Vec::new())),
+            Self::Early(early) => {
+                let Early {
+                    mut bytes,
+                    taken,
+                    socket,
+                } = *early;
+                let (pipe, rest) = socket.into_pipe()?;
+                bytes.drain(..taken);
+                bytes.extend(rest);
+                Some((pipe, bytes))
+            }
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
     /// Writes without waiting, for a last word before closing; whatever does not fit is lost.
     pub(crate) fn try_write(&self, bytes: &[u8]) {
         let _ = match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             #[cfg(unix)]
             Self::Unix(stream) => stream.try_write(bytes),
+            #[cfg(engine)]
+            Self::Piped(pipe) => return pipe.try_write(bytes),
             Self::Early(early) => return early.socket.try_write(bytes),
         };
     }
@@ -106,6 +131,11 @@ macro_rules! on_socket {
             #[cfg(unix)]
             Socket::Unix(stream) => {
                 let $stream = Pin::new(stream);
+                $call
+            }
+            #[cfg(engine)]
+            Socket::Piped(pipe) => {
+                let $stream = Pin::new(pipe);
                 $call
             }
             Socket::Early(early) => {

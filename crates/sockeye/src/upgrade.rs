@@ -83,6 +83,16 @@ pub(crate) struct Overrides {
 }
 
 impl Overrides {
+    /// This, with what another one changes besides or differently.
+    #[cfg(engine)]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            config: other.config.or(self.config),
+            queues: other.queues.or(self.queues),
+            compression: other.compression.or(self.compression),
+        }
+    }
+
     pub(crate) fn apply(&self, base: &Settings) -> Settings {
         Settings {
             config: self.config.clone().unwrap_or_else(|| Arc::clone(&base.config)),
@@ -172,9 +182,9 @@ impl Adoption {
 /// A WebSocket that was agreed on and whose transport is not there yet.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    settings: Settings,
-    deflate: Option<(Compressor, Decompressor)>,
-    agreement: Agreement,
+    pub(crate) settings: Settings,
+    pub(crate) deflate: Option<(Compressor, Decompressor)>,
+    pub(crate) agreement: Agreement,
     metrics: Arc<SessionMetrics>,
 }
 

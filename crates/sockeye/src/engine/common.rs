@@ -8,6 +8,7 @@ use super::mailbox::Mailbox;
 use crate::driver::{Key, OutputPool};
 use crate::hub::{Change, Local};
 use crate::metrics::{SessionMetrics, Tally};
+use crate::{CloseInfo, Error};
 
 /// What all sessions of a worker share.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Common {
     pub(super) changes: VecDeque<Change>,
     /// Why what was just received is the last of its WebSocket.
     pub(super) stop: Option<Stop>,
+    /// The WebSocket that was just told of has closed.
+    pub(super) closed: Option<Box<Closed>>,
 }
 
 /// Why nothing more is read of a WebSocket.
@@ -35,6 +38,16 @@ pub(super) enum Stop {
     Close(u16, String),
     /// The connection failed.
     Failure(sockeye_proto::Error),
+}
+
+/// How a WebSocket ended.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// The code under which the end is logged.
+    pub(super) code: u16,
+    /// What the peer said.
+    pub(super) info: CloseInfo,
+    pub(super) failure: Option<Error>,
 }
 
 impl Common {
@@ -49,6 +62,7 @@ impl Common {
             hub,
             changes: VecDeque::new(),
             stop: None,
+            closed: None,
         }
     }
 }

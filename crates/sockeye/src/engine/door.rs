@@ -1,35 +1,50 @@
-//! The way in: what happens on a connection before it is a WebSocket.
+//! The way in: what happens on a connection until its first request is answered or handed on.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sockeye_proto::Connection;
-use sockeye_proto::handshake::HeadLimits;
-use sockeye_proto::handshake::server::{Refusal, Rejection, RequestReader, Upgrade};
+use sockeye_proto::handshake::server::RequestReader;
 
-use super::route::{AnyHandler, Routes, Seat};
+use super::bell::WorkerBell;
+use super::desk::Desk;
+use super::owner::{Connections, LINGER, News};
+use super::pipe::pipe;
+use super::piped::Piped;
 use super::session::{Extra, Open};
+use super::slot::{Phase, Slot};
 use super::tls::Tls;
 use crate::BoxError;
-use crate::server::{Address, ConnectionInfo, TrustedProxies, UpgradeRequest};
+use crate::driver::{Driver, Key};
+use crate::server::{Address, Admitted, Decision, Guest, Place, Reception};
 #[cfg(feature = "tls")]
-use crate::tls::{ServerTls, TlsInfo};
-use crate::upgrade::Settings;
+use crate::tls::TlsInfo;
 
-/// A connection that has not become a WebSocket yet.
+/// A connection whose first request is not there yet.
 #[derive(Debug)]
 pub(crate) struct Door {
+    guest: Guest,
     reader: RequestReader,
+    /// The part of the head that came.
     head: Vec<u8>,
-    /// When the WebSocket is to be open.
+    /// When the request is to be there.
     deadline: Instant,
     /// When TLS is to be open, until it is.
     tls_deadline: Option<Instant>,
-    #[cfg(feature = "tls")]
-    tls: Option<TlsInfo>,
 }
 
 impl Door {
+    fn new(guest: Guest, reception: &Reception, now: Instant) -> Box<Self> {
+        Box::new(Self {
+            guest,
+            reader: RequestReader::new(reception.head_limits()),
+            head: Vec::new(),
+            deadline: now + reception.timeout(),
+            tls_deadline: reception.tls_timeout().map(|timeout| now + timeout),
+        })
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         let tls = self.tls_deadline.unwrap_or(self.deadline);
         tls.min(self.deadline)
@@ -38,122 +53,217 @@ impl Door {
     /// The TLS handshake is done.
     #[cfg(feature = "tls")]
     pub(super) fn secured(&mut self, info: TlsInfo) {
-        self.tls = Some(info);
+        self.guest.secured(info);
         self.tls_deadline = None;
     }
-}
 
-/// What to do with a connection at the door.
-pub(super) enum Step {
-    /// Wait for more.
-    Wait,
-    /// Send this, and close.
-    Turn(Vec<u8>),
-    /// Send this; it is a WebSocket from here on, and the bytes are its first input.
-    Open(Vec<u8>, Open, Vec<u8>),
-}
-
-/// Who is let in.
-pub(crate) struct Reception {
-    pub(crate) routes: Vec<(String, Arc<dyn AnyHandler>)>,
-    pub(crate) settings: Settings,
-    pub(crate) timeout: Duration,
-    /// How long TLS may take to be open.
-    pub(crate) tls_timeout: Duration,
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<ServerTls>,
-}
-
-impl Reception {
-    pub(super) fn greet(&self, now: Instant) -> Door {
-        Door {
-            reader: RequestReader::new(HeadLimits::default()),
-            head: Vec::new(),
-            deadline: now + self.timeout,
-            tls_deadline: self.is_tls().then(|| now + self.tls_timeout),
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
+    /// Whether nothing has come yet.
+    pub(super) fn is_idle(&self) -> bool {
+        self.head.is_empty()
     }
+}
 
-    fn is_tls(&self) -> bool {
-        #[cfg(feature = "tls")]
-        let is_tls = self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        let is_tls = false;
-        is_tls
+impl<D: Driver> Connections<D> {
+    /// Takes over a connection that was accepted, if the server lets it in.
+    pub(super) fn let_in(&mut self, driver: &mut D, socket: OwnedFd, local: &Address) {
+        let Some(key) = self.slots.next_key() else {
+            tracing::error!("a worker has more connections than it can number");
+            return;
+        };
+        let now = self.common.now;
+        let (place, guest) = match self.reception.admit(socket.as_fd(), local, now) {
+            Ok(admitted) => admitted,
+            Err(last_words) => {
+                // Whatever does not fit is lost.
+                let _ = rustix::net::send(&socket, last_words, rustix::net::SendFlags::NOSIGNAL);
+                return;
+            }
+        };
+        let socket = match driver.add(socket, key) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "an accepted connection could not be taken over");
+                return self.reception.leave(place);
+            }
+        };
+        if self.reception.needs_task(&guest) {
+            let piped = self.serve(key, place, guest, 0);
+            return self
+                .slots
+                .insert(key, Slot::new(socket, Tls::none(), None, piped));
+        }
+        let tls = match self.tls() {
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::error!(%error, "TLS cannot begin");
+                driver.close(socket);
+                return self.reception.leave(place);
+            }
+        };
+        let door = Door::new(guest, &self.reception, now);
+        self.wheel.arm(key.index(), door.deadline());
+        self.slots
+            .insert(key, Slot::new(socket, tls, Some(place), Phase::Door(door)));
     }
 
     /// The TLS of a new connection.
-    pub(super) fn tls(&self) -> Result<Tls, BoxError> {
+    fn tls(&self) -> Result<Tls, BoxError> {
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
+        if let Some(tls) = self.reception.tls() {
             return Ok(Tls::new(&tls.config())?);
         }
         Ok(Tls::none())
     }
 
-    pub(super) fn received(&self, door: &mut Door, bytes: &[u8], routes: &mut Routes, now: Instant) -> Step {
-        door.head.extend_from_slice(bytes);
-        let head = match door.reader.read(&door.head) {
-            Ok(None) => return Step::Wait,
-            Ok(Some(head)) => head,
-            Err(error) => return turn(Refusal::from(error).into()),
+    /// The TLS handshake of a connection at the door failed.
+    #[cfg(feature = "tls")]
+    pub(super) fn insecure(&mut self, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key)
+            && let Phase::Door(door) = &slot.phase
+            && door.tls_deadline.is_some()
+        {
+            self.reception.insecure(&door.guest);
+        }
+    }
+
+    /// Goes on with a connection at the door.
+    pub(super) fn at_the_door(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
+        let now = self.common.now;
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
         };
-        let (parts, ()) = head.request.into_parts();
-        let upgrade = match Upgrade::check(&parts.method, parts.version, &parts.uri, &parts.headers) {
-            Ok(upgrade) => upgrade,
-            Err(refusal) => return turn(refusal.into()),
+        let Slot {
+            place: Some(place),
+            phase: Phase::Door(door),
+            ..
+        } = slot
+        else {
+            return;
         };
-        let path = parts.uri.path().to_owned();
-        let Some((_, handler)) = self.routes.iter().find(|(route, _)| *route == path) else {
-            return turn(Rejection::not_found("There is nothing here."));
-        };
-        let info = ConnectionInfo {
-            id: 0,
-            peer: Address::Unix(None),
-            local: Address::Unix(None),
-            proxied: None,
-            #[cfg(feature = "tls")]
-            tls: door.tls.take(),
-        };
-        let proxies = TrustedProxies::default();
-        let request = UpgradeRequest::new(parts, upgrade, Arc::new(info), &proxies);
-        let route = routes.number(handler, &self.settings.queues);
-        let Some(entry) = routes.get_mut(route) else {
-            return turn(Rejection::internal_error(""));
-        };
-        let (accept, number) = match entry.seats.upgrade(&request) {
-            Ok(accepted) => accepted,
-            Err(rejection) => return turn(rejection),
-        };
-        let acceptance = match accept.respond(request.upgrade().accept(), None) {
-            Ok(acceptance) => acceptance,
-            Err(_) => {
-                entry.seats.leave(number);
-                return turn(Rejection::internal_error(""));
+        // Nearly always the whole head comes at once, and need not be kept.
+        let is_gathered = !door.head.is_empty();
+        if is_gathered {
+            door.head.extend_from_slice(bytes);
+        }
+        let received: &[u8] = if is_gathered { &door.head } else { bytes };
+        let (decision, consumed) = match door.reader.read(received) {
+            Ok(None) => {
+                if !is_gathered {
+                    door.head.extend_from_slice(bytes);
+                }
+                return;
             }
+            Ok(Some(head)) => {
+                let decision = self
+                    .reception
+                    .decide(place, &door.guest, head.request, &mut self.routes);
+                (decision, head.len)
+            }
+            // What is wrong with it, the task can tell.
+            Err(_) => (Decision::Task(0), 0),
         };
-        let mut response = Vec::new();
-        acceptance.write(&mut response);
+        match decision {
+            Decision::Task(passed) => {
+                let head = if is_gathered {
+                    std::mem::take(&mut door.head)
+                } else {
+                    bytes.to_vec()
+                };
+                self.hand_on(driver, key, &head, passed);
+            }
+            Decision::Turn(answer) => {
+                let output = slot.out.open(&mut self.common.pool);
+                output.tail().extend_from_slice(&answer);
+                self.end(driver, key, true, now + LINGER);
+            }
+            Decision::Open(admitted) => {
+                let mut leftover = if is_gathered {
+                    door.head.split_off(consumed)
+                } else {
+                    Vec::new()
+                };
+                let leftover = if is_gathered {
+                    &mut leftover[..]
+                } else {
+                    &mut bytes[consumed..]
+                };
+                self.open(driver, key, *admitted, leftover);
+            }
+        }
+    }
+
+    /// Has a task see to a connection.
+    fn hand_on(&mut self, driver: &mut D, key: Key, head: &[u8], passed: usize) {
+        self.wheel.disarm(key.index());
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Some(place) = slot.place.take() else {
+            return;
+        };
+        // The place of a phase is never empty: nothing looks at this one.
+        let door = std::mem::replace(&mut slot.phase, Phase::gone());
+        let Phase::Door(door) = door else {
+            return;
+        };
+        let piped = self.serve(key, place, door.guest, passed);
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.phase = piped;
+        }
+        self.piped_received(driver, key, head);
+    }
+
+    /// Starts the task of a connection.
+    fn serve(&self, key: Key, place: Place, guest: Guest, passed: usize) -> Phase {
+        let bell = Arc::new(WorkerBell(Arc::clone(&self.common.mailbox)));
+        let (pipe, end) = pipe(bell, key);
+        let desk = Desk::new(Arc::clone(&self.common.mailbox), key);
+        self.reception.serve(place, guest, pipe, desk, passed);
+        Phase::Piped(Box::new(Piped::new(end)))
+    }
+
+    /// Opens a WebSocket that was agreed on.
+    pub(super) fn open(&mut self, driver: &mut D, key: Key, admitted: Admitted, leftover: &mut [u8]) {
+        let now = self.common.now;
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Admitted {
+            accepted,
+            seat,
+            peer,
+            response,
+            ..
+        } = admitted;
+        let of_route = self.routes.get_mut(seat.route).map(|route| &route.queues);
+        let queues = Some(accepted.settings.queues).filter(|own| Some(own) != of_route);
         let extra = Extra {
-            subprotocol: acceptance.negotiated().subprotocol,
+            subprotocol: accepted.agreement.subprotocol.and_then(|name| name.parse().ok()),
+            peer,
+            queues,
             ..Extra::default()
         };
-        let connection = Connection::server(Arc::clone(&self.settings.config), None, now);
-        let open = Open::new(connection, Seat { route, number }, extra);
-        Step::Open(response, open, door.head.split_off(head.len))
+        if !response.is_empty() {
+            let output = slot.out.open(&mut self.common.pool);
+            output.tail().extend_from_slice(&response);
+        }
+        let connection = Connection::server(accepted.settings.config, accepted.deflate, now);
+        slot.phase = Phase::Open(Open::new(connection, seat, extra));
+        self.common.metrics.opened();
+        self.news(driver, key, News::Opened);
+        if !leftover.is_empty() {
+            self.news(driver, key, News::Received(leftover));
+        }
+        self.rearm(key);
     }
-}
 
-fn turn(rejection: Rejection) -> Step {
-    let mut out = Vec::new();
-    rejection.write(&mut out);
-    Step::Turn(out)
-}
-
-impl std::fmt::Debug for Reception {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reception").finish_non_exhaustive()
+    /// The first request did not come in time.
+    pub(super) fn overdue(&mut self, driver: &mut D, key: Key) {
+        if let Some(slot) = self.slots.get_mut(key)
+            && let Phase::Door(door) = &slot.phase
+        {
+            self.reception.overdue(&door.guest);
+            self.remove(driver, key, false);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use sockeye_proto::Chunk;
 
 use super::Socket;
-use crate::server::{Accept, Rejection, UpgradeRequest};
+use crate::server::{Accept, Decline, UpgradeRequest};
 use crate::{Error, MessageRef};
 
 /// What serves the WebSockets of a route, by callbacks that run where the bytes arrive.
@@ -47,8 +47,9 @@ pub trait Handler: Send + Sync + 'static {
     /// configured.
     ///
     /// # Errors
-    /// The answer for a client that is turned down.
-    fn upgrade(&self, request: &UpgradeRequest, data: &mut Self::Data) -> Result<Accept, Rejection> {
+    /// The answer for a client that is turned down, a [`Rejection`](crate::server::Rejection), or
+    /// [`Decline::Next`] to leave the client to the next route.
+    fn upgrade(&self, request: &UpgradeRequest, data: &mut Self::Data) -> Result<Accept, Decline> {
         Ok(Accept::new())
     }
 

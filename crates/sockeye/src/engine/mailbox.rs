@@ -2,23 +2,26 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseFrame, Compress, Prepared, ReasonTooLong};
+use tokio::sync::mpsc;
 
+use super::desk::Question;
 use crate::Message;
 use crate::driver::{Key, Waker};
 use crate::hub::Post;
-use crate::server::Drain;
+use crate::server::{Address, Drain};
 
 /// What a worker is asked for, in order.
 pub(crate) struct Mailbox {
     letters: Mutex<VecDeque<Letter>>,
     /// Something is in it that the worker was woken for.
     is_full: AtomicBool,
-    /// The worker is gone.
+    /// The worker is gone. Changed under the lock only.
     is_closed: AtomicBool,
     waker: OnceLock<Waker>,
 }
@@ -30,8 +33,37 @@ pub(crate) enum Letter {
     Socket(Key, Order),
     /// Something was published that concerns this worker.
     Published(Arc<Post>),
-    /// Close all sockets, and end.
-    Stop(Arc<Drain>),
+    /// A task has done something with its connection.
+    Rung(Key),
+    /// A task wants a handler to be asked.
+    Ask(Key, Box<Question>),
+    /// Take over a connection that was accepted elsewhere, at this address.
+    Accepted(OwnedFd, Arc<Address>),
+    /// Accept on this socket.
+    Listen(OwnedFd, Arc<Address>),
+    /// Close the listening sockets of an address, or all; then drop the sender.
+    StopListening(Option<Address>, mpsc::UnboundedSender<()>),
+    /// Close all WebSockets.
+    CloseAll(CloseCode, Box<str>),
+    /// Send a message to all WebSockets.
+    Broadcast(Message),
+    /// Name the open WebSockets.
+    List(mpsc::UnboundedSender<Vec<Listed>>),
+    /// Close all WebSockets over the spread of the drain.
+    Drain(Arc<Drain>),
+    /// Drop what is left, and end.
+    Stop,
+}
+
+/// An open WebSocket in a list.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// The number of its connection.
+    pub(crate) id: u64,
+    pub(crate) peer: Option<Address>,
+    /// The pattern of its route.
+    pub(crate) route: Arc<str>,
+    pub(crate) handle: SocketHandle,
 }
 
 /// Something to do with a socket.
@@ -64,20 +96,27 @@ impl Mailbox {
 
     /// Asks the worker for something; gives whether there is a worker.
     pub(crate) fn post(&self, letter: Letter) -> bool {
-        if self.is_closed.load(Ordering::Acquire) {
-            return false;
+        {
+            let mut letters = self.lock();
+            if self.is_closed.load(Ordering::Relaxed) {
+                return false;
+            }
+            letters.push_back(letter);
         }
-        self.lock().push_back(letter);
         self.notify();
         true
     }
 
     /// The same for several, in this order.
     pub(super) fn post_all(&self, letters: impl Iterator<Item = Letter>) {
-        if !self.is_closed.load(Ordering::Acquire) {
-            self.lock().extend(letters);
-            self.notify();
+        {
+            let mut waiting = self.lock();
+            if self.is_closed.load(Ordering::Relaxed) {
+                return;
+            }
+            waiting.extend(letters);
         }
+        self.notify();
     }
 
     /// Wakes the worker, once until it looks.
@@ -99,8 +138,13 @@ impl Mailbox {
 
     /// Takes no letters any more.
     pub(super) fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        self.lock().clear();
+        let letters = {
+            let mut letters = self.lock();
+            self.is_closed.store(true, Ordering::Relaxed);
+            std::mem::take(&mut *letters)
+        };
+        // Who waits for an answer learns by this that there is none.
+        drop(letters);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Letter>> {

@@ -6,12 +6,18 @@
 //!
 //! Nothing here waits, and nothing is shared between threads but the [`mailbox`].
 
+mod bell;
 mod common;
+mod desk;
 mod door;
+mod entrance;
 mod handler;
+mod leaving;
 mod mailbox;
 mod open;
 mod owner;
+mod pipe;
+mod piped;
 mod publish;
 mod read;
 mod route;
@@ -25,7 +31,13 @@ mod tls;
 mod wheel;
 mod wire;
 mod worker;
+mod workers;
 
+pub(crate) use desk::Desk;
 pub use handler::{CloseEvent, Handler};
+pub(crate) use mailbox::Listed;
 pub use mailbox::{Gone, SocketHandle};
+pub(crate) use pipe::Pipe;
+pub(crate) use route::{AnyHandler, Seat};
 pub use socket::{Sent, Socket};
+pub(crate) use workers::{Plan, Workers};

@@ -4,13 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sockeye_proto::{CloseCode, CloseFrame, State, Workspace};
 
-use super::common::Stop;
+use super::common::{Closed, Stop};
 use super::handler::CloseEvent;
 use super::route::Seats;
 use super::session::Lent;
-use crate::Error;
 use crate::error::Kind;
 use crate::hub::Change;
+use crate::{CloseInfo, Error, Utf8Bytes};
 
 /// The reason in the Close frame after a panic. What panicked is nobody's business but the log's.
 const PANICKED: &str = "the handler panicked";
@@ -153,8 +153,19 @@ impl Telling<'_> {
         {
             identity.retire();
         }
-        tracing::debug!(code, reason, "websocket closed");
         self.lent.common.metrics.closed(code);
+        let clean = self.lent.open.connection.is_close_complete();
+        // What the peer said, it said in a Close frame.
+        let said = clean && error.is_none();
+        self.lent.common.closed = Some(Box::new(Closed {
+            code,
+            info: CloseInfo {
+                code: if said { code } else { 1006 },
+                reason: if said { reason.into() } else { Utf8Bytes::default() },
+                clean,
+            },
+            failure: error.cloned(),
+        }));
         let end = CloseEvent {
             code,
             reason,

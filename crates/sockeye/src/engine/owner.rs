@@ -2,25 +2,28 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sockeye_proto::{CloseCode, CloseFrame, Prepared, Shutdown, State, Workspace};
+use sockeye_proto::{CloseFrame, Compress, Prepared, Shutdown, State, Workspace};
 
 use super::common::Common;
-use super::door::{Reception, Step};
-use super::mailbox::Order;
+use super::entrance::Entrance;
+use super::leaving::Leaving;
+use super::mailbox::{Listed, Order};
 use super::open::Telling;
-use super::route::Routes;
+use super::route::{Entry, Routes};
 use super::session::{Lent, Open, deadline};
 use super::slab::Slab;
 use super::slot::{Closing, Phase, Slot};
 use super::tls::Handshakes;
 use super::wheel::Wheel;
 use super::wire::{Line, Wire};
-use crate::Error;
 use crate::driver::{Driver, Key, Owner};
 use crate::error::Kind;
 use crate::message::AsMessage;
+use crate::server::{Place, Reception};
+use crate::{Error, Message};
 
 /// How long the peer of a connection that was not a WebSocket may take to end it after our last word.
 pub(super) const LINGER: Duration = Duration::from_secs(10);
@@ -29,10 +32,14 @@ pub(super) const LINGER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Connections<D: Driver> {
     pub(super) slots: Slab<Slot<D>>,
-    listeners: Vec<Option<D::Listener>>,
+    pub(super) entrances: Vec<Option<Entrance<D>>>,
+    /// How many listening sockets there were.
+    pub(super) generation: u32,
     pub(super) wheel: Wheel,
     pub(super) routes: Routes,
     pub(super) reception: Reception,
+    /// The server ends.
+    pub(super) leaving: Option<Leaving>,
     workspace: Workspace,
     pub(super) handshakes: Handshakes,
     /// Where records of TLS are put together.
@@ -67,7 +74,9 @@ impl<D: Driver> Connections<D> {
     pub(super) fn new(common: Common, reception: Reception) -> Self {
         Self {
             slots: Slab::new(),
-            listeners: Vec::new(),
+            entrances: Vec::new(),
+            generation: 0,
+            leaving: None,
             wheel: Wheel::new(common.now),
             routes: Routes::default(),
             reception,
@@ -81,31 +90,17 @@ impl<D: Driver> Connections<D> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    pub(super) fn listen(&mut self, driver: &mut D, listener: OwnedFd) -> io::Result<()> {
-        let key = Key::new(self.listeners.len() as u32, 0);
-        self.listeners.push(Some(driver.listen(listener, key)?));
-        Ok(())
-    }
-
-    pub(super) fn stop_listening(&mut self, driver: &mut D) {
-        for listener in self.listeners.drain(..).flatten() {
-            driver.stop_listening(listener);
-        }
-    }
-
     /// How long a turn may wait.
     pub(super) fn wait(&self) -> Option<Duration> {
         let is_at_rest = self.common.dirty.is_empty() && !self.common.hub.is_gathering();
-        if is_at_rest && self.handshakes.is_idle() {
-            // The clock was read in this turn.
-            self.wheel.wait(self.common.now)
-        } else {
-            Some(Duration::ZERO)
+        if !is_at_rest || !self.handshakes.is_idle() {
+            return Some(Duration::ZERO);
         }
+        // The clock was read in this turn.
+        let now = self.common.now;
+        let others = [self.retry_at(), self.leaves_at()].into_iter().flatten();
+        let others = others.map(|at| at.saturating_duration_since(now));
+        others.chain(self.wheel.wait(now)).min()
     }
 
     /// Notes that time passes until the first event.
@@ -135,6 +130,8 @@ impl<D: Driver> Connections<D> {
             }
         }
         self.touched = touched;
+        self.retry(driver);
+        self.go_on_leaving(driver);
         self.common.metrics.add(&mut self.common.tally);
     }
 
@@ -145,32 +142,34 @@ impl<D: Driver> Connections<D> {
         self.give_out_if_much(driver);
     }
 
-    /// Closes all WebSockets, and drops what is at the door.
-    pub(super) fn close_all(&mut self, driver: &mut D, code: CloseCode, reason: &str) {
+    /// Sends a message to all open WebSockets.
+    pub(super) fn broadcast(&mut self, driver: &mut D, message: &Message) {
         self.tick();
         for key in self.slots.keys() {
-            match self.slots.get_mut(key).map(|slot| &slot.phase) {
-                Some(Phase::Open(_)) => {
-                    let order = Order::Close(Some((code, reason.into())));
-                    self.news(driver, key, News::Order(order));
-                }
-                Some(Phase::Door(_)) => self.remove(driver, key, false),
-                Some(Phase::Closing(_)) | None => {}
-            }
+            let order = Order::Send(message.clone(), Compress::Auto);
+            self.news(driver, key, News::Order(order));
         }
     }
 
-    /// Drops all connections.
-    pub(super) fn drop_all(&mut self, driver: &mut D) {
+    /// The open WebSockets.
+    pub(super) fn list(&mut self, driver: &mut D) -> Vec<Listed> {
+        let mut list = Vec::new();
         for key in self.slots.keys() {
-            self.news(driver, key, News::Order(Order::Abort));
-            self.remove(driver, key, true);
+            self.with_open(driver, key, |lent, place, route| {
+                list.push(Listed {
+                    id: place.id(),
+                    peer: lent.peer_address().ok(),
+                    route: Arc::clone(&route.path),
+                    handle: lent.handle(),
+                });
+            });
         }
+        list
     }
 
     /// Reads the clock, once in a turn.
     #[inline]
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         if std::mem::take(&mut self.is_clock_stale) {
             self.common.now = Instant::now();
         }
@@ -182,8 +181,9 @@ impl<D: Driver> Connections<D> {
             return;
         };
         match &slot.phase {
-            Phase::Door(door) if door.deadline() <= now => self.remove(driver, key, true),
+            Phase::Door(door) if door.deadline() <= now => self.overdue(driver, key),
             Phase::Door(door) => self.wheel.arm(key.index(), door.deadline()),
+            Phase::Piped(_) => {}
             Phase::Closing(closing) if closing.deadline <= now => self.remove(driver, key, true),
             Phase::Closing(closing) => self.wheel.arm(key.index(), closing.deadline),
             Phase::Open(open) => {
@@ -207,7 +207,7 @@ impl<D: Driver> Connections<D> {
     }
 
     /// Arms the timer of an open WebSocket.
-    fn rearm(&mut self, key: Key) {
+    pub(super) fn rearm(&mut self, key: Key) {
         let now = self.common.now;
         let Some(slot) = self.slots.get_mut(key) else {
             return;
@@ -322,7 +322,11 @@ impl<D: Driver> Connections<D> {
         let needs_care = telling.needs_care();
         if needs_care {
             telling.settle();
+            self.tell_closed(key);
         }
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
         if slot.has_output() && !slot.flags.is_full {
             match slot.send(driver, &mut self.common.pool) {
                 Ok(()) if slot.has_output() => self.stalled(key),
@@ -335,6 +339,51 @@ impl<D: Driver> Connections<D> {
         }
         if needs_care {
             self.follow_up(driver, key);
+        }
+    }
+
+    /// Does something with an open WebSocket beside its handler.
+    fn with_open(&mut self, driver: &mut D, key: Key, act: impl FnOnce(&mut Lent<'_>, &Place, &Entry)) {
+        let Some(Slot {
+            socket,
+            tls,
+            out,
+            flags,
+            place: Some(place),
+            phase: Phase::Open(open),
+            ..
+        }) = self.slots.get_mut(key)
+        else {
+            return;
+        };
+        let Some(route) = self.routes.get_mut(open.seat.route) else {
+            return;
+        };
+        let mut wire = Line { driver, socket, tls };
+        let ahead = wire.in_flight();
+        let mut lent = Lent {
+            key,
+            open,
+            out,
+            flags,
+            queues: &route.queues,
+            common: &mut self.common,
+            ahead,
+            wire: &mut wire,
+        };
+        act(&mut lent, place, route);
+    }
+
+    /// Tells the server of a WebSocket that has closed.
+    #[inline(never)]
+    fn tell_closed(&mut self, key: Key) {
+        if let Some(closed) = self.common.closed.take()
+            && let Some(Slot {
+                place: Some(place), ..
+            }) = self.slots.get_mut(key)
+        {
+            self.reception
+                .closed(place, closed.code, &closed.info, closed.failure.as_ref());
         }
     }
 
@@ -458,7 +507,7 @@ impl<D: Driver> Connections<D> {
         }
     }
 
-    fn remove(&mut self, driver: &mut D, key: Key, resets: bool) {
+    pub(super) fn remove(&mut self, driver: &mut D, key: Key, resets: bool) {
         let Some(mut slot) = self.slots.remove(key) else {
             return;
         };
@@ -469,12 +518,19 @@ impl<D: Driver> Connections<D> {
             let _ = slot.send(driver, &mut self.common.pool);
         }
         slot.discard(&mut self.common.pool);
-        if let Phase::Open(Open {
-            extra: Some(extra), ..
-        }) = slot.phase
-            && let Some(identity) = extra.identity
-        {
-            identity.retire();
+        if let Some(place) = slot.place {
+            self.reception.leave(place);
+        }
+        match slot.phase {
+            Phase::Open(Open {
+                extra: Some(extra), ..
+            }) => {
+                if let Some(identity) = extra.identity {
+                    identity.retire();
+                }
+            }
+            Phase::Piped(piped) => self.drop_piped(*piped),
+            Phase::Open(_) | Phase::Door(_) | Phase::Closing(_) => {}
         }
         if resets {
             driver.reset(slot.socket);
@@ -488,6 +544,7 @@ impl<D: Driver> Connections<D> {
     pub(super) fn came(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
         match self.slots.get_mut(key).map(|slot| &slot.phase) {
             Some(Phase::Open(_)) => self.news(driver, key, News::Received(bytes)),
+            Some(Phase::Piped(_)) => self.piped_received(driver, key, bytes),
             Some(Phase::Door(_)) => self.at_the_door(driver, key, bytes),
             // Nobody listens any more.
             Some(Phase::Closing(_)) | None => {}
@@ -496,42 +553,11 @@ impl<D: Driver> Connections<D> {
 
     /// Nothing more comes.
     pub(super) fn end_came(&mut self, driver: &mut D, key: Key) {
+        if let Some(Phase::Piped(_)) = self.slots.get_mut(key).map(|slot| &slot.phase) {
+            return self.piped_ended(key);
+        }
         self.news(driver, key, News::Ended);
         self.remove(driver, key, false);
-    }
-
-    /// Goes on with a connection at the door.
-    fn at_the_door(&mut self, driver: &mut D, key: Key, bytes: &[u8]) {
-        let now = self.common.now;
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        let Phase::Door(door) = &mut slot.phase else {
-            return;
-        };
-        match self.reception.received(door, bytes, &mut self.routes, now) {
-            Step::Wait => {}
-            Step::Turn(answer) => {
-                slot.out
-                    .open(&mut self.common.pool)
-                    .tail()
-                    .extend_from_slice(&answer);
-                self.end(driver, key, true, now + LINGER);
-            }
-            Step::Open(answer, open, mut leftover) => {
-                slot.out
-                    .open(&mut self.common.pool)
-                    .tail()
-                    .extend_from_slice(&answer);
-                slot.phase = Phase::Open(open);
-                self.common.metrics.opened();
-                self.news(driver, key, News::Opened);
-                if !leftover.is_empty() {
-                    self.news(driver, key, News::Received(&mut leftover));
-                }
-                self.rearm(key);
-            }
-        }
     }
 }
 
@@ -605,31 +631,18 @@ impl<D: Driver> Owner<D> for Connections<D> {
     }
 
     fn listener(&mut self, key: Key) -> Option<&mut D::Listener> {
-        self.listeners.get_mut(key.index())?.as_mut()
+        let entrance = self.entrances.get_mut(key.index())?.as_mut()?;
+        Some(&mut entrance.listener)
     }
 
-    fn accepted(&mut self, driver: &mut D, _: Key, socket: OwnedFd) {
+    fn accepted(&mut self, driver: &mut D, listener: Key, socket: OwnedFd) {
         self.tick();
-        let Some(key) = self.slots.next_key() else {
-            return;
-        };
-        let _ = socket2::SockRef::from(&socket).set_tcp_nodelay(true);
-        let tls = match self.reception.tls() {
-            Ok(tls) => tls,
-            Err(error) => return tracing::error!(%error, "TLS could not begin"),
-        };
-        match driver.add(socket, key) {
-            Ok(socket) => {
-                let door = self.reception.greet(self.common.now);
-                self.wheel.arm(key.index(), door.deadline());
-                self.slots.insert(key, Slot::new(socket, tls, door));
-            }
-            Err(error) => tracing::warn!(%error, "an accepted connection could not be taken over"),
-        }
+        self.came_in(driver, listener, socket);
     }
 
-    fn accept_failed(&mut self, _: &mut D, _: Key, error: io::Error) {
-        tracing::error!(%error, "accepting failed");
+    fn accept_failed(&mut self, _: &mut D, listener: Key, error: io::Error) {
+        self.tick();
+        self.came_short(listener, &error);
     }
 
     fn connected(&mut self, _: &mut D, _: Key, _: io::Result<()>) {}
@@ -658,6 +671,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
 
     fn failed(&mut self, driver: &mut D, key: Key, error: io::Error) {
         self.tick();
+        self.piped_failed(driver, key, &error);
         self.lost(driver, key, io_error(error));
     }
 
@@ -677,6 +691,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
                 self.news(driver, key, News::Writable);
                 self.drain_published(driver, key);
             }
+            Phase::Piped(_) => self.rung(driver, key),
             Phase::Door(_) => self.flush(driver, key),
         }
     }

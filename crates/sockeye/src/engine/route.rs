@@ -9,7 +9,7 @@ use super::read::read;
 use super::session::Lent;
 use super::socket::Socket;
 use crate::MessageRef;
-use crate::server::{Accept, Rejection, UpgradeRequest};
+use crate::server::{Accept, Decline, Endpoint, UpgradeRequest};
 use crate::session::QueueLimits;
 
 /// Where the data of a WebSocket lies: which route of the worker, and which seat there.
@@ -35,7 +35,7 @@ impl<H: Handler> AnyHandler for H {
 /// that not knowing the type costs.
 pub(crate) trait Seats {
     /// Asks the handler about a request. If it accepts, there is a seat for the WebSocket to be.
-    fn upgrade(&mut self, request: &UpgradeRequest) -> Result<(Accept, u32), Rejection>;
+    fn upgrade(&mut self, request: &UpgradeRequest) -> Result<(Accept, u32), Decline>;
     /// Gives a seat back.
     fn leave(&mut self, seat: u32);
     fn open(&mut self, seat: u32, lent: Lent<'_>);
@@ -119,7 +119,7 @@ impl<H: Handler> Table<H> {
 }
 
 impl<H: Handler> Seats for Table<H> {
-    fn upgrade(&mut self, request: &UpgradeRequest) -> Result<(Accept, u32), Rejection> {
+    fn upgrade(&mut self, request: &UpgradeRequest) -> Result<(Accept, u32), Decline> {
         let mut data = H::Data::default();
         let accept = self.handler.upgrade(request, &mut data)?;
         Ok((accept, self.sit(data)))
@@ -174,7 +174,7 @@ impl<H: Handler> Seats for Table<H> {
 
 /// The routes that a worker has had WebSockets of.
 #[derive(Default)]
-pub(super) struct Routes {
+pub(crate) struct Routes {
     entries: Vec<Entry>,
 }
 
@@ -183,17 +183,23 @@ pub(super) struct Entry {
     handler: Arc<dyn AnyHandler>,
     pub(super) seats: Box<dyn Seats>,
     pub(super) queues: QueueLimits,
+    /// The pattern of its path.
+    pub(super) path: Arc<str>,
 }
 
 impl Routes {
-    /// The number of the route with this handler.
-    pub(super) fn number(&mut self, handler: &Arc<dyn AnyHandler>, queues: &QueueLimits) -> u32 {
-        let is_same = |entry: &Entry| Arc::ptr_eq(&entry.handler, handler) && entry.queues == *queues;
+    /// The number of this endpoint, whose handler it is.
+    pub(super) fn number(&mut self, endpoint: &Endpoint, handler: &Arc<dyn AnyHandler>) -> u32 {
+        let (path, queues) = (&endpoint.path, &endpoint.settings.queues);
+        let is_same = |entry: &Entry| {
+            Arc::ptr_eq(&entry.handler, handler) && entry.path == *path && entry.queues == *queues
+        };
         let at = self.entries.iter().position(is_same).unwrap_or_else(|| {
             self.entries.push(Entry {
                 handler: Arc::clone(handler),
                 seats: Arc::clone(handler).seats(),
                 queues: queues.clone(),
+                path: Arc::clone(path),
             });
             self.entries.len() - 1
         });

@@ -4,10 +4,12 @@ use std::io;
 use std::time::Instant;
 
 use super::door::Door;
+use super::piped::Piped;
 use super::session::{Flags, Open};
 use super::tls::Tls;
 use super::wheel::{Stamp, Wheel};
 use crate::driver::{Driver, Outbox, OutputPool};
+use crate::server::Place;
 
 /// A connection.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Slot<D: Driver> {
     pub(super) flags: Flags,
     /// Since when the peer has taken nothing of what waits.
     pub(super) stalled: Option<Stamp>,
+    /// In the counts of the server; none while a task sees to it, who has it then.
+    pub(super) place: Option<Place>,
     pub(super) phase: Phase,
 }
 
@@ -27,6 +31,8 @@ pub(super) struct Slot<D: Driver> {
 pub(super) enum Phase {
     /// Until its request is answered.
     Door(Box<Door>),
+    /// A task sees to it.
+    Piped(Box<Piped>),
     /// A WebSocket.
     Open(Open),
     /// Nothing more is heard of it, but there may be something to send.
@@ -45,15 +51,27 @@ pub(super) struct Closing {
     pub(super) has_shut_down: bool,
 }
 
+impl Phase {
+    /// What a slot has for the moment in which it is taken from one phase to the next.
+    pub(super) fn gone() -> Self {
+        Self::Closing(Closing {
+            deadline: Instant::now(),
+            lingers: false,
+            has_shut_down: true,
+        })
+    }
+}
+
 impl<D: Driver> Slot<D> {
-    pub(super) fn new(socket: D::Socket, tls: Tls, door: Door) -> Self {
+    pub(super) fn new(socket: D::Socket, tls: Tls, place: Option<Place>, phase: Phase) -> Self {
         Self {
             socket,
             tls,
             out: Outbox::default(),
             flags: Flags::default(),
             stalled: None,
-            phase: Phase::Door(Box::new(door)),
+            place,
+            phase,
         }
     }
 

@@ -370,6 +370,7 @@ impl<D: Driver> Connections<D> {
     #[cold]
     fn tls_failed(&mut self, driver: &mut D, key: Key, failure: TlsFailure) {
         tracing::debug!(%failure, "TLS failed");
+        self.insecure(key);
         let error = crate::Error::with_source(Kind::Io, io::Error::other(failure));
         self.news(driver, key, News::Lost(error));
         // Whoever is still at the door is to see why.

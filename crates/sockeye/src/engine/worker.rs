@@ -1,24 +1,25 @@
 //! A worker: a thread with a driver, the connections that were accepted on it, and a runtime for tasks beside them.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::runtime::{Builder, Handle, LocalOptions};
+use tokio::runtime::{Builder, Handle, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc;
 
+use super::bell;
 use super::common::Common;
-use super::door::Reception;
 use super::mailbox::{Letter, Mailbox};
 use super::owner::Connections;
-use crate::driver::Driver;
+use crate::driver::{Driver, Key};
 use crate::hub::{Local, Outlet};
 use crate::metrics::SessionMetrics;
-use crate::server::Drain;
+use crate::server::Reception;
 
 /// How many turns with events are taken before tasks of the worker have theirs.
 const TURNS: usize = 8;
@@ -26,24 +27,25 @@ const TURNS: usize = 8;
 /// What a worker begins with.
 #[derive(Debug)]
 pub(crate) struct Workplace {
-    /// The listening sockets that it accepts on.
-    pub(crate) listeners: Vec<OwnedFd>,
     /// Who is let in.
     pub(crate) reception: Reception,
     pub(crate) metrics: Arc<SessionMetrics>,
     /// Its part of the hub.
     pub(crate) hub: Local,
+    /// The processor that it is bound to.
+    pub(crate) processor: Option<usize>,
+    /// Dropped when it has ended.
+    pub(crate) end: mpsc::UnboundedSender<()>,
 }
 
 /// A worker that runs.
 #[derive(Debug)]
 pub(crate) struct Worker {
     mailbox: Arc<Mailbox>,
-    thread: JoinHandle<io::Result<()>>,
 }
 
 impl Worker {
-    /// Starts a worker with the driver that `make` makes on its thread.
+    /// Starts a worker with the driver that `make` makes on its thread. Gives what stops that.
     pub(crate) fn start<D: Driver>(
         name: String,
         workplace: Workplace,
@@ -51,27 +53,36 @@ impl Worker {
     ) -> io::Result<Self> {
         let mailbox = Mailbox::new();
         workplace.hub.attach(Arc::clone(&mailbox) as Arc<dyn Outlet>);
-        let thread = std::thread::Builder::new().name(name).spawn({
+        let (started, has_started) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new().name(name).spawn({
             let mailbox = Arc::clone(&mailbox);
             move || {
-                let result = Floor::open(workplace, Arc::clone(&mailbox), make).and_then(run);
+                let end = workplace.end.clone();
+                match Floor::open(workplace, Arc::clone(&mailbox), make) {
+                    Ok((floor, runtime)) => {
+                        let _ = started.send(Ok(()));
+                        floor.run(&runtime);
+                    }
+                    // Whoever started it waits for this.
+                    Err(error) => drop(started.send(Err(error))),
+                }
                 mailbox.close();
-                result
+                drop(end);
             }
         })?;
-        Ok(Self { mailbox, thread })
+        let gone = |_| Err(io::Error::other("a worker panicked as it began"));
+        has_started.recv().unwrap_or_else(gone)?;
+        Ok(Self { mailbox })
     }
 
-    /// Asks it to close all WebSockets and to end.
-    pub(crate) fn stop(&self, drain: Arc<Drain>) {
-        self.mailbox.post(Letter::Stop(drain));
+    /// Asks it for something.
+    pub(crate) fn post(&self, letter: Letter) {
+        self.mailbox.post(letter);
     }
 
-    /// Waits for its end.
-    pub(crate) fn join(self) -> io::Result<()> {
-        self.thread
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+    /// Has it drop what it has, and end.
+    pub(crate) fn stop(&self) {
+        self.mailbox.post(Letter::Stop);
     }
 }
 
@@ -81,15 +92,10 @@ struct Floor<D: Driver> {
     connections: Connections<D>,
     mailbox: Arc<Mailbox>,
     letters: VecDeque<Letter>,
-    /// When what is left is dropped, once the worker was asked to stop.
-    deadline: Option<Instant>,
-}
-
-fn run<D: Driver>(mut floor: Floor<D>) -> io::Result<()> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())?;
-    runtime.block_on(floor.work())
+    /// The connections that tasks have done something with.
+    rung: Vec<Key>,
+    /// The worker was told to end.
+    is_done: bool,
 }
 
 /// The driver's descriptor, which stays the driver's.
@@ -106,24 +112,41 @@ impl<D: Driver> Floor<D> {
         workplace: Workplace,
         mailbox: Arc<Mailbox>,
         make: impl FnOnce() -> io::Result<D>,
-    ) -> io::Result<Self> {
-        let mut driver = make()?;
-        mailbox.attach(driver.waker());
-        let common = Common::new(Arc::clone(&mailbox), workplace.metrics, workplace.hub);
-        let mut connections = Connections::new(common, workplace.reception);
-        for listener in workplace.listeners {
-            connections.listen(&mut driver, listener)?;
+    ) -> io::Result<(Self, LocalRuntime)> {
+        if let Some(processor) = workplace.processor {
+            pin(processor)?;
         }
-        Ok(Self {
+        let driver = make()?;
+        mailbox.attach(driver.waker());
+        bell::attach(&mailbox);
+        let common = Common::new(Arc::clone(&mailbox), workplace.metrics, workplace.hub);
+        let connections = Connections::new(common, workplace.reception);
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())?;
+        let floor = Self {
             driver,
             connections,
             mailbox,
             letters: VecDeque::new(),
-            deadline: None,
-        })
+            rung: Vec::new(),
+            is_done: false,
+        };
+        Ok((floor, runtime))
     }
 
-    /// Takes turns until the worker was asked to stop and all is closed.
+    /// Works until told to end, then drops everything.
+    fn run(mut self, runtime: &LocalRuntime) {
+        if let Err(error) = runtime.block_on(self.work()) {
+            tracing::error!(%error, "a worker has failed");
+        }
+        // Connections may belong to tasks, and what they drop to the runtime.
+        let _inside = runtime.enter();
+        self.connections.stop_listening(&mut self.driver, None);
+        self.connections.drop_all(&mut self.driver);
+    }
+
+    /// Takes turns until the worker was told to end.
     async fn work(&mut self) -> io::Result<()> {
         #[expect(
             deprecated,
@@ -131,10 +154,14 @@ impl<D: Driver> Floor<D> {
         )]
         let descriptor = AsyncFd::with_interest(Descriptor(self.driver.as_raw_fd()), Interest::READABLE)?;
         let tasks = Handle::current().metrics();
-        while !self.is_done() {
+        while !self.is_done {
             if tasks.num_alive_tasks() == 0 {
                 // Nobody else needs this thread: the driver may keep it for as long as it waits.
-                let wait = self.wait();
+                let wait = if bell::is_rung() {
+                    Some(Duration::ZERO)
+                } else {
+                    self.connections.wait()
+                };
                 self.turn(wait)?;
                 continue;
             }
@@ -151,7 +178,6 @@ impl<D: Driver> Floor<D> {
                 self.rest(&descriptor).await?;
             }
         }
-        self.connections.drop_all(&mut self.driver);
         Ok(())
     }
 
@@ -161,9 +187,15 @@ impl<D: Driver> Floor<D> {
             // The turn that comes drains it, or leaves it readable.
             descriptor.readable().await.map(|mut ready| ready.clear_ready())
         };
-        match self.wait() {
-            None => readable.await,
-            Some(wait) => tokio::time::timeout(wait, readable).await.unwrap_or(Ok(())),
+        let stirred = async {
+            tokio::select! {
+                readable = readable => readable,
+                () = poll_fn(bell::poll_rung) => Ok(()),
+            }
+        };
+        match self.connections.wait() {
+            None => stirred.await,
+            Some(wait) => tokio::time::timeout(wait, stirred).await.unwrap_or(Ok(())),
         }
     }
 
@@ -177,35 +209,54 @@ impl<D: Driver> Floor<D> {
             self.read(letter);
         }
         self.connections.common.hub.end_mail();
+        bell::take(&mut self.rung);
+        for key in self.rung.drain(..) {
+            self.connections.rung(&mut self.driver, key);
+        }
         self.connections.turn_ends(&mut self.driver);
         Ok(count)
     }
 
     fn read(&mut self, letter: Letter) {
+        let Self {
+            connections, driver, ..
+        } = self;
         match letter {
             Letter::Published(post) => {
-                self.connections.common.hub.receive(&post);
-                self.connections.give_out_if_much(&mut self.driver);
+                connections.common.hub.receive(&post);
+                connections.give_out_if_much(driver);
             }
-            Letter::Socket(key, order) => self.connections.order(&mut self.driver, key, order),
-            Letter::Stop(drain) => {
-                self.connections.stop_listening(&mut self.driver);
-                self.connections
-                    .close_all(&mut self.driver, drain.code, &drain.reason);
-                self.deadline = Instant::now().checked_add(drain.deadline);
+            Letter::Socket(key, order) => connections.order(driver, key, order),
+            Letter::Rung(key) => connections.rung(driver, key),
+            Letter::Ask(key, question) => connections.ask(key, *question),
+            Letter::Accepted(socket, address) => connections.let_in(driver, socket, &address),
+            Letter::Listen(socket, address) => {
+                if let Err(error) = connections.listen(driver, socket, address) {
+                    tracing::error!(%error, "a worker cannot listen");
+                }
             }
+            Letter::StopListening(address, done) => {
+                connections.stop_listening(driver, address.as_ref());
+                drop(done);
+            }
+            Letter::CloseAll(code, reason) => connections.close_all(driver, code, &reason),
+            Letter::Broadcast(message) => connections.broadcast(driver, &message),
+            Letter::List(found) => drop(found.send(connections.list(driver))),
+            Letter::Drain(drain) => connections.drain(driver, drain),
+            Letter::Stop => self.is_done = true,
         }
     }
+}
 
-    fn is_done(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| self.connections.len() == 0 || deadline <= Instant::now())
-    }
+/// Binds this thread to a processor.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn pin(processor: usize) -> io::Result<()> {
+    let mut only = rustix::thread::CpuSet::new();
+    only.set(processor);
+    Ok(rustix::thread::sched_setaffinity(None, &only)?)
+}
 
-    fn wait(&self) -> Option<Duration> {
-        let until_end = self
-            .deadline
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        [self.connections.wait(), until_end].into_iter().flatten().min()
-    }
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn pin(_: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }

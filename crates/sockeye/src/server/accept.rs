@@ -126,6 +126,24 @@ impl Accept {
         self
     }
 
+    /// This, with what another one says besides or differently.
+    #[cfg(engine)]
+    pub(super) fn and(mut self, other: Self) -> Self {
+        if !matches!(other.subprotocol, Choice::Route) {
+            self.subprotocol = other.subprotocol;
+        }
+        for (name, value) in &other.headers {
+            self = self.header(name, value);
+        }
+        for cookie in other.cookies {
+            self = self.cookie(cookie);
+        }
+        self.mistake = self.mistake.or(other.mistake);
+        self.data.extend(other.data);
+        self.overrides = self.overrides.and(other.overrides);
+        self
+    }
+
     /// Writes the response. `route` is the subprotocol that the route would choose.
     pub(crate) fn respond<'a>(
         &self,

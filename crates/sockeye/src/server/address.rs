@@ -24,6 +24,19 @@ impl Address {
     }
 }
 
+#[cfg(unix)]
+impl Address {
+    /// What the system calls it; `None` for sockets of other families.
+    pub(crate) fn of(address: &socket2::SockAddr) -> Option<Self> {
+        if let Some(address) = address.as_socket() {
+            return Some(Self::Tcp(address));
+        }
+        address
+            .is_unix()
+            .then(|| Self::Unix(address.as_pathname().map(Into::into)))
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self::Tcp(address)

@@ -44,6 +44,7 @@ impl Refusal {
 #[derive(Debug)]
 pub(super) struct Permit {
     admission: Arc<Admission>,
+    is_held: bool,
 }
 
 /// A place among the open connections of one address.
@@ -73,9 +74,7 @@ impl Admission {
             })
             .map_err(|_| Refusal::Connections)?;
         // From here on the permit gives the place back.
-        let permit = Permit {
-            admission: Arc::clone(self),
-        };
+        let permit = Permit::remembered(self);
         if let Some(bucket) = &self.bucket
             && !lock(bucket).take(now)
         {
@@ -120,9 +119,27 @@ impl Admission {
     }
 }
 
+impl Permit {
+    /// Leaves the place to whoever remembers that there is one, and makes a permit of it again with
+    /// [`remembered`](Self::remembered).
+    pub(super) fn forget(mut self) {
+        self.is_held = false;
+    }
+
+    /// A place that was taken before.
+    pub(super) fn remembered(admission: &Arc<Admission>) -> Self {
+        Self {
+            admission: Arc::clone(admission),
+            is_held: true,
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        if self.is_held {
+            self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -5,13 +5,18 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+#[cfg(engine)]
+use super::ConfigError;
 use super::bind::Bind;
 use super::builder::Shared;
 use super::listener::Listener;
 use super::listening::{Changes, Listeners};
-use super::shutdown::Lifecycle;
+#[cfg(engine)]
+use super::reception::Reception;
 use super::{Address, Drain, ServerBuilder, ServerEvent, ServerHandle, ShutdownReport};
 use crate::Result;
+#[cfg(engine)]
+use crate::engine::{Plan, Workers};
 
 /// A WebSocket server whose settings were checked and that does not listen yet.
 ///
@@ -57,16 +62,24 @@ impl Server {
         }
     }
 
+    #[cfg(all(test, engine))]
+    pub(super) fn into_shared(self) -> Arc<Shared> {
+        self.shared
+    }
+
     /// Opens the listeners: all of them, or none.
     ///
     /// # Errors
     /// [`Error::is_config`](crate::Error::is_config), with a [`BindError`](super::BindError) as its source: an address
     /// that is taken, not there, or not allowed.
     pub async fn listen(self) -> Result<BoundServer> {
-        let listeners = Listener::bind_all(self.binds, self.shared.tcp).await?;
+        let listeners = Listener::bind_all(self.binds, self.shared.listener_terms()).await?;
         self.shared.lifecycle.listening();
         self.shared.opened(&listeners);
+        #[cfg(engine)]
+        self.shared.start_workers()?;
         Ok(BoundServer {
+            abort: AbortOnDrop(Arc::clone(&self.shared)),
             listeners,
             drain: self.drain,
             shared: self.shared,
@@ -93,6 +106,7 @@ pub struct BoundServer {
     drain: Drain,
     shared: Arc<Shared>,
     changes: Changes,
+    abort: AbortOnDrop,
 }
 
 impl BoundServer {
@@ -125,7 +139,8 @@ impl BoundServer {
     /// Dropping the future ends the server at once: listeners are closed and connections dropped.
     pub async fn serve(self) -> ShutdownReport {
         let lifecycle = Arc::clone(&self.shared.lifecycle);
-        let _abort = AbortOnDrop(Arc::clone(&lifecycle));
+        let shared = Arc::clone(&self.shared);
+        let _abort = self.abort;
         let mut listeners = Listeners::new(self.shared, self.changes, self.listeners);
         let drain = tokio::select! {
             drain = lifecycle.asked() => drain,
@@ -135,17 +150,72 @@ impl BoundServer {
         tracing::info!(connections = lifecycle.open(), notice = ?drain.notice, "shutting down");
         tokio::time::sleep(drain.notice).await;
         listeners.shutdown().await;
+        #[cfg(engine)]
+        shared.drain_workers(&drain);
         let report = lifecycle.drain(drain, asked_at).await;
+        #[cfg(engine)]
+        shared.stop_workers().await;
         tracing::info!(closed = report.closed, forced = report.forced, elapsed = ?report.elapsed, "shut down");
         report
     }
 }
 
-/// Ends the connections when the server's future is dropped before it is done.
-struct AbortOnDrop(Arc<Lifecycle>);
+/// Ends the connections when the server, or its future, is dropped before it is done.
+#[derive(Debug)]
+struct AbortOnDrop(Arc<Shared>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.lifecycle.abort();
+        #[cfg(engine)]
+        self.0.abort_workers();
+    }
+}
+
+#[cfg(engine)]
+impl Shared {
+    /// Starts the workers, if there are to be any.
+    fn start_workers(self: &Arc<Self>) -> Result<()> {
+        let force = &self.workforce;
+        if force.workers == 0 {
+            return Ok(());
+        }
+        let plan = Plan {
+            workers: force.workers,
+            driver: force.driver,
+            pin: force.pin,
+            reception: Reception::new(Arc::clone(self)),
+            metrics: self.context.metrics(),
+        };
+        let workers = Workers::start(plan)
+            .map_err(|error| ConfigError::new(format!("the workers cannot be started: {error}")))?;
+        tracing::info!(workers = workers.count(), driver = %workers.driver(), pinned = force.pin, "workers started");
+        self.metrics.workers(workers.driver(), workers.count());
+        // A server is started once.
+        let _ = self.workers.set(workers);
+        Ok(())
+    }
+
+    /// Has the workers close their WebSockets one after the other.
+    fn drain_workers(&self, drain: &Arc<Drain>) {
+        if let Some(workers) = self.workers.get() {
+            workers.drain(drain);
+        }
+    }
+
+    /// Ends the workers, whatever they are at.
+    fn abort_workers(&self) {
+        if let Some(workers) = self.workers.get() {
+            workers.stop();
+        }
+    }
+
+    /// Ends the workers, and waits for their threads.
+    async fn stop_workers(&self) {
+        if let Some(workers) = self.workers.get() {
+            workers.stop();
+            workers.ended().await;
+            self.metrics.workers(workers.driver(), 0);
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+#[cfg(engine)]
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,21 +13,30 @@ use sockeye_proto::Config;
 use sockeye_proto::deflate::Deflate;
 use tower::Service;
 
+#[cfg(engine)]
+use super::Handler;
 use super::admission::Admission;
 use super::bind::Bind;
 use super::body::{self, Fallback};
 use super::event::Observer;
 use super::host::{HostPattern, HostRoutes};
+use super::listener::Terms;
 use super::listening::Listening;
 use super::metrics::ServerMetrics;
 use super::request::{ConnectionInfo, UpgradeRequest};
 use super::routes::Routes;
 use super::shutdown::Lifecycle;
+#[cfg(engine)]
+use super::workforce::{Balance, Wishes, Workforce};
 use super::{
     AsyncHandler, BoundServer, ConfigError, ConnectionLimits, Drain, HandshakeLimits, HandshakeOutcome,
     ProxyProtocol, Rejection, Route, Server, ServerEvent, ServerHandle, ShutdownReport, TcpOptions,
     TrustedProxies,
 };
+#[cfg(engine)]
+use crate::driver::DriverKind;
+#[cfg(engine)]
+use crate::engine::Workers;
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::upgrade::{Context, Settings};
@@ -49,6 +60,8 @@ pub struct ServerBuilder {
     drain: Drain,
     observer: Observer,
     lifecycle: Arc<Lifecycle>,
+    #[cfg(engine)]
+    wishes: Wishes,
 }
 
 /// What all connections of a server share.
@@ -68,9 +81,25 @@ pub(super) struct Shared {
     pub(super) metrics: ServerMetrics,
     pub(super) observer: Observer,
     pub(super) context: Context,
+    #[cfg(engine)]
+    pub(super) workforce: Workforce,
+    /// The workers, once they are at work.
+    #[cfg(engine)]
+    pub(super) workers: OnceLock<Workers>,
 }
 
 impl Shared {
+    /// How listeners are opened.
+    pub(super) fn listener_terms(&self) -> Terms {
+        Terms {
+            tcp: self.tcp,
+            #[cfg(engine)]
+            balanced: self.workforce.balanced(),
+            #[cfg(not(engine))]
+            balanced: 0,
+        }
+    }
+
     pub(super) fn is_tls(&self) -> bool {
         #[cfg(feature = "tls")]
         let is_tls = self.tls.is_some();
@@ -115,6 +144,8 @@ impl ServerBuilder {
             drain: Drain::default(),
             observer: Observer::default(),
             lifecycle: Lifecycle::new(),
+            #[cfg(engine)]
+            wishes: Wishes::default(),
         }
     }
 
@@ -129,6 +160,71 @@ impl ServerBuilder {
     #[must_use]
     pub fn route_with(mut self, path: impl Into<String>, route: Route) -> Self {
         self.routes.push((None, path.into(), route));
+        self
+    }
+
+    /// Serves WebSockets at this path by the callbacks of this handler, on [workers](Self::workers). Paths are as for
+    /// [`route`](Self::route).
+    ///
+    /// ```
+    /// use sockeye::server::{Handler, Server, Socket};
+    /// use sockeye::MessageRef;
+    ///
+    /// struct Echo;
+    ///
+    /// impl Handler for Echo {
+    ///     type Data = ();
+    ///
+    ///     fn message(&self, socket: &mut Socket<'_, ()>, message: MessageRef<'_>) {
+    ///         socket.send(message);
+    ///     }
+    /// }
+    ///
+    /// let server = Server::builder().handle("/echo", Echo).bind("127.0.0.1:0").build()?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    #[cfg(engine)]
+    #[must_use]
+    pub fn handle(self, path: impl Into<String>, handler: impl Handler) -> Self {
+        self.route_with(path, Route::handler(handler))
+    }
+
+    /// How many workers serve: threads, each with connections of its own, which never leave it. All connections are
+    /// theirs then, also those of async handlers and of the fallback, whose tasks run on a runtime of the worker's
+    /// thread.
+    ///
+    /// Default: one per core if any route has a [`Handler`]; else none, and everything runs on the runtime that the
+    /// server was started on, as 0 has it too.
+    #[cfg(engine)]
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.wishes.workers = Some(workers);
+        self
+    }
+
+    /// Which driver moves the bytes of the workers. Default: [`DriverKind::Auto`](crate::driver::DriverKind::Auto). The
+    /// one that was chosen is logged, and shown by the metric `sockeye_server_workers`.
+    #[cfg(engine)]
+    #[must_use]
+    pub fn driver(mut self, driver: DriverKind) -> Self {
+        self.wishes.driver = driver;
+        self
+    }
+
+    /// Binds each worker to one of the processors that the process may use. Worth it on a machine that does nothing else.
+    /// Default: `false`. Only on Linux.
+    #[cfg(engine)]
+    #[must_use]
+    pub fn pin(mut self, pin: bool) -> Self {
+        self.wishes.pin = pin;
+        self
+    }
+
+    /// How new connections come to the workers. Default: [`Balance::Kernel`].
+    #[cfg(engine)]
+    #[must_use]
+    pub fn balance(mut self, balance: Balance) -> Self {
+        self.wishes.balance = balance;
         self
     }
 
@@ -312,6 +408,10 @@ impl ServerBuilder {
         if let Some(name) = self.settings.zero() {
             return Err(ConfigError::new(format!("{name} must be more than zero")).into());
         }
+        #[cfg(engine)]
+        let workforce = self
+            .wishes
+            .settle(self.routes.iter().any(|(.., route)| route.callbacks().is_some()))?;
         let routes = Routes::new(self.origins, self.settings);
         for (host, path, route) in self.routes {
             let host = host.map(|name| HostPattern::new(&name)).transpose()?;
@@ -333,6 +433,10 @@ impl ServerBuilder {
             metrics: ServerMetrics::new(),
             observer: self.observer,
             context: Context::new(),
+            #[cfg(engine)]
+            workforce,
+            #[cfg(engine)]
+            workers: OnceLock::new(),
         });
         shared.lifecycle.built(Arc::downgrade(&shared));
         Ok(Server::new(self.binds, self.drain, shared, changes))

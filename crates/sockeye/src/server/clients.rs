@@ -47,6 +47,35 @@ impl ConnectedClient {
     }
 }
 
+/// An open WebSocket of a [`Handler`](super::Handler), as [`ServerHandle::sockets`](super::ServerHandle::sockets) lists
+/// it.
+#[cfg(engine)]
+#[derive(Debug)]
+pub struct ConnectedSocket(pub(super) crate::engine::Listed);
+
+#[cfg(engine)]
+impl ConnectedSocket {
+    /// The number of its connection, from 0, in the order in which they were accepted.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// The client's address, or that of the proxy before it; `None` if the connection is lost already.
+    pub fn peer_address(&self) -> Option<&super::Address> {
+        self.0.peer.as_ref()
+    }
+
+    /// The pattern of its route, such as `/rooms/{room}`.
+    pub fn route(&self) -> &str {
+        &self.0.route
+    }
+
+    /// The handle to send to it, to close it or to drop it.
+    pub fn handle(&self) -> &super::SocketHandle {
+        &self.0.handle
+    }
+}
+
 /// What became of a message that was sent to all.
 #[derive(Clone, Debug, Default)]
 #[must_use = "it names the clients that the message was not sent to"]

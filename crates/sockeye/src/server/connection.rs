@@ -16,23 +16,47 @@ use super::clients::{ConnectedClient, Entered};
 use super::http1::{BUSY, Exchange, HttpService, Pending};
 use super::introduction::introduce;
 use super::leash::{Leash, Leashed};
+#[cfg(engine)]
+use super::place::Place;
+#[cfg(engine)]
+use super::reception::{Admitted, Opened};
 use super::request::ConnectionInfo;
 use super::shutdown::{Drain, Order, Tracked};
 use super::transport::{Socket, Transport};
 use super::write_limit::WriteLimit;
 use super::{Address, HandshakeOutcome, ServerEvent};
 use crate::WeakSender;
+#[cfg(engine)]
+use crate::engine::{Desk, Pipe, Seat};
 use crate::session::{Joined, Shared as Session};
 use crate::upgrade::Adoption;
 
 /// A connection in the counts of its server; they go back when it is dropped.
 #[derive(Debug)]
-struct Connection {
+pub(super) struct Connection {
     shared: Arc<Shared>,
     accepted_at: Instant,
     tracked: Tracked,
-    _permit: Permit,
+    permit: Permit,
     address_permit: Option<AddressPermit>,
+    gauge: Gauge,
+    /// On a worker: where handlers with callbacks are asked.
+    #[cfg(engine)]
+    desk: Option<Desk>,
+    /// How many routes have passed the first request on already.
+    passed: usize,
+}
+
+/// A connection in the metrics.
+#[derive(Debug)]
+struct Gauge(Option<Arc<Shared>>);
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.metrics.closed();
+        }
+    }
 }
 
 /// A connection that has become a WebSocket.
@@ -46,40 +70,59 @@ struct Open {
     _permit: Option<AddressPermit>,
 }
 
+/// A connection that its worker goes on with.
+#[cfg(engine)]
+#[derive(Debug)]
+struct HandedBack {
+    pipe: Pipe,
+    pending: Pending,
+    seat: Seat,
+    info: Arc<ConnectionInfo>,
+    leftover: Vec<u8>,
+}
+
 /// What has become of a connection when hyper is done with it.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart where it is returned")]
 enum Upgraded {
     /// A WebSocket of one of the server's routes.
     Route(Open),
+    /// A WebSocket of one of the routes whose handlers have callbacks: its worker goes on with it.
+    #[cfg(engine)]
+    Worker(Box<HandedBack>),
     /// Whatever the fallback has made of it, or nothing: then it is gone.
     Fallback(Leash, Adoption, Arc<ConnectionInfo>),
 }
 
 /// Serves a connection that was just accepted in a task of its own, if the limits let it in.
 pub(super) fn spawn(shared: &Arc<Shared>, socket: Socket, peer: Address, local: Address) {
-    let permits = match admit(shared, &peer) {
-        Ok(permits) => permits,
+    let connection = match Connection::admit(shared, &peer) {
+        Ok(connection) => connection,
         Err(refusal) => return refuse(shared, &socket, &peer, refusal),
     };
-    shared.metrics.opened();
-    let connection = Connection {
-        shared: Arc::clone(shared),
-        accepted_at: Instant::now(),
-        tracked: shared.lifecycle.track(),
-        _permit: permits.0,
-        address_permit: permits.1,
+    let info = ConnectionInfo {
+        id: connection.tracked.id(),
+        peer,
+        local,
+        proxied: None,
+        #[cfg(feature = "tls")]
+        tls: None,
     };
-    let span = tracing::info_span!("connection", id = connection.tracked.id(), %peer);
-    tokio::spawn(connection.run(socket, peer, local).instrument(span));
+    let span = tracing::info_span!("connection", id = info.id, peer = %info.peer);
+    tokio::spawn(connection.run(socket, info).instrument(span));
 }
 
 fn refuse(shared: &Shared, socket: &Socket, peer: &Address, refusal: Refusal) {
-    tracing::debug!(%peer, limit = refusal.name(), "connection refused");
-    shared.metrics.refused(refusal);
+    note_refusal(shared, peer, refusal);
     if !shared.is_tls() {
         socket.try_write(BUSY);
     }
+}
+
+/// Logs and counts that a connection is not let in.
+pub(super) fn note_refusal(shared: &Shared, peer: &Address, refusal: Refusal) {
+    tracing::debug!(%peer, limit = refusal.name(), "connection refused");
+    shared.metrics.refused(refusal);
 }
 
 fn admit(shared: &Arc<Shared>, peer: &Address) -> Result<(Permit, Option<AddressPermit>), Refusal> {
@@ -105,22 +148,65 @@ fn admit_address(shared: &Shared, peer: &Address) -> Result<Option<AddressPermit
 }
 
 impl Connection {
-    async fn run(mut self, socket: Socket, peer: Address, local: Address) {
+    /// Takes a connection that was just accepted into the counts, if the limits let it in.
+    pub(super) fn admit(shared: &Arc<Shared>, peer: &Address) -> Result<Self, Refusal> {
+        let (permit, address_permit) = admit(shared, peer)?;
+        shared.metrics.opened();
+        let tracked = shared.lifecycle.track();
+        Ok(Self::new(shared, Instant::now(), tracked, permit, address_permit))
+    }
+
+    /// A connection that is in the counts already.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        accepted_at: Instant,
+        tracked: Tracked,
+        permit: Permit,
+        address_permit: Option<AddressPermit>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            accepted_at,
+            tracked,
+            permit,
+            address_permit,
+            gauge: Gauge(Some(Arc::clone(shared))),
+            #[cfg(engine)]
+            desk: None,
+            passed: 0,
+        }
+    }
+
+    /// On a worker, with this desk; so many routes have passed the first request on.
+    #[cfg(engine)]
+    pub(super) fn at(self, desk: Desk, passed: usize) -> Self {
+        Self {
+            desk: Some(desk),
+            passed,
+            ..self
+        }
+    }
+
+    /// The same in less memory, for a worker.
+    #[cfg(engine)]
+    pub(super) fn into_place(mut self) -> Place {
+        self.gauge.0 = None;
+        self.permit.forget();
+        let place = Place::new(self.tracked.id(), self.address_permit);
+        self.tracked.forget();
+        place
+    }
+
+    pub(super) async fn run(mut self, socket: Socket, info: ConnectionInfo) {
         tracing::debug!("connection accepted");
-        let info = ConnectionInfo {
-            id: self.tracked.id(),
-            peer,
-            local,
-            proxied: None,
-            #[cfg(feature = "tls")]
-            tls: None,
-        };
         let Some((socket, info)) = self.introduced(socket, info).await else {
             return;
         };
         // Boxed, so that an open WebSocket does not carry the memory of its handshake around.
         match Box::pin(self.handshake(socket, info)).await {
             Some(Upgraded::Route(mut open)) => self.websocket(&mut open).await,
+            #[cfg(engine)]
+            Some(Upgraded::Worker(upgraded)) => return self.hand_back(upgraded),
             Some(Upgraded::Fallback(leash, adoption, info)) => {
                 // Boxed for the same reason.
                 Box::pin(self.upgraded_by_fallback(leash, adoption, info)).await;
@@ -173,7 +259,10 @@ impl Connection {
         let deadline = self.accepted_at + self.shared.handshake.timeout;
         let (transport, info) = self.secure(socket, info, deadline).await?;
         let info = Arc::new(info);
-        let exchange = Exchange::new(Arc::clone(&self.shared), Arc::clone(&info), deadline);
+        let exchange = Exchange::new(Arc::clone(&self.shared), Arc::clone(&info), deadline, self.passed);
+        #[cfg(engine)]
+        let exchange = exchange.at(self.desk.clone());
+        let exchange = Arc::new(exchange);
         let (leash, transport) = Leash::new(transport);
         if !self.http(transport, &exchange).await {
             return None;
@@ -196,6 +285,10 @@ impl Connection {
             .downcast::<TokioIo<WriteLimit<Leashed<Transport>>>>()
             .ok()?;
         let transport = parts.io.into_inner().into_inner().into_inner();
+        #[cfg(engine)]
+        if let Some(seat) = pending.seat {
+            return self.to_worker(pending, seat, info, transport, &parts.read_buf);
+        }
         Some(Upgraded::Route(self.open(
             pending,
             info,
@@ -240,7 +333,7 @@ impl Connection {
             request: &request,
         });
         knock.settle(client.sender());
-        let handler = (endpoint.route.handler)(websocket, request);
+        let handler = endpoint.route.serve(websocket, request);
         Open {
             joined: Joined::new(driver, handler),
             session,
@@ -251,6 +344,71 @@ impl Connection {
         }
     }
 
+    /// Gets ready what the worker goes on with.
+    #[cfg(engine)]
+    fn to_worker(
+        &self,
+        pending: Pending,
+        seat: Seat,
+        info: Arc<ConnectionInfo>,
+        transport: Transport,
+        leftover: &[u8],
+    ) -> Option<Upgraded> {
+        // The engine's own TLS is under the pipe; any other could not be taken off.
+        let Transport::Plain(socket) = transport else {
+            return None;
+        };
+        let (pipe, early) = socket.into_pipe()?;
+        let mut leftover = leftover.to_vec();
+        leftover.extend_from_slice(&early);
+        Some(Upgraded::Worker(Box::new(HandedBack {
+            pipe,
+            pending,
+            seat,
+            info,
+            leftover,
+        })))
+    }
+
+    #[cfg(engine)]
+    fn hand_back(self, upgraded: Box<HandedBack>) {
+        let HandedBack {
+            pipe,
+            pending,
+            seat,
+            info,
+            leftover,
+        } = *upgraded;
+        let Pending {
+            accepted,
+            endpoint,
+            request,
+            permit,
+            ..
+        } = pending;
+        let shared = Arc::clone(&self.shared);
+        let accepted_at = self.accepted_at.into_std();
+        let mut place = self.into_place();
+        place.upgraded(&shared, permit);
+        let opened = Opened {
+            shared: &shared,
+            info: &info,
+            request: &request,
+            endpoint: &endpoint,
+            accepted: &accepted,
+            accepted_at,
+        };
+        let peer = opened.tell(&mut place);
+        let admitted = Admitted {
+            accepted,
+            seat,
+            peer,
+            response: Vec::new(),
+            leftover: leftover.into(),
+        };
+        pipe.hand_back(Box::new((admitted, place)));
+    }
+
     #[cfg(feature = "tls")]
     async fn secure(
         &self,
@@ -258,7 +416,7 @@ impl Connection {
         mut info: ConnectionInfo,
         deadline: Instant,
     ) -> Option<(Transport, ConnectionInfo)> {
-        let Some(tls) = &self.shared.tls else {
+        let Some(tls) = self.shared.tls.as_ref().filter(|_| info.tls.is_none()) else {
             return Some((Transport::Plain(socket), info));
         };
         let deadline = deadline.min(self.accepted_at + self.shared.handshake.tls_timeout);
@@ -416,11 +574,5 @@ impl Connection {
             info: &end,
             failure: failure.as_ref(),
         });
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.shared.metrics.closed();
     }
 }

@@ -39,6 +39,16 @@ pub enum ServerEvent<'a> {
         /// The request that it came of.
         request: &'a UpgradeRequest,
     },
+    /// A WebSocket of one of the routes whose [`Handler`](super::Handler) has callbacks is open.
+    #[non_exhaustive]
+    SocketOpened {
+        /// The connection that it is on.
+        connection: &'a ConnectionInfo,
+        /// The pattern of its route.
+        route: &'a str,
+        /// The request that it came of.
+        request: &'a UpgradeRequest,
+    },
     /// A WebSocket of one of the routes is closed, and its handler is done.
     #[non_exhaustive]
     Closed {
@@ -123,6 +133,11 @@ impl Observer {
         Self(Some(Arc::new(observe)))
     }
 
+    /// Whether anybody wants to know.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Tells it. A panic there is nobody else's trouble.
     pub(super) fn tell(&self, event: ServerEvent<'_>) {
         if let Some(observe) = &self.0
@@ -135,7 +150,7 @@ impl Observer {
 
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Observer").field(&self.0.is_some()).finish()
+        f.debug_tuple("Observer").field(&self.is_some()).finish()
     }
 }
 

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use sockeye_proto::{CloseCode, CloseFrame};
 
+#[cfg(engine)]
+use super::clients::ConnectedSocket;
 use super::listener::Listener;
 use super::shutdown::Lifecycle;
 use super::{Address, Bind, Broadcast, ConnectedClient, Drain, ForProtocol, Route, ShutdownReport};
+#[cfg(engine)]
+use crate::engine::Workers;
 use crate::message::AsMessage;
 use crate::{Error, Result};
 
@@ -65,14 +69,43 @@ impl ServerHandle {
     /// The open WebSockets, in the order in which their connections were accepted; those in the closing handshake are
     /// still among them.
     ///
-    /// It is a list of its own, made anew by each call; what opens or closes afterwards does not change it.
+    /// It is a list of its own, made anew by each call; what opens or closes afterwards does not change it. WebSockets of a
+    /// [`Handler`](super::Handler) are not in it: workers keep no list of them, but can be [asked](Self::sockets).
     pub fn clients(&self) -> Vec<ConnectedClient> {
         self.lifecycle.clients().list()
+    }
+
+    /// The open WebSockets of routes with a [`Handler`](super::Handler), in the order in which their connections were
+    /// accepted. Each worker is asked for its own, so the list is not of one moment.
+    ///
+    /// # Cancel safety
+    /// Cancel safe; the workers answer all the same.
+    #[cfg(engine)]
+    pub async fn sockets(&self) -> Vec<ConnectedSocket> {
+        match self.lifecycle.server() {
+            Ok(server) => match server.workers.get() {
+                Some(workers) => workers.list().await.into_iter().map(ConnectedSocket).collect(),
+                None => Vec::new(),
+            },
+            Err(_) => Vec::new(),
+        }
+    }
+
+    #[cfg(engine)]
+    fn with_workers(&self, tell: impl FnOnce(&Workers)) {
+        if let Ok(server) = self.lifecycle.server()
+            && let Some(workers) = server.workers.get()
+        {
+            tell(workers);
+        }
     }
 
     /// Sends a message to every open WebSocket, without waiting for any. Who is behind is not sent it, and named in the
     /// result: send it to them later, [close](crate::Sender::start_close) or [drop](crate::Sender::abort) them, or let
     /// them miss it.
+    ///
+    /// WebSockets of a [`Handler`](super::Handler) are sent it by their workers, a moment later and as their own
+    /// back-pressure has it; all of them count as sent to.
     ///
     /// Each connection frames, and compresses, the message for itself. To send to some only, choose among
     /// [`clients`](Self::clients).
@@ -87,7 +120,17 @@ impl ServerHandle {
     /// # }
     /// ```
     pub fn broadcast(&self, message: impl AsMessage) -> Broadcast {
-        self.lifecycle.clients().broadcast(message)
+        #[cfg(engine)]
+        let on_workers = self.lifecycle.sockets();
+        #[cfg(engine)]
+        self.with_workers(|workers| workers.broadcast(&message.as_message().into()));
+        let broadcast = self.lifecycle.clients().broadcast(message);
+        #[cfg(engine)]
+        let broadcast = Broadcast {
+            sent: broadcast.sent + on_workers,
+            ..broadcast
+        };
+        broadcast
     }
 
     /// Closes every open WebSocket, and answers 503 to those who have asked for one and were not answered yet. The
@@ -100,7 +143,13 @@ impl ServerHandle {
     /// [`Error::is_config`]: `reason` is longer than 123 bytes.
     pub fn close_all(&self, code: CloseCode, reason: &str) -> Result<usize> {
         let frame = CloseFrame::new(code, reason).map_err(|error| Error::config(error.to_string()))?;
-        Ok(self.lifecycle.clients().close(frame))
+        let closed = self.lifecycle.clients().close(frame);
+        #[cfg(engine)]
+        let closed = {
+            self.with_workers(|workers| workers.close_all(code, reason));
+            closed + self.lifecycle.sockets()
+        };
+        Ok(closed)
     }
 
     /// Adds a route, for requests from now on. What the route does not say, the server's settings say.
@@ -109,7 +158,14 @@ impl ServerHandle {
     /// [`Error::is_config`]: as [`ServerBuilder::build`](super::ServerBuilder::build) has it for routes; or the server
     /// is not built yet, or has ended.
     pub fn mount(&self, path: &str, route: Route) -> Result<()> {
-        self.lifecycle.server()?.routes.mount(None, path, route)
+        let server = self.lifecycle.server()?;
+        #[cfg(engine)]
+        if route.callbacks().is_some() && server.workforce.workers == 0 {
+            let why =
+                format!("route `{path}`: routes with a `Handler` need workers, and the server has none");
+            return Err(Error::config(why));
+        }
+        server.routes.mount(None, path, route)
     }
 
     /// Takes away the route of this pattern and subprotocol; gives whether it was there. WebSockets that are open stay
@@ -140,7 +196,7 @@ impl ServerHandle {
     /// Dropping the future leaves the server as it was.
     pub async fn listen(&self, address: impl Into<Bind>) -> Result<Vec<Address>> {
         let server = self.lifecycle.server()?;
-        let listeners = Listener::bind_all(vec![address.into()], server.tcp).await?;
+        let listeners = Listener::bind_all(vec![address.into()], server.listener_terms()).await?;
         if !self.lifecycle.is_running() {
             return Err(Error::config("the server is shutting down"));
         }

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+#[cfg(engine)]
+use super::Handler;
 use super::{AsyncHandler, ConfigError, Route};
 
 /// The routes of a domain, as [`ServerBuilder::host`](super::ServerBuilder::host) collects them.
@@ -15,6 +17,13 @@ impl HostRoutes {
     #[must_use]
     pub fn route<A>(self, path: impl Into<String>, handler: impl AsyncHandler<A>) -> Self {
         self.route_with(path, Route::new(handler))
+    }
+
+    /// As [`ServerBuilder::handle`](super::ServerBuilder::handle), for this domain.
+    #[cfg(engine)]
+    #[must_use]
+    pub fn handle(self, path: impl Into<String>, handler: impl Handler) -> Self {
+        self.route_with(path, Route::handler(handler))
     }
 
     /// As [`ServerBuilder::route_with`](super::ServerBuilder::route_with), for this domain.

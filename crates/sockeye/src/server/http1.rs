@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ use super::request::{ConnectionInfo, UpgradeRequest};
 use super::router::Match;
 use super::routes::Endpoint;
 use super::{Accept, HandshakeOutcome, TrustedProxies};
+#[cfg(engine)]
+use crate::engine::{Desk, Seat};
 use crate::upgrade::{Accepted, Adoption};
 
 /// The HTTP side of one connection.
@@ -42,9 +44,15 @@ pub(super) struct Exchange {
     pending: Mutex<Option<Pending>>,
     /// The session that the fallback may make of the connection.
     adoption: Adoption,
+    /// How many routes have passed the first request on before it came here.
+    passed: AtomicUsize,
+    /// On a worker: where handlers with callbacks are asked.
+    #[cfg(engine)]
+    desk: Option<Desk>,
 }
 
 /// A WebSocket whose 101 response is on its way.
+#[derive(Debug)]
 pub(super) struct Pending {
     pub(super) on_upgrade: OnUpgrade,
     pub(super) accepted: Accepted,
@@ -52,6 +60,9 @@ pub(super) struct Pending {
     pub(super) request: UpgradeRequest,
     pub(super) permit: Option<AddressPermit>,
     pub(super) knock: Knock,
+    /// Where its data lies, if its handler has callbacks.
+    #[cfg(engine)]
+    pub(super) seat: Option<Seat>,
 }
 
 /// A request that was accepted, and the response that says so.
@@ -61,12 +72,19 @@ struct Decided {
     request: UpgradeRequest,
     permit: Option<AddressPermit>,
     response: Response<Body>,
+    #[cfg(engine)]
+    seat: Option<Seat>,
 }
 
 impl Exchange {
     /// `deadline` is that of the first request.
-    pub(super) fn new(shared: Arc<Shared>, info: Arc<ConnectionInfo>, deadline: Instant) -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        info: Arc<ConnectionInfo>,
+        deadline: Instant,
+        passed: usize,
+    ) -> Self {
+        Self {
             shared,
             info,
             deadline: Mutex::new(Some(deadline)),
@@ -74,7 +92,16 @@ impl Exchange {
             had_request: AtomicBool::new(false),
             pending: Mutex::default(),
             adoption: Adoption::default(),
-        })
+            passed: AtomicUsize::new(passed),
+            #[cfg(engine)]
+            desk: None,
+        }
+    }
+
+    /// On a worker, with this desk.
+    #[cfg(engine)]
+    pub(super) fn at(self, desk: Option<Desk>) -> Self {
+        Self { desk, ..self }
     }
 
     /// Resolves when the connection has taken too long.
@@ -201,6 +228,8 @@ impl Exchange {
                     request: decided.request,
                     permit: decided.permit,
                     knock,
+                    #[cfg(engine)]
+                    seat: decided.seat,
                 });
                 decided.response
             }
@@ -224,7 +253,8 @@ impl Exchange {
         let request = shared.understand(head, &self.info)?;
         let table = shared.routes.now();
         let mut permit = None;
-        let mut passed = 0;
+        let mut is_first = true;
+        let mut passed = self.passed.swap(0, Ordering::Relaxed);
         loop {
             let Match {
                 value: endpoint,
@@ -234,7 +264,7 @@ impl Exchange {
                 .find(request.host(), request.path(), request.subprotocols(), passed)
                 .map_err(|no_match| Turned::unmatched(no_match, passed))?;
             let request = &*asked.insert(request.with_params(params));
-            if passed == 0 {
+            if std::mem::take(&mut is_first) {
                 permit = shared.admit_client(request)?;
             }
             endpoint.check_origin(request)?;
@@ -242,6 +272,8 @@ impl Exchange {
                 Some(hook) => hook(request.clone()).await,
                 None => Ok(Accept::new()),
             };
+            #[cfg(engine)]
+            let (accept, seat) = self.ask_callbacks(endpoint, request, accept).await;
             let accept = match accept {
                 Ok(accept) => accept,
                 Err(Decline::Reject(rejection)) => {
@@ -259,7 +291,34 @@ impl Exchange {
                 request: request.clone(),
                 permit,
                 response: acceptance.response().map(|()| body::empty()),
+                #[cfg(engine)]
+                seat,
             });
+        }
+    }
+
+    /// Asks a handler with callbacks what it says to a request, after the route's hook has said yes. What the handler
+    /// accepts with counts, unless it says nothing and the hook does.
+    #[cfg(engine)]
+    async fn ask_callbacks(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        request: &UpgradeRequest,
+        accept: Result<Accept, Decline>,
+    ) -> (Result<Accept, Decline>, Option<Seat>) {
+        let (Ok(accept), Some(handler)) = (&accept, endpoint.route.callbacks()) else {
+            return (accept, None);
+        };
+        let Some(desk) = &self.desk else {
+            tracing::error!(
+                path = request.path(),
+                "the handler of this route needs workers, and there are none"
+            );
+            return (Err(internal_error().into()), None);
+        };
+        match desk.upgrade(endpoint, handler, request).await {
+            Ok((answer, seat)) => (Ok(accept.clone().and(answer)), Some(seat)),
+            Err(decline) => (Err(decline), None),
         }
     }
 

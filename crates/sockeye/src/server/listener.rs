@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(engine)]
+use std::os::fd::OwnedFd;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +26,9 @@ pub(super) struct Listener {
 
 #[derive(Debug)]
 enum Accepting {
+    /// A socket for each worker, among which the system spreads the connections.
+    #[cfg(engine)]
+    Balanced(Vec<OwnedFd>),
     Tcp {
         listener: TcpListener,
         options: TcpOptions,
@@ -35,9 +40,18 @@ enum Accepting {
     },
 }
 
+/// How listeners are opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    pub(super) tcp: TcpOptions,
+    /// How many sockets there are to be for a TCP address, among which the system spreads the connections; one that is
+    /// accepted on here, if it is 0.
+    pub(super) balanced: usize,
+}
+
 impl Listener {
     /// Opens all listeners, or none.
-    pub(super) async fn bind_all(targets: Vec<Bind>, options: TcpOptions) -> Result<Vec<Self>, BindError> {
+    pub(super) async fn bind_all(targets: Vec<Bind>, terms: Terms) -> Result<Vec<Self>, BindError> {
         let mut groups = Vec::with_capacity(targets.len());
         for target in targets {
             let name = target.to_string();
@@ -60,7 +74,7 @@ impl Listener {
 
         let mut listeners = Vec::new();
         for (name, group) in groups {
-            let opened = group.open(&ipv4_ports, options).await;
+            let opened = group.open(&ipv4_ports, terms).await;
             listeners.extend(opened.map_err(|source| BindError { target: name, source })?);
         }
         Ok(listeners)
@@ -68,6 +82,15 @@ impl Listener {
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The sockets for the workers, if the system spreads the connections among them; the listener otherwise.
+    #[cfg(engine)]
+    pub(super) fn into_balanced(self) -> Result<Vec<OwnedFd>, Self> {
+        match self.accepting {
+            Accepting::Balanced(sockets) => Ok(sockets),
+            accepting => Err(Self { accepting, ..self }),
+        }
     }
 
     /// The next connection and who it is from.
@@ -78,13 +101,7 @@ impl Listener {
         match &self.accepting {
             Accepting::Tcp { listener, options } => {
                 let (stream, peer) = listener.accept().await?;
-                if options.nodelay {
-                    stream.set_nodelay(true)?;
-                }
-                if let Some(silence) = options.keepalive {
-                    let keepalive = TcpKeepalive::new().with_time(silence);
-                    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-                }
+                set_up(&SockRef::from(&stream), options)?;
                 Ok((Socket::Tcp(stream), Address::Tcp(peer)))
             }
             #[cfg(unix)]
@@ -95,6 +112,22 @@ impl Listener {
                     Address::Unix(peer.as_pathname().map(Path::to_owned)),
                 ))
             }
+            // The workers accept.
+            #[cfg(engine)]
+            Accepting::Balanced(_) => std::future::pending().await,
+        }
+    }
+
+    /// The next connection as the workers take it.
+    ///
+    /// # Cancel safety
+    /// No connection is lost when the future is dropped.
+    #[cfg(engine)]
+    pub(super) async fn accept_descriptor(&self) -> io::Result<OwnedFd> {
+        match &self.accepting {
+            Accepting::Tcp { listener, .. } => Ok(listener.accept().await?.0.into_std()?.into()),
+            Accepting::Unix { listener, .. } => Ok(listener.accept().await?.0.into_std()?.into()),
+            Accepting::Balanced(_) => std::future::pending().await,
         }
     }
 
@@ -155,9 +188,10 @@ impl Group {
         }
     }
 
-    async fn open(self, ipv4_ports: &[u16], options: TcpOptions) -> io::Result<Vec<Listener>> {
+    async fn open(self, ipv4_ports: &[u16], terms: Terms) -> io::Result<Vec<Listener>> {
+        let options = terms.tcp;
         match self {
-            Self::Addresses(addresses) => open_addresses(&addresses, ipv4_ports, options),
+            Self::Addresses(addresses) => open_addresses(&addresses, ipv4_ports, terms),
             Self::Other(Target::Tcp(listener)) => Ok(vec![Listener::tcp(listener, options)?]),
             #[cfg(unix)]
             Self::Other(Target::Unix(listener)) => {
@@ -171,11 +205,7 @@ impl Group {
     }
 }
 
-fn open_addresses(
-    addresses: &[SocketAddr],
-    ipv4_ports: &[u16],
-    options: TcpOptions,
-) -> io::Result<Vec<Listener>> {
+fn open_addresses(addresses: &[SocketAddr], ipv4_ports: &[u16], terms: Terms) -> io::Result<Vec<Listener>> {
     let mut listeners: Vec<Listener> = Vec::with_capacity(addresses.len());
     let mut unavailable = None;
     for &address in addresses {
@@ -187,10 +217,10 @@ fn open_addresses(
         let opened = match chosen {
             // The system chose a port for the first address: take it for the others if it is free there.
             Some(port) if address.port() == 0 => {
-                open_tcp(SocketAddr::new(address.ip(), port), ipv6_only, options)
-                    .or_else(|_| open_tcp(address, ipv6_only, options))
+                open_tcp(SocketAddr::new(address.ip(), port), ipv6_only, terms)
+                    .or_else(|_| open_tcp(address, ipv6_only, terms))
             }
-            _ => open_tcp(address, ipv6_only, options),
+            _ => open_tcp(address, ipv6_only, terms),
         };
         match opened {
             Ok(listener) => listeners.push(listener),
@@ -214,7 +244,27 @@ fn is_unavailable(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == NO_FAMILY
 }
 
-fn open_tcp(address: SocketAddr, ipv6_only: bool, options: TcpOptions) -> io::Result<Listener> {
+fn open_tcp(address: SocketAddr, ipv6_only: bool, terms: Terms) -> io::Result<Listener> {
+    let first = bind_tcp(address, ipv6_only, false)?;
+    #[cfg(engine)]
+    if terms.balanced > 0 {
+        // The first socket only makes sure that nobody else has the address: to those that share one, the system adds
+        // anybody of the same user.
+        let address = first.local_addr()?.as_socket().unwrap_or(address);
+        drop(first);
+        let sockets = (0..terms.balanced).map(|_| listen_tcp(bind_tcp(address, ipv6_only, true)?, terms.tcp));
+        let sockets = sockets
+            .map(|socket| socket.map(OwnedFd::from))
+            .collect::<io::Result<_>>()?;
+        return Ok(Listener {
+            accepting: Accepting::Balanced(sockets),
+            address: Address::Tcp(address),
+        });
+    }
+    Listener::tcp(listen_tcp(first, terms.tcp)?.into(), terms.tcp)
+}
+
+fn bind_tcp(address: SocketAddr, ipv6_only: bool, is_shared: bool) -> io::Result<RawSocket> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(ipv6_only)?;
@@ -222,9 +272,29 @@ fn open_tcp(address: SocketAddr, ipv6_only: bool, options: TcpOptions) -> io::Re
     // Elsewhere than on Windows this only lets a restarted server take over its port from sockets in TIME_WAIT.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
+    #[cfg(engine)]
+    socket.set_reuse_port(is_shared)?;
+    #[cfg(not(engine))]
+    let _ = is_shared;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen_tcp(socket: RawSocket, options: TcpOptions) -> io::Result<RawSocket> {
+    socket.set_nonblocking(true)?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-    Listener::tcp(socket.into(), options)
+    Ok(socket)
+}
+
+/// Sets up an accepted TCP connection.
+pub(super) fn set_up(socket: &SockRef<'_>, options: &TcpOptions) -> io::Result<()> {
+    if options.nodelay {
+        socket.set_tcp_nodelay(true)?;
+    }
+    if let Some(silence) = options.keepalive {
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence))?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -344,7 +414,7 @@ mod tests {
     use super::*;
 
     async fn bind(targets: Vec<Bind>) -> Result<Vec<Listener>, BindError> {
-        Listener::bind_all(targets, TcpOptions::default()).await
+        Listener::bind_all(targets, Terms::default()).await
     }
 
     fn tcp(listener: &Listener) -> SocketAddr {
@@ -437,9 +507,15 @@ mod tests {
                 true,
             ),
         ] {
-            let listeners = Listener::bind_all(vec!["127.0.0.1:0".into()], options)
-                .await
-                .unwrap();
+            let listeners = Listener::bind_all(
+                vec!["127.0.0.1:0".into()],
+                Terms {
+                    tcp: options,
+                    balanced: 0,
+                },
+            )
+            .await
+            .unwrap();
             let client = TcpStream::connect(tcp(&listeners[0])).await.unwrap();
             let Ok((Socket::Tcp(socket), _)) = listeners[0].accept().await else {
                 panic!("not a TCP socket")

@@ -85,7 +85,15 @@ pub(super) struct Listeners {
     shared: Arc<Shared>,
     changes: Changes,
     tasks: JoinSet<Infallible>,
-    handles: Vec<(Address, AbortHandle)>,
+    handles: Vec<(Address, AcceptedBy)>,
+}
+
+/// Who accepts on a listener.
+#[derive(Debug)]
+enum AcceptedBy {
+    Task(AbortHandle),
+    #[cfg(engine)]
+    Workers,
 }
 
 impl Listeners {
@@ -109,9 +117,7 @@ impl Listeners {
             match self.changes.0.recv().await {
                 Some(Change::Open(listeners)) => self.start(listeners),
                 Some(Change::Close(address, closed)) => {
-                    self.stop(&address);
-                    // The tasks end for no other reason.
-                    let _ = self.tasks.join_next().await;
+                    self.stop(&address).await;
                     let _ = closed.send(());
                 }
                 // The sender lives as long as `self.shared`.
@@ -123,26 +129,76 @@ impl Listeners {
     /// Closes all listeners.
     pub(super) async fn shutdown(mut self) {
         self.tasks.shutdown().await;
+        #[cfg(engine)]
+        if let Some(workers) = self.shared.workers.get() {
+            workers.stop_listening(None).await;
+        }
         self.shared.listening.clear();
     }
 
     fn start(&mut self, listeners: Vec<Listener>) {
         for listener in listeners {
             let address = listener.address().clone();
+            #[cfg(engine)]
+            let listener = match self.to_workers(listener) {
+                Some(listener) => listener,
+                None => {
+                    self.handles.push((address, AcceptedBy::Workers));
+                    continue;
+                }
+            };
             let task = accept(listener, Arc::clone(&self.shared));
-            self.handles.push((address, self.tasks.spawn(task)));
+            let handle = self.tasks.spawn(task);
+            self.handles.push((address, AcceptedBy::Task(handle)));
         }
     }
 
-    fn stop(&mut self, address: &Address) {
-        if let Some(at) = self.handles.iter().position(|(known, _)| known == address) {
-            let (_, handle) = self.handles.swap_remove(at);
-            handle.abort();
+    /// Has the workers accept by themselves, if they can.
+    #[cfg(engine)]
+    fn to_workers(&self, listener: Listener) -> Option<Listener> {
+        let Some(workers) = self.shared.workers.get() else {
+            return Some(listener);
+        };
+        let address = Arc::new(listener.address().clone());
+        match listener.into_balanced() {
+            Ok(sockets) => {
+                workers.listen(&address, sockets);
+                None
+            }
+            Err(listener) => Some(listener),
+        }
+    }
+
+    async fn stop(&mut self, address: &Address) {
+        let Some(at) = self.handles.iter().position(|(known, _)| known == address) else {
+            return;
+        };
+        match self.handles.swap_remove(at).1 {
+            AcceptedBy::Task(handle) => {
+                handle.abort();
+                // The tasks end for no other reason.
+                let _ = self.tasks.join_next().await;
+            }
+            #[cfg(engine)]
+            AcceptedBy::Workers => {
+                if let Some(workers) = self.shared.workers.get() {
+                    workers.stop_listening(Some(address)).await;
+                }
+            }
         }
     }
 }
 
 async fn accept(listener: Listener, shared: Arc<Shared>) -> Infallible {
+    #[cfg(engine)]
+    if let Some(workers) = shared.workers.get() {
+        let local = Arc::new(listener.address().clone());
+        return accept_loop(
+            || listener.accept_descriptor(),
+            |socket| workers.hand(socket, &local),
+        )
+        .await;
+    }
     accept_loop(
         || listener.accept(),
         |(socket, peer)| connection::spawn(&shared, socket, peer, listener.address().clone()),

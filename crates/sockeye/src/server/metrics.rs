@@ -62,6 +62,14 @@ impl ServerMetrics {
         self.open.decrement(1);
     }
 
+    /// So many workers are at work, with this driver.
+    #[cfg(engine)]
+    pub(super) fn workers(&self, driver: crate::driver::DriverKind, count: usize) {
+        describe_gauge!("sockeye_server_workers", "workers of the server, by driver");
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        gauge!("sockeye_server_workers", "driver" => driver.name()).set(count as f64);
+    }
+
     pub(super) fn refused(&self, refusal: Refusal) {
         self.refused[refusal as usize].increment(1);
     }

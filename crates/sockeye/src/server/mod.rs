@@ -29,13 +29,19 @@ mod limits;
 mod listener;
 mod listening;
 mod metrics;
+#[cfg(engine)]
+mod place;
 mod proxy_protocol;
+#[cfg(engine)]
+mod reception;
 mod request;
 mod route;
 mod router;
 mod routes;
 mod shutdown;
 mod transport;
+#[cfg(engine)]
+mod workforce;
 mod write_limit;
 
 pub use accept::Accept;
@@ -60,5 +66,15 @@ pub use router::{ForProtocol, Params, RouteError};
 pub use shutdown::{Drain, ShutdownReport};
 pub use sockeye_proto::handshake::server::Rejection;
 
-#[cfg(all(unix, target_pointer_width = "64"))]
+#[cfg(engine)]
 pub use crate::engine::{CloseEvent, Gone, Handler, Sent, Socket, SocketHandle};
+#[cfg(engine)]
+pub use clients::ConnectedSocket;
+#[cfg(engine)]
+pub(crate) use place::Place;
+#[cfg(engine)]
+pub(crate) use reception::{Admitted, Callbacks, Decision, Guest, Reception};
+#[cfg(engine)]
+pub(crate) use routes::Endpoint;
+#[cfg(engine)]
+pub use workforce::Balance;

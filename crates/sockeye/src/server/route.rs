@@ -9,13 +9,17 @@ use sockeye_proto::deflate::Deflate;
 use sockeye_proto::handshake::server::Rejection;
 use sockeye_proto::{Config, Subprotocol};
 
+#[cfg(engine)]
+use super::Handler;
 use super::{Accept, ConfigError, Decline, ForProtocol, UpgradeRequest};
+#[cfg(engine)]
+use crate::engine::AnyHandler;
 use crate::session::HandlerFuture;
 use crate::upgrade::Overrides;
 use crate::{HandlerResult, OriginPolicy, QueueLimits, WebSocket};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-pub(super) type ErasedHandler = Arc<dyn Fn(WebSocket, UpgradeRequest) -> HandlerFuture + Send + Sync>;
+type ErasedHandler = Arc<dyn Fn(WebSocket, UpgradeRequest) -> HandlerFuture + Send + Sync>;
 type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Decline>> + Send + Sync>;
 
 /// What serves a WebSocket: an async function of the [`WebSocket`], or of the [`WebSocket`] and the
@@ -60,10 +64,18 @@ where
     }
 }
 
+/// What serves the WebSockets of a route.
+#[derive(Clone)]
+enum Kind {
+    Async(ErasedHandler),
+    #[cfg(engine)]
+    Callbacks(Arc<dyn AnyHandler>),
+}
+
 /// A WebSocket endpoint. What it does not say, the server's settings say.
 #[derive(Clone)]
 pub struct Route {
-    pub(super) handler: ErasedHandler,
+    handler: Kind,
     pub(super) hook: Option<Hook>,
     pub(super) origins: Option<OriginPolicy>,
     pub(super) subprotocols: Vec<String>,
@@ -75,17 +87,48 @@ impl Route {
     /// An endpoint served by this handler.
     pub fn new<A>(handler: impl AsyncHandler<A>) -> Self {
         let handler = Arc::new(handler);
+        // Called within the future, so that a panic before the handler's first await is the handler's too.
+        Self::with(Kind::Async(Arc::new(move |websocket, request| {
+            let handler = Arc::clone(&handler);
+            Box::pin(async move { handler.serve(websocket, request).await })
+        })))
+    }
+
+    /// An endpoint served by this handler's callbacks, on the server's [workers](super::ServerBuilder::workers).
+    ///
+    /// A [hook](Self::on_upgrade) is asked before [`Handler::upgrade`], which has the last word.
+    #[cfg(engine)]
+    pub fn handler(handler: impl Handler) -> Self {
+        Self::with(Kind::Callbacks(Arc::new(handler)))
+    }
+
+    fn with(handler: Kind) -> Self {
         Self {
-            // Called within the future, so that a panic before the handler's first await is the handler's too.
-            handler: Arc::new(move |websocket, request| {
-                let handler = Arc::clone(&handler);
-                Box::pin(async move { handler.serve(websocket, request).await })
-            }),
+            handler,
             hook: None,
             origins: None,
             subprotocols: Vec::new(),
             for_protocol: ForProtocol::Any,
             overrides: Overrides::default(),
+        }
+    }
+
+    /// Runs the async handler.
+    pub(super) fn serve(&self, websocket: WebSocket, request: UpgradeRequest) -> HandlerFuture {
+        match &self.handler {
+            Kind::Async(handler) => handler(websocket, request),
+            // Its WebSockets are opened on a worker.
+            #[cfg(engine)]
+            Kind::Callbacks(_) => Box::pin(async { Ok(()) }),
+        }
+    }
+
+    /// The handler, if it is one with callbacks.
+    #[cfg(engine)]
+    pub(crate) fn callbacks(&self) -> Option<&Arc<dyn AnyHandler>> {
+        match &self.handler {
+            Kind::Callbacks(handler) => Some(handler),
+            Kind::Async(_) => None,
         }
     }
 

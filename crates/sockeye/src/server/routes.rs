@@ -10,12 +10,12 @@ use crate::{OriginPolicy, Result};
 
 /// A route with the server's settings filled in.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// The pattern.
-    pub(super) path: Arc<str>,
+    pub(crate) path: Arc<str>,
     pub(super) route: Route,
     pub(super) origins: OriginPolicy,
-    pub(super) settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 /// The routes. Requests see them as they are when they arrive; a change makes a new table, since it is rare and

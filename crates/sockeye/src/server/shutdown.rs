@@ -84,6 +84,9 @@ pub(super) struct Lifecycle {
     phase: watch::Sender<Phase>,
     open: watch::Sender<usize>,
     websockets: AtomicUsize,
+    /// Those of handlers with callbacks that have not closed.
+    #[cfg(engine)]
+    sockets: AtomicUsize,
     forced: AtomicUsize,
     listening: AtomicBool,
     next_id: AtomicU64,
@@ -112,6 +115,8 @@ impl Lifecycle {
             phase: watch::Sender::new(Phase::Running),
             open: watch::Sender::new(0),
             websockets: AtomicUsize::new(0),
+            #[cfg(engine)]
+            sockets: AtomicUsize::new(0),
             forced: AtomicUsize::new(0),
             listening: AtomicBool::new(false),
             next_id: AtomicU64::new(0),
@@ -244,12 +249,44 @@ impl Lifecycle {
     /// Takes a connection into the count.
     pub(super) fn track(self: &Arc<Self>) -> Tracked {
         self.open.send_modify(|open| *open += 1);
+        self.remembered(self.next_id.fetch_add(1, Ordering::Relaxed), false)
+    }
+
+    /// A connection that is in the count already.
+    pub(super) fn remembered(self: &Arc<Self>, id: u64, is_websocket: bool) -> Tracked {
         Tracked {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            is_websocket: false,
+            id,
+            is_held: true,
+            is_websocket,
             phase: self.phase.subscribe(),
             lifecycle: Arc::clone(self),
         }
+    }
+
+    /// Open WebSockets of handlers with callbacks.
+    #[cfg(engine)]
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// There is one more of these, or less.
+    #[cfg(engine)]
+    pub(super) fn count_socket(&self, opened: bool) {
+        if opened {
+            self.sockets.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.sockets.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection has become a WebSocket.
+    pub(super) fn upgraded(&self) {
+        self.websockets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection is dropped because the time of a shutdown is over.
+    pub(super) fn force(&self) {
+        self.forced.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -264,6 +301,7 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Tracked {
     id: u64,
+    is_held: bool,
     is_websocket: bool,
     phase: watch::Receiver<Phase>,
     lifecycle: Arc<Lifecycle>,
@@ -275,11 +313,16 @@ impl Tracked {
         self.id
     }
 
+    /// Leaves the connection in the count, to be [remembered](Lifecycle::remembered).
+    pub(super) fn forget(mut self) {
+        self.is_held = false;
+    }
+
     /// The connection is a WebSocket from now on.
     pub(super) fn upgraded(&mut self) {
         if !self.is_websocket {
             self.is_websocket = true;
-            self.lifecycle.websockets.fetch_add(1, Ordering::Relaxed);
+            self.lifecycle.upgraded();
         }
     }
 
@@ -318,7 +361,7 @@ impl Tracked {
     }
 
     fn force(&self) -> Order {
-        self.lifecycle.forced.fetch_add(1, Ordering::Relaxed);
+        self.lifecycle.force();
         Order::Drop
     }
 
@@ -338,6 +381,9 @@ impl Tracked {
 
 impl Drop for Tracked {
     fn drop(&mut self) {
+        if !self.is_held {
+            return;
+        }
         if self.is_websocket {
             self.lifecycle.websockets.fetch_sub(1, Ordering::Relaxed);
         }
@@ -347,7 +393,7 @@ impl Drop for Tracked {
 
 /// A number in 0..1 for each connection. Multiples of the golden ratio fill the interval evenly, whatever part of
 /// the numbers is still alive.
-fn share(id: u64) -> f64 {
+pub(super) fn share(id: u64) -> f64 {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
     #[expect(clippy::cast_precision_loss, reason = "32 bits fit")]
     let share = (id.wrapping_mul(GOLDEN) >> 32) as f64 / (1_u64 << 32) as f64;

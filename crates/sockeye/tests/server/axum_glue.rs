@@ -7,10 +7,10 @@ use axum::response::Response;
 use axum::routing::any;
 use sockeye::axum::WebSocketUpgrade;
 use sockeye::proto::deflate::Deflate;
-use sockeye::server::{Drain, Server};
+use sockeye::server::Drain;
 use sockeye::{Config, OriginPolicy};
 
-use crate::peer::{Peer, TEXT, echo, eventually, frame, handshake, soon, start};
+use crate::peer::{Peer, TEXT, echo, eventually, frame, handshake, server, soon, start};
 
 async fn chat(upgrade: WebSocketUpgrade) -> Response {
     upgrade
@@ -149,7 +149,7 @@ fn with_fallback() -> sockeye::server::ServerBuilder {
             any(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }),
         )
         .route("/hold", any(hold));
-    Server::builder().fallback(router)
+    server().fallback(router)
 }
 
 #[tokio::test]

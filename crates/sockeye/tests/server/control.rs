@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sockeye::server::{Address, ForProtocol, Route, Server};
+use sockeye::server::{Address, ForProtocol, Route};
 use sockeye::{CloseCode, QueueLimits, WebSocket};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::peer::{PING, PONG, Peer, echo, eventually, handshake, run, soon, start};
+use crate::peer::{PING, PONG, Peer, echo, eventually, handshake, run, server, soon, start};
 
 /// A handler that waits for the end.
 async fn idle(mut ws: WebSocket) -> sockeye::HandlerResult {
@@ -24,9 +24,7 @@ async fn clients_are_listed_with_route_address_and_data() {
         let user = User(request.param("room").unwrap_or_default().to_owned());
         Ok(sockeye::server::Accept::new().data(user))
     });
-    let builder = Server::builder()
-        .route("/", idle)
-        .route_with("/rooms/{room}", room);
+    let builder = server().route("/", idle).route_with("/rooms/{room}", room);
     let (address, server) = start(builder).await;
     assert!(server.clients().is_empty());
     let first = Peer::open(address, "/rooms/a", &[]).await;
@@ -49,7 +47,7 @@ async fn clients_are_listed_with_route_address_and_data() {
 #[tokio::test]
 async fn the_list_of_clients_keeps_no_connection_open() {
     // The handler returns at once, and with it goes the last handle.
-    let (address, server) = start(Server::builder().route("/", |_: WebSocket| async { Ok(()) })).await;
+    let (address, server) = start(server().route("/", |_: WebSocket| async { Ok(()) })).await;
     let mut peer = Peer::open(address, "/", &[]).await;
     assert_eq!(peer.receive_close().await, (1000, String::new()));
     peer.finish(1000).await;
@@ -58,7 +56,7 @@ async fn the_list_of_clients_keeps_no_connection_open() {
 
 #[tokio::test]
 async fn a_broadcast_reaches_every_client() {
-    let builder = Server::builder().route("/a", idle).route("/b", echo);
+    let builder = server().route("/a", idle).route("/b", echo);
     let (address, server) = start(builder).await;
     let mut peers = Vec::new();
     for path in ["/a", "/b", "/a"] {
@@ -79,7 +77,7 @@ async fn a_broadcast_names_who_is_behind_and_waits_for_nobody() {
         write_timeout: Duration::from_secs(600),
         ..QueueLimits::default()
     };
-    let (address, server) = start(Server::builder().route("/", idle).queues(queues)).await;
+    let (address, server) = start(server().route("/", idle).queues(queues)).await;
     let _slow = Peer::open(address, "/", &[]).await;
     eventually(|| server.clients().len() == 1).await;
     // It takes nothing: once the buffers of the system are full, the queue stays full.
@@ -105,7 +103,7 @@ async fn a_broadcast_names_who_is_behind_and_waits_for_nobody() {
 
 #[tokio::test]
 async fn all_can_be_closed_while_the_server_goes_on() {
-    let (address, server) = start(Server::builder().route("/", echo)).await;
+    let (address, server) = start(server().route("/", echo)).await;
     let mut peers = [
         Peer::open(address, "/", &[]).await,
         Peer::open(address, "/", &[]).await,
@@ -137,7 +135,7 @@ async fn all_can_be_closed_while_the_server_goes_on() {
 #[tokio::test]
 async fn closing_all_turns_down_who_was_not_answered_yet() {
     let route = Route::new(echo).on_upgrade(|_| std::future::pending());
-    let (address, server) = start(Server::builder().route_with("/", route)).await;
+    let (address, server) = start(server().route_with("/", route)).await;
     let mut peer = Peer::connect(address).await;
     peer.write(handshake("/", &[]).as_bytes()).await;
     eventually(|| server.pending_requests() == 1).await;
@@ -150,7 +148,7 @@ async fn closing_all_turns_down_who_was_not_answered_yet() {
 #[tokio::test]
 async fn who_leaves_while_the_hook_thinks_is_pending_no_more() {
     let route = Route::new(echo).on_upgrade(|_| std::future::pending());
-    let (address, server) = start(Server::builder().route_with("/", route)).await;
+    let (address, server) = start(server().route_with("/", route)).await;
     let mut peer = Peer::connect(address).await;
     peer.write(handshake("/", &[]).as_bytes()).await;
     eventually(|| server.pending_requests() == 1).await;
@@ -160,7 +158,7 @@ async fn who_leaves_while_the_hook_thinks_is_pending_no_more() {
 
 #[tokio::test]
 async fn routes_come_and_go_while_the_server_runs() {
-    let (address, server) = start(Server::builder().route("/fixed", echo)).await;
+    let (address, server) = start(server().route("/fixed", echo)).await;
     assert_eq!(Peer::ask(address, "/late", &[]).await.status, 404);
 
     let greet = |greeting: &'static str| {
@@ -198,7 +196,7 @@ async fn routes_come_and_go_while_the_server_runs() {
 
 #[tokio::test]
 async fn listeners_come_and_go_while_the_server_runs() {
-    let (first, server) = start(Server::builder().route("/", echo)).await;
+    let (first, server) = start(server().route("/", echo)).await;
     let added = server.listen("127.0.0.1:0").await.unwrap();
     let [Address::Tcp(second)] = added[..] else {
         panic!("{added:?}")
@@ -223,7 +221,7 @@ async fn listeners_come_and_go_while_the_server_runs() {
 
 #[tokio::test]
 async fn a_listener_that_was_added_before_serving_is_served() {
-    let server = Server::builder()
+    let server = server()
         .route("/", echo)
         .bind("127.0.0.1:0")
         .listen()
@@ -242,7 +240,7 @@ async fn a_listener_that_was_added_before_serving_is_served() {
 
 #[tokio::test]
 async fn a_handle_says_when_there_is_no_server_to_change() {
-    let builder = Server::builder().route("/", echo);
+    let builder = server().route("/", echo);
     let handle = builder.server_handle();
     let early = handle.mount("/a", Route::new(echo)).unwrap_err();
     assert!(

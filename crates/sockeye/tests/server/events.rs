@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sockeye::server::{HandshakeLimits, Rejection, Route, Server, ServerBuilder, ServerEvent, ServerHandle};
+use sockeye::server::{HandshakeLimits, Rejection, Route, ServerBuilder, ServerEvent, ServerHandle};
 use sockeye::{CloseCode, WebSocket};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::peer::{Peer, echo, eventually, handshake, soon, start};
+use crate::peer::{Peer, echo, eventually, handshake, server, soon, start};
 
 /// What was told, each event in a line.
 struct Told(UnboundedReceiver<String>);
@@ -57,7 +57,7 @@ async fn observed(builder: ServerBuilder) -> (SocketAddr, ServerHandle, Told) {
 
 #[tokio::test]
 async fn a_connection_is_told_of_from_its_handshake_to_its_close() {
-    let (address, _server, mut told) = observed(Server::builder().route("/{room}", echo)).await;
+    let (address, _server, mut told) = observed(server().route("/{room}", echo)).await;
     let mut peer = Peer::open(address, "/a", &[]).await;
     assert_eq!(told.next().await, "handshake accepted Some(\"/a\") None");
     assert_eq!(told.next().await, "opened Some(\"/{room}\") /a");
@@ -69,7 +69,7 @@ async fn a_connection_is_told_of_from_its_handshake_to_its_close() {
 
 #[tokio::test]
 async fn a_failure_is_told_with_its_cause() {
-    let (address, _server, mut told) = observed(Server::builder().route("/", echo)).await;
+    let (address, _server, mut told) = observed(server().route("/", echo)).await;
     let mut peer = Peer::open(address, "/", &[]).await;
     told.next().await;
     told.next().await;
@@ -86,7 +86,7 @@ async fn every_way_to_turn_a_handshake_down_is_told() {
         assert!(request.path().is_empty(), "on purpose");
         Err(Rejection::forbidden("no"))
     });
-    let builder = Server::builder()
+    let builder = server()
         .route("/", echo)
         .route_with("/deny", deny)
         .route_with("/panic", panics)
@@ -128,15 +128,14 @@ async fn silence_is_told_as_a_timeout() {
         timeout: Duration::from_millis(200),
         ..HandshakeLimits::default()
     };
-    let (address, _server, mut told) =
-        observed(Server::builder().route("/", echo).handshake_limits(limits)).await;
+    let (address, _server, mut told) = observed(server().route("/", echo).handshake_limits(limits)).await;
     let _silent = Peer::connect(address).await;
     assert_eq!(told.next().await, "handshake timeout None None");
 }
 
 #[tokio::test]
 async fn an_observer_that_panics_harms_nobody() {
-    let builder = Server::builder()
+    let builder = server()
         .route("/", |mut ws: WebSocket| async move {
             ws.send("hello").await?;
             while ws.recv().await?.is_some() {}

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use sockeye::Config;
 use sockeye::proto::deflate::{Compressor, Decompressor, Deflate, Pool};
 use sockeye::proto::{Compress, Connection, Message, Role};
-use sockeye::server::Server;
 
-use crate::peer::{Peer, TEXT, echo, eventually, frame, handshake, start};
+use crate::peer::{Peer, TEXT, echo, eventually, frame, handshake, server, start};
 
 /// Sends these bytes on a WebSocket of their own; gives the Close frame that answers them.
 async fn answer(address: std::net::SocketAddr, bytes: &[u8]) -> (u16, String) {
@@ -24,7 +23,7 @@ fn long(opcode: u8, length: u64) -> Vec<u8> {
 
 #[tokio::test]
 async fn each_offence_closes_with_its_code_and_harms_nobody_else() {
-    let (address, server) = start(Server::builder().route("/", echo)).await;
+    let (address, server) = start(server().route("/", echo)).await;
     let mut bystander = Peer::open(address, "/", &[]).await;
     let fragments = |count: usize, payload: &[u8]| {
         let mut bytes = frame(TEXT, payload);
@@ -71,7 +70,7 @@ async fn each_offence_closes_with_its_code_and_harms_nobody_else() {
 
 #[tokio::test]
 async fn a_request_and_a_frame_may_come_byte_by_byte() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let mut peer = Peer::connect(address).await;
     for byte in handshake("/", &[]).bytes() {
         peer.write(&[byte]).await;
@@ -89,7 +88,7 @@ async fn a_frame_that_stalls_after_the_handshake_is_dropped_though_bytes_of_it_t
         message_timeout: Some(Duration::from_millis(300)),
         ..Config::server()
     };
-    let (address, server) = start(Server::builder().route("/", echo).limits(limits)).await;
+    let (address, server) = start(server().route("/", echo).limits(limits)).await;
     let mut bystander = Peer::open(address, "/", &[]).await;
 
     let mut silent = Peer::open(address, "/", &[]).await;
@@ -134,7 +133,7 @@ async fn bombs_stop_at_the_limit_on_what_they_inflate_to() {
         client_no_context_takeover: false,
         ..Deflate::default()
     };
-    let builder = Server::builder().route("/", echo).compression(options.clone());
+    let builder = server().route("/", echo).compression(options.clone());
     let (address, server) = start(builder).await;
     let offer = [("Sec-WebSocket-Extensions", "permessage-deflate")];
     let mut bystander = Peer::open(address, "/", &offer).await;
@@ -197,7 +196,7 @@ async fn floods_of_control_frames_end_whether_or_not_their_answers_are_read() {
         close_timeout: Duration::from_millis(300),
         ..Config::server()
     };
-    let (address, server) = start(Server::builder().route("/", echo).limits(limits)).await;
+    let (address, server) = start(server().route("/", echo).limits(limits)).await;
     let mut bystander = Peer::open(address, "/", &[]).await;
     for opcode in [9, 10] {
         let flood = frame(opcode, &[b'x'; 125]).repeat(1001);

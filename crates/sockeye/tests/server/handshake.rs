@@ -2,17 +2,17 @@
 
 use axum::extract::Extension;
 use axum::routing::get;
-use sockeye::server::{Address, ConnectionInfo, ForProtocol, Route, Server, UpgradeRequest};
+use sockeye::server::{Address, ConnectionInfo, ForProtocol, Route, UpgradeRequest};
 use sockeye::{HandlerResult, OriginPolicy, WebSocket};
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::peer::{CLOSE, PING, PONG, Peer, TEXT, echo, frame, handshake, soon, start};
+use crate::peer::{CLOSE, PING, PONG, Peer, TEXT, echo, frame, handshake, server, soon, start};
 
 #[tokio::test]
 async fn ten_lines_make_an_echo_server() {
-    let builder = Server::builder().route("/echo", |mut ws: WebSocket| async move {
+    let builder = server().route("/echo", |mut ws: WebSocket| async move {
         while let Some(message) = ws.recv().await? {
             ws.send(message).await?;
         }
@@ -34,7 +34,7 @@ async fn ten_lines_make_an_echo_server() {
 
 #[tokio::test]
 async fn the_101_has_what_rfc_6455_wants() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let response = Peer::ask(address, "/", &[]).await;
     assert_eq!(response.status, 101);
     assert_eq!(response.header("upgrade"), Some("websocket"));
@@ -49,7 +49,7 @@ async fn the_101_has_what_rfc_6455_wants() {
 
 #[tokio::test]
 async fn frames_in_the_same_packet_as_the_request_are_received() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let mut peer = Peer::connect(address).await;
     let mut bytes = handshake("/", &[]).into_bytes();
     bytes.extend(frame(TEXT, b"first"));
@@ -64,7 +64,7 @@ async fn frames_in_the_same_packet_as_the_request_are_received() {
 
 #[tokio::test]
 async fn a_request_may_arrive_byte_by_byte() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     for byte in handshake("/", &[]).bytes() {
@@ -75,7 +75,7 @@ async fn a_request_may_arrive_byte_by_byte() {
 
 #[tokio::test]
 async fn absolute_form_is_routed_by_its_path() {
-    let (address, _server) = start(Server::builder().route("/chat", echo)).await;
+    let (address, _server) = start(server().route("/chat", echo)).await;
     assert_eq!(
         Peer::ask(address, "ws://example.test/chat?x=1", &[]).await.status,
         101
@@ -90,9 +90,7 @@ async fn parameters_reach_the_handler() {
         ws.send(format!("{user} in {room}")).await?;
         Ok(())
     }
-    let builder = Server::builder()
-        .route("/rooms/{room}", greet)
-        .route("/rooms/lobby", echo);
+    let builder = server().route("/rooms/{room}", greet).route("/rooms/lobby", echo);
     let (address, _server) = start(builder).await;
     let mut peer = Peer::open(address, "/rooms/caf%C3%A9?user=Zo%C3%AB", &[]).await;
     assert_eq!(peer.receive_text().await, "Zoë in café");
@@ -105,7 +103,7 @@ async fn parameters_reach_the_handler() {
 
 #[tokio::test]
 async fn what_is_not_there_is_404_and_what_is_a_websocket_is_426() {
-    let (address, _server) = start(Server::builder().route("/chat", echo)).await;
+    let (address, _server) = start(server().route("/chat", echo)).await;
     assert_eq!(Peer::ask(address, "/other", &[]).await.status, 404);
 
     let plain = |line: &'static str| async move {
@@ -127,7 +125,7 @@ async fn what_is_not_there_is_404_and_what_is_a_websocket_is_426() {
 
 #[tokio::test]
 async fn bad_handshakes_get_the_right_status() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let good = handshake("/", &[]);
     for (from, to, status) in [
         ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426),
@@ -174,10 +172,7 @@ async fn an_axum_router_serves_what_is_not_a_websocket() {
             format!("{} {}", info.id, info.local)
         }),
     );
-    let builder = Server::builder()
-        .route("/", echo)
-        .route("/{*rest}", echo)
-        .fallback(router);
+    let builder = server().route("/", echo).route("/{*rest}", echo).fallback(router);
     let (address, _server) = start(builder).await;
 
     let mut peer = Peer::connect(address).await;
@@ -200,7 +195,7 @@ async fn an_axum_router_serves_what_is_not_a_websocket() {
 #[tokio::test]
 async fn a_websocket_for_no_route_is_the_fallbacks() {
     let router = axum::Router::new().fallback(|| async { (http::StatusCode::IM_A_TEAPOT, "tea") });
-    let builder = Server::builder().route("/chat", echo).fallback(router);
+    let builder = server().route("/chat", echo).fallback(router);
     let (address, _server) = start(builder).await;
     assert_eq!(Peer::ask(address, "/other", &[]).await.status, 418);
     assert_eq!(Peer::ask(address, "/chat", &[]).await.status, 101);
@@ -214,7 +209,7 @@ async fn subprotocols_are_agreed_on_or_select_the_route() {
             Ok(())
         })
     }
-    let builder = Server::builder()
+    let builder = server()
         .route_with("/list", named("list").subprotocols(["v2", "v1"]))
         .route_with(
             "/by",
@@ -257,7 +252,7 @@ async fn compression_is_agreed_on_only_when_switched_on() {
         "permessage-deflate; client_max_window_bits",
     )];
     let deflate = sockeye::proto::deflate::Deflate::default();
-    let builder = Server::builder()
+    let builder = server()
         .compression(deflate)
         .route("/on", echo)
         .route_with("/off", Route::new(echo).compression(None));
@@ -273,7 +268,7 @@ async fn compression_is_agreed_on_only_when_switched_on() {
 #[tokio::test]
 async fn strange_pages_are_refused_and_programs_are_not() {
     let listed = OriginPolicy::list(["https://app.test"]).unwrap();
-    let builder = Server::builder()
+    let builder = server()
         .route("/", echo)
         .route_with("/listed", Route::new(echo).origins(listed))
         .route_with("/open", Route::new(echo).origins(OriginPolicy::any()));
@@ -301,7 +296,7 @@ async fn strange_pages_are_refused_and_programs_are_not() {
 
 #[tokio::test]
 async fn the_end_of_the_handler_closes_the_connection() {
-    let builder = Server::builder()
+    let builder = server()
         .route("/ok", |ws: WebSocket| async move {
             ws.send("bye").await?;
             Ok(())
@@ -341,7 +336,7 @@ async fn the_end_of_the_handler_closes_the_connection() {
 async fn a_client_that_leaves_ends_the_handler() {
     let (gone, seen) = tokio::sync::oneshot::channel();
     let gone = Arc::new(std::sync::Mutex::new(Some(gone)));
-    let builder = Server::builder().route("/", move |mut ws: WebSocket| {
+    let builder = server().route("/", move |mut ws: WebSocket| {
         let gone = gone.lock().unwrap().take();
         async move {
             let lost = ws.recv().await.is_err_and(|error| error.is_connection_lost());

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use sockeye::server::{
-    Accept, HandshakeLimits, Rejection, Route, SameSite, Server, SetCookie, TrustedProxies, UpgradeRequest,
+    Accept, HandshakeLimits, Rejection, Route, SameSite, SetCookie, TrustedProxies, UpgradeRequest,
 };
 use sockeye::{Config, WebSocket};
 
-use crate::peer::{Peer, echo, start};
+use crate::peer::{Peer, echo, server, start};
 
 #[derive(Clone)]
 struct User(String);
@@ -41,7 +41,7 @@ async fn a_hook_accepts_with_headers_cookies_data_and_limits() {
                 ..Config::server()
             }))
     });
-    let (address, _server) = start(Server::builder().route_with("/", route)).await;
+    let (address, _server) = start(server().route_with("/", route)).await;
 
     let mut peer = Peer::connect(address).await;
     let headers = [
@@ -74,7 +74,7 @@ async fn a_hook_rejects_with_status_headers_and_body() {
             .with_text("who are you?");
         Err(rejection)
     });
-    let (address, _server) = start(Server::builder().route_with("/", route)).await;
+    let (address, _server) = start(server().route_with("/", route)).await;
     let response = Peer::ask(address, "/", &[]).await;
     assert_eq!(response.status, 401);
     assert_eq!(response.header("www-authenticate"), Some("Bearer"));
@@ -85,7 +85,7 @@ async fn a_hook_rejects_with_status_headers_and_body() {
 #[tokio::test]
 async fn mistakes_of_a_hook_are_500_and_tell_the_client_nothing() {
     let accept = |accept: fn() -> Accept| Route::new(echo).on_upgrade(move |_| async move { Ok(accept()) });
-    let builder = Server::builder()
+    let builder = server()
         .route_with("/protocol", accept(|| Accept::new().subprotocol("not-offered")))
         .route_with(
             "/header",
@@ -118,7 +118,7 @@ async fn a_hook_that_panics_loses_its_connection_only() {
         assert!(request.query_value("panic").is_none(), "on purpose");
         Ok(Accept::new())
     });
-    let (address, server) = start(Server::builder().route_with("/", route)).await;
+    let (address, server) = start(server().route_with("/", route)).await;
     let mut bystander = Peer::open(address, "/", &[]).await;
     let mut peer = Peer::connect(address).await;
     peer.write(crate::peer::handshake("/?panic=1", &[]).as_bytes())
@@ -136,7 +136,7 @@ async fn a_hook_that_takes_too_long_is_503() {
         timeout: Duration::from_millis(200),
         ..HandshakeLimits::default()
     };
-    let (address, server) = start(Server::builder().route_with("/", route).handshake_limits(limits)).await;
+    let (address, server) = start(server().route_with("/", route).handshake_limits(limits)).await;
     let mut peer = Peer::connect(address).await;
     let response = peer.request("/", &[]).await;
     assert_eq!(response.status, 503);
@@ -161,12 +161,11 @@ async fn the_clients_address_comes_from_trusted_proxies_only() {
         ("Origin", "https://public.test"),
     ];
     let proxies = TrustedProxies::list(["127.0.0.0/8"]).unwrap();
-    let (address, _trusting) =
-        start(Server::builder().route_with("/", tell()).trusted_proxies(proxies)).await;
+    let (address, _trusting) = start(server().route_with("/", tell()).trusted_proxies(proxies)).await;
     let mut peer = Peer::open(address, "/", &headers).await;
     assert_eq!(peer.receive_text().await, "192.0.2.7 true public.test");
 
-    let (address, _wary) = start(Server::builder().route_with("/", tell())).await;
+    let (address, _wary) = start(server().route_with("/", tell())).await;
     let mut peer = Peer::open(address, "/", &headers[..3]).await;
     assert_eq!(peer.receive_text().await, "127.0.0.1 false example.test");
     // The forwarded host does not make a foreign page one of ours.

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use sockeye::server::Server;
 use sockeye::{HandlerResult, QueueLimits, WebSocket};
 use tokio::net::TcpStream;
 
-use crate::peer::{Peer, TEXT, echo, eventually, frame, handshake, start};
+use crate::peer::{Peer, TEXT, echo, eventually, frame, handshake, server, start};
 
 /// Sends these bytes and shows the status of the answer; `None` when the server just closes.
 async fn status(address: std::net::SocketAddr, bytes: &[u8]) -> Option<u16> {
@@ -20,7 +19,7 @@ async fn status(address: std::net::SocketAddr, bytes: &[u8]) -> Option<u16> {
 
 #[tokio::test]
 async fn strange_bytes_in_every_handshake_header_are_4xx() {
-    let (address, server) = start(Server::builder().route("/", echo)).await;
+    let (address, server) = start(server().route("/", echo)).await;
     let good = handshake(
         "/",
         &[("Sec-WebSocket-Protocol", "a"), ("Origin", "http://example.test")],
@@ -57,7 +56,7 @@ async fn strange_bytes_in_every_handshake_header_are_4xx() {
 
 #[tokio::test]
 async fn malformed_heads_end_the_connection() {
-    let (address, server) = start(Server::builder().route("/", echo)).await;
+    let (address, server) = start(server().route("/", echo)).await;
     let huge = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(1 << 20));
     for (bytes, expected) in [
         (&b"\0\0\0\0"[..], Some(400)),
@@ -87,7 +86,7 @@ async fn malformed_heads_end_the_connection() {
 async fn no_second_request_is_smuggled_behind_a_handshake() {
     // The fallback would answer a smuggled request.
     let router = axum::Router::new().fallback(|| async { "SMUGGLED" });
-    let (address, _server) = start(Server::builder().route("/", echo).fallback(router)).await;
+    let (address, _server) = start(server().route("/", echo).fallback(router)).await;
     let smuggled = "GET /secret HTTP/1.1\r\nHost: a\r\n\r\n";
     let good = handshake("/", &[]);
     for (from, to) in [
@@ -128,10 +127,7 @@ async fn a_peer_that_reads_nothing_is_dropped_and_others_do_not_notice() {
         write_timeout: Duration::from_millis(300),
         ..QueueLimits::default()
     };
-    let builder = Server::builder()
-        .route("/pour", pour)
-        .route("/", echo)
-        .queues(queues);
+    let builder = server().route("/pour", pour).route("/", echo).queues(queues);
     let (address, server) = start(builder).await;
     let mut bystander = Peer::open(address, "/", &[]).await;
     let _deaf = Peer::open(address, "/pour", &[]).await;
@@ -145,7 +141,7 @@ async fn a_peer_that_reads_nothing_is_dropped_and_others_do_not_notice() {
 
 #[tokio::test]
 async fn a_crowd_that_leaves_at_once_leaves_nothing_behind() {
-    let (address, server) = start(Server::builder().route("/", echo)).await;
+    let (address, server) = start(server().route("/", echo)).await;
     for _ in 0..3 {
         let mut crowd = Vec::new();
         for _ in 0..200 {
@@ -183,7 +179,7 @@ async fn clients_that_leave_during_the_hook_are_noticed() {
         let _ = entered.send(());
         std::future::pending()
     });
-    let (address, server) = start(Server::builder().route_with("/", route)).await;
+    let (address, server) = start(server().route_with("/", route)).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut stream, handshake("/", &[]).as_bytes())
         .await

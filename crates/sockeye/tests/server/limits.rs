@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sockeye::server::{ConnectionLimits, ConnectionRate, HandshakeLimits, Server, TrustedProxies};
+use sockeye::server::{ConnectionLimits, ConnectionRate, HandshakeLimits, TrustedProxies};
 
-use crate::peer::{Peer, echo, eventually, handshake, start};
+use crate::peer::{Peer, echo, eventually, handshake, server, start};
 
 fn quick() -> HandshakeLimits {
     HandshakeLimits {
@@ -15,7 +15,7 @@ fn quick() -> HandshakeLimits {
 
 #[tokio::test]
 async fn a_silent_client_is_dropped_at_the_deadline() {
-    let (address, server) = start(Server::builder().route("/", echo).handshake_limits(quick())).await;
+    let (address, server) = start(server().route("/", echo).handshake_limits(quick())).await;
     let mut peer = Peer::connect(address).await;
     peer.until_end().await;
     eventually(|| server.connections() == 0).await;
@@ -23,7 +23,7 @@ async fn a_silent_client_is_dropped_at_the_deadline() {
 
 #[tokio::test]
 async fn a_byte_now_and_then_does_not_prolong_the_deadline() {
-    let (address, server) = start(Server::builder().route("/", echo).handshake_limits(quick())).await;
+    let (address, server) = start(server().route("/", echo).handshake_limits(quick())).await;
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let started = std::time::Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
@@ -48,7 +48,7 @@ async fn a_byte_now_and_then_does_not_prolong_the_deadline() {
 
 #[tokio::test]
 async fn an_open_websocket_outlives_the_handshake_deadline() {
-    let (address, _server) = start(Server::builder().route("/", echo).handshake_limits(quick())).await;
+    let (address, _server) = start(server().route("/", echo).handshake_limits(quick())).await;
     let mut early = Peer::open(address, "/", &[]).await;
     let mut silent = Peer::connect(address).await;
     silent.until_end().await;
@@ -62,7 +62,7 @@ async fn a_slow_page_outlives_the_handshake_deadline() {
         tokio::time::sleep(Duration::from_millis(700)).await;
         "slow"
     });
-    let builder = Server::builder()
+    let builder = server()
         .route("/", echo)
         .fallback(router)
         .handshake_limits(quick());
@@ -81,7 +81,7 @@ async fn a_head_that_is_too_large_is_431() {
         max_headers: 20,
         ..HandshakeLimits::default()
     };
-    let (address, _server) = start(Server::builder().route("/", echo).handshake_limits(limits)).await;
+    let (address, _server) = start(server().route("/", echo).handshake_limits(limits)).await;
     let long = "x".repeat(3000);
     assert_eq!(Peer::ask(address, "/", &[("Cookie", &long)]).await.status, 431);
     assert_eq!(
@@ -94,7 +94,7 @@ async fn a_head_that_is_too_large_is_431() {
 
 #[tokio::test]
 async fn the_default_limits_on_the_head_hold() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let long = "x".repeat(16 * 1024);
     assert_eq!(Peer::ask(address, "/", &[("Cookie", &long)]).await.status, 431);
     assert_eq!(
@@ -115,7 +115,7 @@ async fn connections_over_the_limit_are_503_and_the_count_returns() {
         max_connections: Some(2),
         ..ConnectionLimits::default()
     };
-    let (address, server) = start(Server::builder().route("/", echo).connection_limits(limits)).await;
+    let (address, server) = start(server().route("/", echo).connection_limits(limits)).await;
     let first = Peer::open(address, "/", &[]).await;
     let second = Peer::open(address, "/", &[]).await;
     assert_eq!((server.connections(), server.websockets()), (2, 2));
@@ -132,7 +132,7 @@ async fn connections_of_one_address_are_limited() {
         max_per_address: Some(1),
         ..ConnectionLimits::default()
     };
-    let (address, server) = start(Server::builder().route("/", echo).connection_limits(limits)).await;
+    let (address, server) = start(server().route("/", echo).connection_limits(limits)).await;
     let first = Peer::open(address, "/", &[]).await;
     assert_eq!(Peer::connect(address).await.response().await.status, 503);
     drop(first);
@@ -146,7 +146,7 @@ async fn clients_behind_a_trusted_proxy_are_counted_by_their_own_address() {
         max_per_address: Some(1),
         ..ConnectionLimits::default()
     };
-    let builder = Server::builder()
+    let builder = server()
         .route("/", echo)
         .connection_limits(limits)
         .trusted_proxies(TrustedProxies::list(["127.0.0.1"]).unwrap());
@@ -171,7 +171,7 @@ async fn connections_that_come_too_fast_are_503() {
         rate: Some(rate),
         ..ConnectionLimits::default()
     };
-    let (address, _server) = start(Server::builder().route("/", echo).connection_limits(limits)).await;
+    let (address, _server) = start(server().route("/", echo).connection_limits(limits)).await;
     let _first = Peer::open(address, "/", &[]).await;
     let _second = Peer::open(address, "/", &[]).await;
     assert_eq!(Peer::connect(address).await.response().await.status, 503);
@@ -179,7 +179,7 @@ async fn connections_that_come_too_fast_are_503() {
 
 #[tokio::test]
 async fn values_that_cannot_work_are_errors_of_build() {
-    let base = || Server::builder().bind("127.0.0.1:0");
+    let base = || server().bind("127.0.0.1:0");
     let message = |builder: sockeye::server::ServerBuilder| {
         let error = builder.build().unwrap_err();
         assert!(error.is_config());
@@ -189,7 +189,7 @@ async fn values_that_cannot_work_are_errors_of_build() {
         max_message_size: 0,
         ..sockeye::Config::server()
     };
-    assert!(message(Server::builder()).contains("listen"));
+    assert!(message(server()).contains("listen"));
     assert!(message(base().route("chat", echo)).contains("`chat`"));
     assert!(message(base().route("/a/{x}", echo).route("/a/{y}", echo)).contains("/a/{x}"));
     assert!(message(base().route("/a", echo).route("/a", echo)).contains("`/a`"));

@@ -1,13 +1,13 @@
 //! Faults that another library is known for, looked for here from the outside.
 
-use sockeye::server::{Accept, Route, Server, UpgradeRequest};
+use sockeye::server::{Accept, Route, UpgradeRequest};
 
-use crate::peer::{PING, PONG, Peer, echo, frame, start};
+use crate::peer::{PING, PONG, Peer, echo, frame, server, start};
 
 #[tokio::test]
 async fn a_message_of_a_megabyte_in_one_frame_is_taken_by_default() {
     // A browser sends a message in one frame, however long it is.
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let mut peer = Peer::open(address, "/", &[]).await;
     for length in [65_535, 65_536, 65_537, 1 << 20] {
         let message = vec![b'x'; length];
@@ -18,7 +18,7 @@ async fn a_message_of_a_megabyte_in_one_frame_is_taken_by_default() {
 
 #[tokio::test]
 async fn the_limit_is_on_messages_whatever_frames_they_come_in() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     for frames in [1, 2, 16] {
         let mut peer = Peer::open(address, "/", &[]).await;
         let part = vec![b'x'; (1 << 20) / frames];
@@ -43,7 +43,7 @@ async fn a_cookie_with_a_broken_escape_does_not_reject_the_handshake() {
         let good = request.cookie("good").unwrap_or_default().to_owned();
         Ok(Accept::new().header("x-broken", decoded).header("x-good", good))
     });
-    let (address, _server) = start(Server::builder().route_with("/", route)).await;
+    let (address, _server) = start(server().route_with("/", route)).await;
     let response = Peer::ask(address, "/", &[("Cookie", "broken=100%; good=1")]).await;
     assert_eq!(response.status, 101);
     assert_eq!(response.header("x-broken"), Some("100%"));
@@ -53,7 +53,7 @@ async fn a_cookie_with_a_broken_escape_does_not_reject_the_handshake() {
 #[tokio::test]
 async fn subprotocols_keep_their_case() {
     let route = Route::new(echo).subprotocols(["Chat.V2"]);
-    let (address, _server) = start(Server::builder().route_with("/", route)).await;
+    let (address, _server) = start(server().route_with("/", route)).await;
     let response = Peer::ask(address, "/", &[("Sec-WebSocket-Protocol", "chat.v2, Chat.V2")]).await;
     assert_eq!(response.header("sec-websocket-protocol"), Some("Chat.V2"));
     let response = Peer::ask(address, "/", &[("Sec-WebSocket-Protocol", "chat.v2")]).await;
@@ -62,7 +62,7 @@ async fn subprotocols_keep_their_case() {
 
 #[tokio::test]
 async fn a_ping_of_125_bytes_is_answered_whole() {
-    let (address, _server) = start(Server::builder().route("/", echo)).await;
+    let (address, _server) = start(server().route("/", echo)).await;
     let mut peer = Peer::open(address, "/", &[]).await;
     peer.send(PING, &[7; 125]).await;
     assert_eq!(peer.receive().await, (PONG, vec![7; 125]));
@@ -71,7 +71,7 @@ async fn a_ping_of_125_bytes_is_answered_whole() {
 #[tokio::test]
 async fn messages_in_front_of_the_end_of_the_stream_are_delivered() {
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let builder = Server::builder().route("/", move |mut ws: sockeye::WebSocket| {
+    let builder = server().route("/", move |mut ws: sockeye::WebSocket| {
         let tell = tell.clone();
         async move {
             while let Ok(Some(message)) = ws.recv().await {

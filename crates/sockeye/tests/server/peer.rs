@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sockeye::server::{BoundServer, ServerBuilder, ServerHandle};
+use sockeye::server::{BoundServer, Server, ServerBuilder, ServerHandle};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -15,6 +15,16 @@ pub(crate) const TEXT: u8 = 1;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
+
+/// A server to be, which runs where `SOCKEYE_TEST_DRIVER` says: on the test's own runtime (`runtime`, and without the
+/// variable), or on workers, whose driver it names (`readiness`, `uring`).
+pub(crate) fn server() -> ServerBuilder {
+    let builder = Server::builder();
+    match std::env::var("SOCKEYE_TEST_DRIVER").as_deref() {
+        Err(_) | Ok("" | "runtime") => builder,
+        Ok(driver) => builder.workers(2).driver(driver.parse().unwrap()),
+    }
+}
 
 /// Runs a server in the background.
 pub(crate) async fn start(builder: ServerBuilder) -> (SocketAddr, ServerHandle) {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use sockeye::server::{
-    ConnectionLimits, HandshakeLimits, HandshakeOutcome, ProxyProtocol, Server, ServerBuilder, ServerEvent,
+    ConnectionLimits, HandshakeLimits, HandshakeOutcome, ProxyProtocol, ServerBuilder, ServerEvent,
     TrustedProxies, UpgradeRequest,
 };
 use sockeye::{HandlerResult, WebSocket};
 
-use crate::peer::{Peer, echo, eventually, handshake, start};
+use crate::peer::{Peer, echo, eventually, handshake, server, start};
 
 const V1: &str = "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n";
 
@@ -38,8 +38,8 @@ async fn tell(ws: WebSocket, request: UpgradeRequest) -> HandlerResult {
     Ok(())
 }
 
-fn server(protocol: ProxyProtocol) -> ServerBuilder {
-    Server::builder()
+fn proxied(protocol: ProxyProtocol) -> ServerBuilder {
+    server()
         .route("/", echo)
         .route("/tell", tell)
         .proxy_protocol(protocol)
@@ -62,11 +62,11 @@ async fn the_header_says_whose_the_connection_is() {
         ProxyProtocol::optional(loopback()),
     ] {
         assert_eq!(
-            told(server(protocol.clone()), V1.as_bytes()).await,
+            told(proxied(protocol.clone()), V1.as_bytes()).await,
             r#"192.0.2.1:56324 198.51.100.2:443 false Some("127.0.0.1")"#
         );
         assert_eq!(
-            told(server(protocol), V2).await,
+            told(proxied(protocol), V2).await,
             r#"192.0.2.1:56324 198.51.100.2:443 true Some("127.0.0.1")"#
         );
     }
@@ -74,7 +74,7 @@ async fn the_header_says_whose_the_connection_is() {
 
 #[tokio::test]
 async fn a_header_may_come_byte_by_byte() {
-    let (address, _server) = start(server(ProxyProtocol::required(loopback()))).await;
+    let (address, _server) = start(proxied(ProxyProtocol::required(loopback()))).await;
     let mut peer = Peer::connect(address).await;
     for byte in V2 {
         peer.write(&[*byte]).await;
@@ -85,7 +85,7 @@ async fn a_header_may_come_byte_by_byte() {
 
 #[tokio::test]
 async fn a_proxy_that_speaks_for_itself_is_the_peer() {
-    let told = told(server(ProxyProtocol::required(loopback())), b"PROXY UNKNOWN\r\n").await;
+    let told = told(proxied(ProxyProtocol::required(loopback())), b"PROXY UNKNOWN\r\n").await;
     assert!(
         told.starts_with("127.0.0.1:") && told.ends_with("false None"),
         "{told}"
@@ -94,7 +94,7 @@ async fn a_proxy_that_speaks_for_itself_is_the_peer() {
 
 #[tokio::test]
 async fn without_a_header_an_optional_one_is_not_missed() {
-    let (address, _server) = start(server(ProxyProtocol::optional(loopback()))).await;
+    let (address, _server) = start(proxied(ProxyProtocol::optional(loopback()))).await;
     let mut peer = Peer::open(address, "/", &[]).await;
     peer.send_text("plain").await;
     assert_eq!(peer.receive_text().await, "plain");
@@ -111,7 +111,7 @@ async fn a_missing_or_broken_header_closes_the_connection() {
         [&V2[..12], &b"\x21\x11\xff\xff"[..]].concat(),
     ] {
         let (outcomes, seen) = std::sync::mpsc::channel();
-        let builder = server(ProxyProtocol::required(loopback())).on_event(move |event| {
+        let builder = proxied(ProxyProtocol::required(loopback())).on_event(move |event| {
             if let ServerEvent::Handshake { outcome, .. } = event {
                 outcomes.send(outcome).unwrap();
             }
@@ -128,7 +128,7 @@ async fn a_missing_or_broken_header_closes_the_connection() {
 #[tokio::test]
 async fn the_header_of_a_stranger_is_a_bad_request() {
     let strangers = TrustedProxies::list(["10.0.0.0/8"]).unwrap();
-    let (address, _server) = start(server(ProxyProtocol::required(strangers))).await;
+    let (address, _server) = start(proxied(ProxyProtocol::required(strangers))).await;
     let mut peer = Peer::connect(address).await;
     peer.write(format!("{V1}{}", handshake("/", &[])).as_bytes())
         .await;
@@ -142,7 +142,7 @@ async fn a_header_must_come_before_the_deadline() {
         timeout: Duration::from_millis(200),
         ..HandshakeLimits::default()
     };
-    let builder = server(ProxyProtocol::required(loopback())).handshake_limits(limits);
+    let builder = proxied(ProxyProtocol::required(loopback())).handshake_limits(limits);
     let (address, server) = start(builder).await;
     let mut peer = Peer::connect(address).await;
     peer.write(&V2[..20]).await;
@@ -156,7 +156,7 @@ async fn connections_are_counted_by_the_clients_address() {
         max_per_address: Some(1),
         ..ConnectionLimits::default()
     };
-    let builder = server(ProxyProtocol::required(loopback())).connection_limits(limits);
+    let builder = proxied(ProxyProtocol::required(loopback())).connection_limits(limits);
     let (address, _server) = start(builder).await;
     let mut peers = Vec::new();
     for (client, expected) in [("192.0.2.1", 101), ("192.0.2.2", 101), ("192.0.2.1", 503)] {

@@ -1,11 +1,9 @@
 //! Which route a request finds: domains, and hooks that pass a request on.
 
-use sockeye::server::{
-    Accept, Decline, ForProtocol, Rejection, Route, Server, TrustedProxies, UpgradeRequest,
-};
+use sockeye::server::{Accept, Decline, ForProtocol, Rejection, Route, TrustedProxies, UpgradeRequest};
 use sockeye::{HandlerResult, WebSocket};
 
-use crate::peer::{Peer, start};
+use crate::peer::{Peer, server, start};
 
 /// Says its name, and what parameter it was found by.
 fn named(name: &'static str) -> Route {
@@ -37,7 +35,7 @@ async fn greeting(address: std::net::SocketAddr, host: &str, path: &str, headers
 
 #[tokio::test]
 async fn a_domain_has_routes_of_its_own_which_come_first() {
-    let builder = Server::builder()
+    let builder = server()
         .host("*.example.com", |routes| {
             routes
                 .route_with("/", named("any"))
@@ -67,7 +65,7 @@ async fn a_domain_has_routes_of_its_own_which_come_first() {
 
 #[tokio::test]
 async fn a_path_of_one_domain_is_nothing_on_another() {
-    let builder = Server::builder().host("a.test", |routes| routes.route_with("/", named("a")));
+    let builder = server().host("a.test", |routes| routes.route_with("/", named("a")));
     let (address, _server) = start(builder).await;
     assert_eq!(greeting(address, "a.test", "/", "").await, "a");
     assert_eq!(greeting(address, "b.test", "/", "").await, "404");
@@ -82,7 +80,7 @@ async fn a_path_of_one_domain_is_nothing_on_another() {
 
 #[tokio::test]
 async fn a_request_that_is_passed_on_finds_the_next_route() {
-    let builder = Server::builder()
+    let builder = server()
         .host("a.test", |routes| routes.route_with("/rooms/{room}", passing()))
         .route_with(
             "/rooms/1",
@@ -107,7 +105,7 @@ async fn a_hook_that_may_pass_on_may_also_decide() {
             _ => Err(Decline::Next),
         }
     };
-    let builder = Server::builder()
+    let builder = server()
         .route_with("/a", named("first").on_upgrade_or_next(hook))
         .route_with("/{*rest}", named("second"));
     let (address, _server) = start(builder).await;
@@ -118,7 +116,7 @@ async fn a_hook_that_may_pass_on_may_also_decide() {
 
 #[tokio::test]
 async fn a_domain_that_cannot_be_is_an_error() {
-    let builder = Server::builder()
+    let builder = server()
         .host("http://a.test", |routes| routes.route_with("/", named("a")))
         .bind("127.0.0.1:0");
     let error = builder.build().unwrap_err();

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sockeye::server::{Drain, Server};
+use sockeye::server::Drain;
 use sockeye::{CloseCode, WebSocket};
 use tokio::net::TcpStream;
 
-use crate::peer::{Peer, echo, eventually, handshake, soon, start};
+use crate::peer::{Peer, echo, eventually, handshake, server, soon, start};
 
 fn swift() -> Drain {
     Drain {
@@ -18,7 +18,7 @@ fn swift() -> Drain {
 
 #[tokio::test]
 async fn every_websocket_is_closed_and_the_report_says_so() {
-    let (address, server) = start(Server::builder().route("/", echo).drain(swift())).await;
+    let (address, server) = start(server().route("/", echo).drain(swift())).await;
     assert!(server.is_ready());
     let mut peers = Vec::new();
     for _ in 0..5 {
@@ -41,7 +41,7 @@ async fn every_websocket_is_closed_and_the_report_says_so() {
 
 #[tokio::test]
 async fn a_restart_closes_with_1012() {
-    let (address, server) = start(Server::builder().route("/", echo)).await;
+    let (address, server) = start(server().route("/", echo)).await;
     let mut peer = Peer::open(address, "/", &[]).await;
     let reason = "back in a minute".to_owned();
     server.shutdown_with(Drain {
@@ -56,16 +56,14 @@ async fn a_restart_closes_with_1012() {
 async fn handlers_see_the_end_and_can_still_finish() {
     let (tell, told) = tokio::sync::mpsc::unbounded_channel();
     let mut told: tokio::sync::mpsc::UnboundedReceiver<&str> = told;
-    let builder = Server::builder()
-        .drain(swift())
-        .route("/", move |mut ws: WebSocket| {
-            let tell = tell.clone();
-            async move {
-                while ws.recv().await?.is_some() {}
-                let _ = tell.send("finished");
-                Ok(())
-            }
-        });
+    let builder = server().drain(swift()).route("/", move |mut ws: WebSocket| {
+        let tell = tell.clone();
+        async move {
+            while ws.recv().await?.is_some() {}
+            let _ = tell.send("finished");
+            Ok(())
+        }
+    });
     let (address, server) = start(builder).await;
     let mut peer = Peer::open(address, "/", &[]).await;
     server.shutdown();
@@ -82,7 +80,7 @@ async fn who_does_not_answer_is_dropped_at_the_deadline() {
         deadline: Duration::from_millis(300),
         ..Drain::default()
     };
-    let (address, server) = start(Server::builder().route("/", echo).drain(drain)).await;
+    let (address, server) = start(server().route("/", echo).drain(drain)).await;
     let mut polite = Peer::open(address, "/", &[]).await;
     let mut deaf = Peer::open(address, "/", &[]).await;
     // A request whose end never comes.
@@ -102,7 +100,7 @@ async fn who_does_not_answer_is_dropped_at_the_deadline() {
 #[tokio::test]
 async fn idle_http_connections_end_at_once() {
     let router = axum::Router::new().fallback(|| async { "page" });
-    let builder = Server::builder().route("/", echo).fallback(router).drain(swift());
+    let builder = server().route("/", echo).fallback(router).drain(swift());
     let (address, server) = start(builder).await;
     let mut peer = Peer::connect(address).await;
     peer.write(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -118,7 +116,7 @@ async fn the_notice_goes_before_the_end_of_accepting() {
         notice: Duration::from_millis(300),
         ..swift()
     };
-    let (address, server) = start(Server::builder().route("/", echo).drain(drain)).await;
+    let (address, server) = start(server().route("/", echo).drain(drain)).await;
     server.shutdown();
     assert!(!server.is_ready());
     let mut late = Peer::open(address, "/", &[]).await;
@@ -127,7 +125,7 @@ async fn the_notice_goes_before_the_end_of_accepting() {
 
 #[tokio::test]
 async fn dropping_the_server_drops_its_connections() {
-    let server = Server::builder()
+    let server = server()
         .route("/", echo)
         .bind("127.0.0.1:0")
         .listen()
@@ -153,7 +151,7 @@ async fn a_handshake_that_is_under_way_is_finished_and_then_closed() {
             Ok(sockeye::server::Accept::new())
         }
     });
-    let builder = Server::builder().route_with("/", route).drain(swift());
+    let builder = server().route_with("/", route).drain(swift());
     let (address, server) = start(builder).await;
     let mut peer = Peer::connect(address).await;
     peer.write(handshake("/", &[]).as_bytes()).await;
@@ -171,7 +169,7 @@ async fn a_handshake_that_is_under_way_is_finished_and_then_closed() {
 
 #[tokio::test]
 async fn who_answers_the_close_and_keeps_tcp_open_is_closed_and_not_forced() {
-    let (address, server) = start(Server::builder().route("/", echo).drain(swift())).await;
+    let (address, server) = start(server().route("/", echo).drain(swift())).await;
     let mut peers = Vec::new();
     for _ in 0..5 {
         peers.push(Peer::open(address, "/", &[]).await);

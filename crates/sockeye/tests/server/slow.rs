@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sockeye::server::{Drain, Server};
+use sockeye::server::Drain;
 use sockeye::{Config, HandlerResult, QueueLimits, WebSocket};
 use tokio::net::TcpSocket;
 
-use crate::peer::{Peer, echo, eventually, handshake, soon, start};
+use crate::peer::{Peer, echo, eventually, handshake, server, soon, start};
 
 /// Sends more than any buffer takes.
 async fn pour(ws: WebSocket) -> HandlerResult {
@@ -35,10 +35,7 @@ async fn a_closed_window_is_not_waited_for() {
         write_timeout: Duration::from_millis(300),
         ..QueueLimits::default()
     };
-    let builder = Server::builder()
-        .route("/pour", pour)
-        .route("/", echo)
-        .queues(queues);
+    let builder = server().route("/pour", pour).route("/", echo).queues(queues);
     let (address, server) = start(builder).await;
     let mut bystander = Peer::open(address, "/", &[]).await;
 
@@ -75,10 +72,7 @@ async fn a_closed_window_does_not_hold_up_a_close() {
         close_timeout: Duration::from_millis(300),
         ..Config::server()
     };
-    let builder = Server::builder()
-        .route("/full", full)
-        .route("/", echo)
-        .limits(limits);
+    let builder = server().route("/full", full).route("/", echo).limits(limits);
     let (address, server) = start(builder).await;
     let mut bystander = Peer::open(address, "/", &[]).await;
     let mut deaf = narrow(address).await;
@@ -96,10 +90,7 @@ async fn a_drain_ends_at_its_deadline_whoever_does_not_read() {
         deadline: Duration::from_millis(500),
         ..Drain::default()
     };
-    let builder = Server::builder()
-        .route("/pour", pour)
-        .route("/", echo)
-        .drain(drain);
+    let builder = server().route("/pour", pour).route("/", echo).drain(drain);
     let (address, server) = start(builder).await;
     let mut polite = Peer::open(address, "/", &[]).await;
     let mut deaf = narrow(address).await;

@@ -1,14 +1,14 @@
 //! What a server can listen on.
 
-use sockeye::server::{Address, Bind, BindError, Server};
+use sockeye::server::{Address, Bind, BindError};
 use std::error::Error;
 
-use crate::peer::{Peer, echo, run};
+use crate::peer::{Peer, echo, run, server};
 
 #[tokio::test]
 async fn one_server_listens_on_several_addresses() {
     let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::builder()
+    let server = server()
         .route("/", echo)
         .bind("127.0.0.1:0")
         .bind(("127.0.0.1", 0))
@@ -34,7 +34,7 @@ async fn one_server_listens_on_several_addresses() {
 async fn a_unix_socket_serves_and_its_file_goes_with_the_server() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sockeye.sock");
-    let server = Server::builder()
+    let server = server()
         .route("/", echo)
         .bind(Bind::unix(&path))
         .listen()
@@ -54,7 +54,7 @@ async fn a_unix_socket_serves_and_its_file_goes_with_the_server() {
 #[tokio::test]
 async fn a_taken_port_is_an_error_that_can_be_told_apart() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let error = Server::builder()
+    let error = server()
         .bind(taken.local_addr().unwrap())
         .listen()
         .await

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sockeye::server::{HandshakeLimits, Server, UpgradeRequest};
+use sockeye::server::{HandshakeLimits, UpgradeRequest};
 use sockeye::tls::{ClientCertificates, ClientTls, Identity, Pem, ServerTls};
 use sockeye::{HandlerResult, WebSocket};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::peer::{Peer, echo, eventually, start};
+use crate::peer::{Peer, echo, eventually, server, start};
 
 struct Pair {
     chain: String,
@@ -59,7 +59,7 @@ async fn tell(ws: WebSocket, request: UpgradeRequest) -> HandlerResult {
 async fn a_websocket_runs_under_tls_and_knows_it() {
     let pair = Pair::new("example.test");
     let tls = ServerTls::builder().identity(pair.identity()).build().unwrap();
-    let (address, _server) = start(Server::builder().route("/", echo).route("/tell", tell).tls(tls)).await;
+    let (address, _server) = start(server().route("/", echo).route("/tell", tell).tls(tls)).await;
 
     let mut peer = connect(address, &pair.trusted()).await.unwrap();
     // The default Origin policy knows that the page must be https.
@@ -98,7 +98,7 @@ async fn client_certificates_are_shown_to_handlers() {
         .client_certificates(ClientCertificates::Optional, Pem::bytes(&client.chain))
         .build()
         .unwrap();
-    let (address, _server) = start(Server::builder().route("/tell", tell).tls(tls)).await;
+    let (address, _server) = start(server().route("/tell", tell).tls(tls)).await;
     let tls = ClientTls::builder()
         .system_roots(false)
         .root(Pem::bytes(&pair.chain))
@@ -118,7 +118,7 @@ async fn certificates_are_reloaded_without_dropping_a_connection() {
     std::fs::write(&chain, &old.chain).unwrap();
     std::fs::write(&key, &old.key).unwrap();
     let tls = ServerTls::from_pem_files(&chain, &key).unwrap();
-    let (address, _server) = start(Server::builder().route("/", echo).tls(tls.clone())).await;
+    let (address, _server) = start(server().route("/", echo).tls(tls.clone())).await;
     let mut peer = connect(address, &old.trusted()).await.unwrap();
     assert_eq!(peer.request("/", &[]).await.status, 101);
 
@@ -140,13 +140,7 @@ async fn silence_in_the_tls_hello_ends_at_its_own_deadline() {
         timeout: Duration::from_secs(600),
         ..HandshakeLimits::default()
     };
-    let (address, server) = start(
-        Server::builder()
-            .route("/", echo)
-            .tls(tls)
-            .handshake_limits(limits),
-    )
-    .await;
+    let (address, server) = start(server().route("/", echo).tls(tls).handshake_limits(limits)).await;
     let mut silent = Peer::connect(address).await;
     silent.until_end().await;
     let mut plain = Peer::connect(address).await;

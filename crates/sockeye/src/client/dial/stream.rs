@@ -49,6 +49,9 @@ impl Dialed {
             Socket::Unix(_) => (None, None),
             // Only servers put bytes back.
             Socket::Early(_) => (None, None),
+            // Nor have clients workers.
+            #[cfg(engine)]
+            Socket::Piped(_) => (None, None),
         };
         Ok(Self {
             stream: Stream::Socket(socket),

@@ -80,7 +80,7 @@ fn a_peer_that_takes_nothing_is_dropped_after_the_write_timeout() {
     let notes = diary.read();
     assert_eq!(notes[0], "close 1006 \"\" false: the peer took no data for 10s");
     assert_eq!(stage.line(key).end, Some(End::Reset));
-    assert_eq!(stage.connections.len(), 0);
+    assert_eq!(stage.connections.slots.len(), 0);
 }
 
 #[test]

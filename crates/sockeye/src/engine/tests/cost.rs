@@ -10,9 +10,10 @@ use super::super::mailbox::Mailbox;
 use super::super::owner::Connections;
 use super::workers::{Echo, on_each_driver};
 use super::*;
-use crate::driver::{Counters, Driver, Key, Owner};
+use crate::driver::{Counters, Driver};
 use crate::hub::{Hub, HubConfig, Local};
 use crate::metrics::SessionMetrics;
+use crate::server::{Address, Reception};
 
 on_each_driver!(
     small_messages_cost_no_allocation,
@@ -32,7 +33,7 @@ impl<D: Driver> Floor<D> {
         let common = Common::new(Mailbox::new(), Arc::new(SessionMetrics::new()), hub);
         Self {
             driver: make().unwrap(),
-            connections: Connections::new(common, reception(Echo, Settings::default())),
+            connections: Connections::new(common, Reception::of(server(Echo, Settings::default()))),
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
         }
     }
@@ -48,8 +49,9 @@ impl<D: Driver> Floor<D> {
     fn accept(&mut self) {
         let (socket, _) = self.listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
-        self.connections
-            .accepted(&mut self.driver, Key::new(0, 0), socket.into());
+        self.connections.tick();
+        let local = Address::Unix(None);
+        self.connections.let_in(&mut self.driver, socket.into(), &local);
     }
 
     /// Takes turns until the peer has so many bytes.
@@ -198,7 +200,7 @@ fn a_request_takes_its_memory_along_when_it_is_answered() {
             peer.write_all(&close(1000, "")).unwrap();
             floor.turn();
         }
-        while floor.connections.len() > 0 {
+        while floor.connections.slots.len() > 0 {
             floor.turn();
         }
     });

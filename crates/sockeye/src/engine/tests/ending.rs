@@ -1,5 +1,6 @@
 //! The end of a WebSocket: which code the peer gets, and what the handler is told.
 
+use crate::server::Drain;
 use std::io::ErrorKind;
 
 use super::super::mailbox::Order;
@@ -69,7 +70,7 @@ fn every_failure_has_its_code() {
         assert!(notes.last().unwrap().starts_with("dropped after"), "{notes:?}");
         stage.end(key);
         assert!(matches!(stage.line(key).end, Some(End::Closed | End::ShutDown)));
-        assert_eq!(stage.connections.len(), 0, "{told}");
+        assert_eq!(stage.connections.slots.len(), 0, "{told}");
         assert!(diary.read().is_empty());
     }
 }
@@ -108,7 +109,7 @@ fn a_peer_that_never_answers_our_close_is_dropped() {
     stage.pass(millis(300));
     let notes = diary.read();
     assert!(notes[0].starts_with("close 1006 \"\" false"), "{notes:?}");
-    assert_eq!(stage.connections.len(), 0);
+    assert_eq!(stage.connections.slots.len(), 0);
     assert_eq!(stage.line(key).end, Some(End::Reset));
 }
 
@@ -164,7 +165,7 @@ fn a_lost_connection_is_1006() {
         let closes: Vec<_> = notes.iter().filter(|note| note.starts_with("close")).collect();
         assert_eq!(closes.len(), 1, "{notes:?}");
         assert!(closes[0].starts_with("close 1006 \"\" false: "), "{notes:?}");
-        assert_eq!(stage.connections.len(), 0);
+        assert_eq!(stage.connections.slots.len(), 0);
         assert!(stage.line(key).end.is_some());
     }
 }
@@ -190,7 +191,7 @@ fn a_connection_may_be_lost_in_each_phase() {
             } else {
                 stage.end(key);
             }
-            assert_eq!(stage.connections.len(), 0);
+            assert_eq!(stage.connections.slots.len(), 0);
             assert!(stage.line(key).end.is_some());
             let notes = diary.read();
             let count = |word| notes.iter().filter(|note| note.starts_with(word)).count();
@@ -226,12 +227,15 @@ fn the_end_of_a_connection_leaves_its_slot_to_the_next() {
 fn a_stop_closes_open_connections_and_drops_the_others() {
     let (mut stage, key, diary) = opened(Settings::default());
     let at_the_door = stage.accept();
-    let code = crate::CloseCode::GOING_AWAY;
-    stage.connections.close_all(&mut stage.driver, code, "over");
+    let drain = Drain {
+        reason: "over".to_owned(),
+        ..Drain::default()
+    };
+    stage.connections.drain(&mut stage.driver, drain.into());
     stage.turn();
     assert_eq!(frames(&stage.sent(key)), [(0x88, close_body(1001, "over"))]);
     assert_eq!(stage.line(at_the_door).end, Some(End::Closed));
     stage.receive(key, &close(1001, ""));
     assert_eq!(diary.read()[0], "close 1001 \"\" true");
-    assert_eq!(stage.connections.len(), 0);
+    assert_eq!(stage.connections.slots.len(), 0);
 }

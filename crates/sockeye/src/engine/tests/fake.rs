@@ -13,6 +13,7 @@ use super::super::owner::Connections;
 use crate::driver::{Counters, Driver, DriverKind, Key, Outbox, OutputPool, Owner, Waker};
 use crate::hub::{Hub, HubConfig, Local};
 use crate::metrics::SessionMetrics;
+use crate::server::{Address, Reception, ServerBuilder};
 use crate::upgrade::Settings;
 
 /// A driver whose sockets are what a test says.
@@ -208,22 +209,23 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(handler: impl Handler, settings: Settings) -> Self {
-        let mailbox = Mailbox::new();
-        let hub = Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0);
-        let common = Common::new(Arc::clone(&mailbox), Arc::new(SessionMetrics::new()), hub);
-        let reception = super::reception(handler, settings);
-        Self {
-            driver: Fake::new(),
-            connections: Connections::new(common, reception),
-            mailbox,
-        }
+        Self::of(super::server(handler, settings))
     }
 
     #[cfg(feature = "tls")]
     pub(super) fn under_tls(handler: impl Handler, settings: Settings, tls: crate::tls::ServerTls) -> Self {
-        let mut stage = Self::new(handler, settings);
-        stage.connections.reception.tls = Some(tls);
-        stage
+        Self::of(super::server(handler, settings).tls(tls))
+    }
+
+    fn of(server: ServerBuilder) -> Self {
+        let mailbox = Mailbox::new();
+        let hub = Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0);
+        let common = Common::new(Arc::clone(&mailbox), Arc::new(SessionMetrics::new()), hub);
+        Self {
+            driver: Fake::new(),
+            connections: Connections::new(common, Reception::of(server)),
+            mailbox,
+        }
     }
 
     /// A connection that has said nothing yet.
@@ -233,7 +235,8 @@ impl Stage {
         let Self {
             driver, connections, ..
         } = self;
-        connections.accepted(driver, Key::new(0, 0), socket.into());
+        connections.tick();
+        connections.let_in(driver, socket.into(), &Address::Unix(None));
         let mut keys = driver.lines.keys();
         *keys.find(|key| !known.contains(key)).unwrap()
     }

@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Handler;
-use super::door::Reception;
 use fake::{End, Stage};
 use obedient::{Diary, Obedient};
 
+use crate::server::{Server, ServerBuilder};
 use crate::upgrade::Settings;
 use crate::{Config, QueueLimits};
 
@@ -29,15 +29,14 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConn
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Lets everybody in.
-fn reception(handler: impl Handler, settings: Settings) -> Reception {
-    Reception {
-        routes: vec![("/".to_owned(), Arc::new(handler))],
-        settings,
-        timeout: Duration::from_secs(10),
-        tls_timeout: Duration::from_secs(5),
-        #[cfg(feature = "tls")]
-        tls: None,
-    }
+/// A server with this handler at `/`, which accepts by itself nowhere.
+fn server(handler: impl Handler, settings: Settings) -> ServerBuilder {
+    Server::builder()
+        .handle("/", handler)
+        .limits((*settings.config).clone())
+        .queues(settings.queues)
+        .compression(settings.compression)
+        .bind("127.0.0.1:0")
 }
 
 /// A frame as a client sends it. The mask is zero, so that the payload can be read.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 
 use super::super::{CloseEvent, Handler, Sent, Socket, SocketHandle};
-use crate::server::{Accept, Rejection, UpgradeRequest};
+use crate::server::{Accept, Decline, Rejection, UpgradeRequest};
 use crate::{CloseCode, MessageRef};
 
 /// What was heard, in order.
@@ -47,10 +47,10 @@ impl Drop for Tally {
 impl Handler for Obedient {
     type Data = Tally;
 
-    fn upgrade(&self, request: &UpgradeRequest, data: &mut Tally) -> Result<Accept, Rejection> {
+    fn upgrade(&self, request: &UpgradeRequest, data: &mut Tally) -> Result<Accept, Decline> {
         data.diary = Some(self.diary.clone());
         match request.header(&http::HeaderName::from_static("x-refuse")) {
-            Some(_) => Err(Rejection::forbidden("No.")),
+            Some(_) => Err(Rejection::forbidden("No.").into()),
             None => Ok(Accept::new()),
         }
     }

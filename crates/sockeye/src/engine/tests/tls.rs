@@ -6,13 +6,12 @@ use std::sync::mpsc;
 
 use rustls::{AlertDescription, ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
-use super::workers::{Echo, on_each_driver, open, reach, upgrade};
+use super::workers::{Echo, Running, on_each_driver, open, reach, upgrade};
 use super::*;
 use crate::MessageRef;
 use crate::driver::Driver;
-use crate::engine::worker::Worker;
 use crate::engine::{CloseEvent, Socket};
-use crate::server::Drain;
+use crate::server::{Drain, HandshakeLimits};
 use crate::tls::{ClientTls, Identity, Pem, ServerTls, TlsVersion};
 
 /// Makes a driver.
@@ -68,10 +67,8 @@ fn start_tls<D: Driver + 'static>(
     make: Make<D>,
     handler: impl Handler,
     tls: ServerTls,
-) -> (Worker, SocketAddr) {
-    open(make, handler, Settings::default(), |reception| {
-        reception.tls = Some(tls)
-    })
+) -> (Running, SocketAddr) {
+    open(make, server(handler, Settings::default()).tls(tls)).unwrap()
 }
 
 fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Client {
@@ -112,7 +109,7 @@ fn echoes(client: &mut Client, payload: &[u8]) {
     assert!(receive(client) == payload, "{} bytes", payload.len());
 }
 
-fn stop(worker: Worker) {
+fn stop(worker: Running) {
     worker.stop(Arc::new(Drain {
         deadline: Duration::ZERO,
         ..Drain::default()
@@ -249,10 +246,12 @@ fn garbage_is_answered_with_an_alert_and_closed<D: Driver + 'static>(make: Make<
 
 fn a_slow_tls_handshake_ends_at_its_own_deadline<D: Driver + 'static>(make: Make<D>) {
     let pair = Pair::new();
-    let (worker, address) = open(make, Echo, Settings::default(), |reception| {
-        reception.tls = Some(pair.server());
-        reception.tls_timeout = Duration::from_millis(100);
-    });
+    let limits = HandshakeLimits {
+        tls_timeout: Duration::from_millis(100),
+        ..HandshakeLimits::default()
+    };
+    let server = server(Echo, Settings::default()).tls(pair.server());
+    let (worker, address) = open(make, server.handshake_limits(limits)).unwrap();
     let begun = std::time::Instant::now();
     for bytes in [&b""[..], b"\x16\x03\x01"] {
         let mut stream = reach(address);
@@ -305,9 +304,8 @@ fn a_reader_that_is_slow_gets_everything_in_order<D: Driver + 'static>(make: Mak
     let pair = Pair::new();
     let mut settings = Settings::default();
     settings.queues.send = 100_000_000;
-    let (worker, address) = open(make, Flood, settings, |reception| {
-        reception.tls = Some(pair.server())
-    });
+    let server = server(Flood, settings).tls(pair.server());
+    let (worker, address) = open(make, server).unwrap();
     for version in [TlsVersion::Tls13, TlsVersion::Tls12] {
         let mut client = connect_tls(address, &pair.client(version));
         client.write_all(&binary(b"go")).unwrap();

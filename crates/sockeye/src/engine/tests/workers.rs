@@ -5,14 +5,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use super::super::door::Reception;
+use tokio::sync::mpsc;
+
+use super::super::mailbox::Letter;
 use super::super::worker::{Worker, Workplace};
 use super::super::{Handler, Sent, Socket, SocketHandle};
 use super::*;
 use crate::driver::{Driver, Readiness};
 use crate::hub::{Hub, HubConfig, Local};
 use crate::metrics::SessionMetrics;
-use crate::server::Drain;
+use crate::server::{Drain, Reception, ServerBuilder, ServerHandle};
 use crate::{CloseCode, MessageRef};
 
 /// Makes each of these a test for each driver.
@@ -57,33 +59,67 @@ impl Handler for Echo {
     }
 }
 
+/// A worker, and the server that it belongs to.
+pub(super) struct Running {
+    worker: Worker,
+    server: ServerHandle,
+    ended: mpsc::UnboundedReceiver<()>,
+}
+
+impl Running {
+    /// Asks it to close all WebSockets.
+    pub(super) fn stop(&self, drain: Arc<Drain>) {
+        let (done, mut is_done) = mpsc::unbounded_channel();
+        self.worker.post(Letter::StopListening(None, done));
+        assert!(is_done.blocking_recv().is_none());
+        self.worker.post(Letter::Drain(drain));
+    }
+
+    /// Waits until it has no connection any more, then ends it.
+    pub(super) fn join(mut self) -> io::Result<()> {
+        while self.server.connections() > 0 {
+            std::thread::yield_now();
+        }
+        self.worker.stop();
+        assert!(self.ended.blocking_recv().is_none());
+        Ok(())
+    }
+}
+
 pub(super) fn start<D: Driver + 'static>(
     make: fn() -> io::Result<D>,
     handler: impl Handler,
     settings: Settings,
-) -> (Worker, SocketAddr) {
-    open(make, handler, settings, |_| {})
+) -> (Running, SocketAddr) {
+    open(make, server(handler, settings)).unwrap()
 }
 
 pub(super) fn open<D: Driver + 'static>(
     make: fn() -> io::Result<D>,
-    handler: impl Handler,
-    settings: Settings,
-    change: impl FnOnce(&mut Reception),
-) -> (Worker, SocketAddr) {
+    builder: ServerBuilder,
+) -> io::Result<(Running, SocketAddr)> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    let mut reception = reception(handler, settings);
-    change(&mut reception);
+    let server = builder.server_handle();
+    let (end, ended) = mpsc::unbounded_channel();
     let workplace = Workplace {
-        listeners: vec![listener.into()],
-        reception,
+        reception: Reception::of(builder),
         metrics: Arc::new(SessionMetrics::new()),
         hub: Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0),
+        processor: None,
+        end,
     };
-    let worker = Worker::start("worker".to_owned(), workplace, make).unwrap();
-    (worker, address)
+    let worker = Worker::start("worker".to_owned(), workplace, make)?;
+    worker.post(Letter::Listen(listener.into(), Arc::new(address.into())));
+    Ok((
+        Running {
+            worker,
+            server,
+            ended,
+        },
+        address,
+    ))
 }
 
 pub(super) fn reach(address: SocketAddr) -> TcpStream {
@@ -133,7 +169,7 @@ fn next(stream: &mut TcpStream) -> (u8, Vec<u8>) {
 }
 
 /// Closes from the client's side, and stops the worker.
-pub(super) fn finish(mut stream: TcpStream, worker: Worker) {
+pub(super) fn finish(mut stream: TcpStream, worker: Running) {
     stream.write_all(&close(1000, "")).unwrap();
     let (first, body) = next(&mut stream);
     assert_eq!((first, body), (0x88, close_body(1000, "")));
@@ -293,6 +329,8 @@ fn a_flood_that_nobody_reads_ends_in_a_reset<D: Driver + 'static>(make: fn() -> 
 #[test]
 fn a_driver_that_cannot_be_made_is_an_error() {
     let make = || Err::<Readiness, _>(io::Error::other("no driver today"));
-    let (worker, _) = start(make, Echo, Settings::default());
-    assert_eq!(worker.join().unwrap_err().to_string(), "no driver today");
+    let Err(error) = open(make, server(Echo, Settings::default())) else {
+        panic!("there is a worker")
+    };
+    assert_eq!(error.to_string(), "no driver today");
 }
