@@ -7,3 +7,4 @@ mod links;
 mod lists;
 mod page;
 mod translations;
+mod unsafe_code;

@@ -320,8 +320,10 @@ impl Ring {
         let entry = opcode::AsyncCancel2::new(everything).build();
         self.push(entry.user_data(Token::Ignored.to_bits()));
         let mut completions = Vec::new();
-        for _ in 0..Self::LAST_ENTERS {
+        let mut silent = 0;
+        while silent < Self::SILENT_ENTERS {
             self.drain(&mut completions);
+            silent = if completions.is_empty() { silent + 1 } else { 0 };
             // Connections that were accepted are closed.
             completions.clear();
             if self.receives == 0 && self.flights.airborne() == 0 && self.backlog.is_empty() {
@@ -335,8 +337,9 @@ impl Ring {
         false
     }
 
-    /// How often the kernel is asked for the rest when a ring is dropped. Many operations end in each.
-    const LAST_ENTERS: usize = 10_000;
+    /// How often in a row the kernel may have nothing to tell, each time for 10 ms, before a dropped ring gives up on what is
+    /// still under way.
+    const SILENT_ENTERS: usize = 100;
 }
 
 impl Drop for Ring {
