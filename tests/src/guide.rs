@@ -27,6 +27,7 @@ chapters! {
     server "docs/src/server.md",
     tls "docs/src/tls.md",
     traps "docs/src/reference/traps.md",
+    unsafe_code "docs/src/reference/unsafe.md",
     web "docs/src/web.md",
     websocket "docs/src/websocket.md",
     whatwg "docs/src/reference/whatwg.md",
