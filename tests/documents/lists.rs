@@ -45,6 +45,10 @@ fn the_guide_lists_every_metric_and_no_other() {
 
 /// Whether the source has a test of this name.
 fn has_test(source: &str, name: &str) -> bool {
+    // Tests of all drivers are generic, and made tests of by a macro that lists them.
+    if source.contains(&format!("fn {name}<D: ")) && source.matches(name).count() > 1 {
+        return true;
+    }
     let signature = format!("fn {name}(");
     let before = source.match_indices(&signature).map(|(at, _)| &source[..at]);
     // Attributes may follow the one that makes it a test; a test in `proptest!` looks the same.
@@ -55,7 +59,7 @@ fn has_test(source: &str, name: &str) -> bool {
 
 #[test]
 fn every_test_that_the_references_name_exists() {
-    for (page, least) in [("traps", 100), ("whatwg", 100)] {
+    for (page, least) in [("traps", 100), ("whatwg", 100), ("uwebsockets", 50)] {
         let page = Page::read(format!("docs/src/reference/{page}.md"));
         let count = tests_named_in(&page);
         assert!(count > least, "{}: {count}", page.path.display());

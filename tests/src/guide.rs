@@ -9,10 +9,14 @@ macro_rules! chapters {
 
 chapters! {
     api_table "docs/src/reference/api-table.md",
+    bench "docs/src/bench.md",
+    benchmark "docs/src/reference/benchmark.md",
     client "docs/src/client.md",
     compression "docs/src/compression.md",
     connect "docs/src/connect.md",
+    engine "docs/src/engine.md",
     from_tokio_tungstenite "docs/src/coming-from/tokio-tungstenite.md",
+    from_uwebsockets "docs/src/coming-from/uwebsockets.md",
     from_websocket_node "docs/src/coming-from/websocket-node.md",
     from_ws "docs/src/coming-from/ws.md",
     getting_started "docs/src/getting-started.md",
@@ -28,6 +32,7 @@ chapters! {
     tls "docs/src/tls.md",
     traps "docs/src/reference/traps.md",
     unsafe_code "docs/src/reference/unsafe.md",
+    uwebsockets "docs/src/reference/uwebsockets.md",
     web "docs/src/web.md",
     websocket "docs/src/websocket.md",
     whatwg "docs/src/reference/whatwg.md",
