@@ -12,6 +12,7 @@ use super::{Tested, with_each_driver};
 with_each_driver!(
     a_turn_ends_when_its_time_is_over,
     a_turn_without_time_does_not_wait,
+    a_turn_may_have_all_the_time,
     a_waker_ends_the_waiting_from_another_thread,
     waking_before_the_turn_counts,
     a_waker_of_a_driver_that_is_gone_does_nothing,
@@ -39,6 +40,16 @@ fn a_turn_without_time_does_not_wait<D: Tested>() {
         assert_eq!(world.turn(Duration::ZERO), 0);
     }
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+fn a_turn_may_have_all_the_time<D: Tested>() {
+    let mut world = World::<D>::new(Answer::Keep);
+    let waker = world.driver.waker();
+    let thread = std::thread::spawn(move || waker.wake());
+    assert_eq!(world.turn(Duration::MAX), 0);
+    thread.join().unwrap();
+    world.driver.waker().wake();
+    assert_eq!(world.driver.turn(None, &mut world.book).unwrap(), 0);
 }
 
 fn a_waker_ends_the_waiting_from_another_thread<D: Tested>() {

@@ -64,7 +64,10 @@ impl Buffers {
     /// # Safety
     /// A completion named the buffer with this length, and this is called once for it.
     pub(super) unsafe fn filled(&self, number: u16, length: usize) -> Filled {
-        debug_assert!(number < self.shape.count && length <= self.shape.size);
+        assert!(
+            number < self.shape.count && length <= self.shape.size,
+            "no such buffer"
+        );
         Filled {
             memory: Rc::clone(&self.bytes),
             size: self.shape.size,

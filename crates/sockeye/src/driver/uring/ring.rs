@@ -282,7 +282,7 @@ impl Ring {
         self.enters += 1;
         self.buffers.publish();
         let count = self.io.submission().len() as u32;
-        let time = timeout.map(types::Timespec::from);
+        let time = timeout.map(|timeout| types::Timespec::from(timeout.min(Self::LONGEST)));
         let mut arguments = types::SubmitArgs::new();
         if let Some(time) = &time {
             arguments = arguments.timespec(time);
@@ -336,6 +336,9 @@ impl Ring {
         }
         false
     }
+
+    /// More than it makes sense to wait, and less than the kernel refuses.
+    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// How often in a row the kernel may have nothing to tell, each time for 10 ms, before a dropped ring gives up on what is
     /// still under way.
