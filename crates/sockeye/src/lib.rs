@@ -53,6 +53,7 @@
 //! |---|---|
 //! | receiving, sending, closing, splitting in two | [`WebSocket`], [`Sender`], [`Receiver`], [`Message`] |
 //! | a server: listeners, routes, limits, shutdown | [`Server`], [`server::ServerBuilder`], [`server::Route`] |
+//! | the fast way to serve: callbacks on workers | [`server::Handler`], [`server::Socket`], [`server::SocketHandle`] |
 //! | accepting or rejecting a request | [`server::UpgradeRequest`], [`server::Accept`], [`server::Rejection`], [`OriginPolicy`] |
 //! | a client: headers, subprotocols, TLS, timeouts | [`connect()`], [`Client`] |
 //! | where a client connects, and what it found there | [`ClientBuilder`], [`client::Resolve`], [`client::ConnectionInfo`] |
@@ -106,8 +107,7 @@
 //!
 //! # What it does not do yet
 //!
-//! There is no publish/subscribe between connections, no WebSocket over HTTP/2 or HTTP/3, no driver on io_uring, and no
-//! Socket.IO.
+//! There is no WebSocket over HTTP/2 or HTTP/3, and no Socket.IO.
 
 #![deny(unsafe_code)]
 // What lies beneath client and server is compiled whole; with fewer features some of it has no caller.
