@@ -1,10 +1,13 @@
 //! The coordinator: starts the threads of the load, sets the times, watches, and gathers what they found.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+#[cfg(target_os = "linux")]
+use sockeye::driver::Uring;
 use sockeye::driver::{Driver, DriverKind, Readiness, Waker};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -236,25 +239,43 @@ struct Looks {
 
 /// Which driver it will be.
 fn kind_of(asked: DriverKind) -> Result<DriverKind, Failure> {
-    match asked {
-        DriverKind::Auto | DriverKind::Readiness => Ok(DriverKind::Readiness),
-        DriverKind::Uring => Err(Failure::usage(
-            "--driver: there is no driver \"uring\" in this build: write auto or readiness",
-        )),
-    }
+    asked
+        .resolve()
+        .map_err(|error| Failure::usage(format!("--driver: {error}")))
 }
 
 /// Starts a thread; gives what wakes it.
 fn start<S: Scenario>(kind: DriverKind, task: Task<S>) -> Result<Waker, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("cannot start the load: {error}"));
-    debug_assert_ne!(kind, DriverKind::Auto);
-    let driver = Readiness::new().map_err(failed)?;
-    let waker = driver.waker();
+    match kind {
+        #[cfg(target_os = "linux")]
+        DriverKind::Uring => start_with(Uring::new, task),
+        _ => start_with(Readiness::new, task),
+    }
+}
+
+fn start_with<D: Driver + 'static, S: Scenario>(
+    make: fn() -> io::Result<D>,
+    task: Task<S>,
+) -> Result<Waker, Failure> {
+    let failed = |error: io::Error| Failure::new(format!("cannot start the load: {error}"));
+    let (tell, told) = std::sync::mpsc::channel();
+    // A driver stays on its thread.
+    let work = move || match make() {
+        Ok(driver) => {
+            // The coordinator waits for it.
+            let _ = tell.send(Ok(driver.waker()));
+            Load::<D, S>::new(task).run(driver);
+        }
+        Err(error) => {
+            let _ = tell.send(Err(error));
+        }
+    };
     let thread = std::thread::Builder::new().name("load".to_owned());
-    thread
-        .spawn(move || Load::<Readiness, S>::new(task).run(driver))
-        .map(|_| waker)
-        .map_err(failed)
+    thread.spawn(work).map_err(failed)?;
+    match told.recv() {
+        Ok(started) => started.map_err(failed),
+        Err(_) => Err(Failure::new("cannot start the load: its thread ended")),
+    }
 }
 
 impl<S> Run<S> {

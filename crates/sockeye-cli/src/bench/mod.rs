@@ -1,6 +1,6 @@
 //! `sockeye bench`: a load of many WebSockets on few threads, and what it does to a server.
 //!
-//! The coordinator ([`conduct`]) starts threads ([`load`]), each with a driver of the library and a slab of connections; a
+//! The coordinator ([`mod@conduct`]) starts threads ([`load`]), each with a driver of the library and a slab of connections; a
 //! [`scenario`] says what connections do. Nothing here has a task per socket.
 
 mod clock;
