@@ -40,7 +40,7 @@ use scenario::Scenario;
 #[command(after_help = "\
 Examples:
   cargo xtask bench --quick
-  cargo xtask bench --peers uwebsockets,sockeye-async --scenarios echo-20B --rounds 9
+  cargo xtask bench --peers uwebsockets,sockeye-uring --scenarios echo-20B --rounds 9
   cargo xtask bench --scenarios echo-300B-emoji-w4-c50-tls,idle-2000
   cargo xtask bench --list
 

@@ -1,20 +1,45 @@
-//! The peer of this name: Sockeye's server, with `async` handlers.
+//! The peer of this name: Sockeye's server, with `async` handlers or with callbacks on a driver.
 
 mod asynchronous;
+mod callbacks;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use contract::{Compression, LARGEST_MESSAGE, Options};
+use sockeye::driver::DriverKind;
 use sockeye::proto::deflate::Deflate;
 use sockeye::server::{Server, ServerBuilder};
 use sockeye::tls::ServerTls;
 use sockeye::{Config, Keepalive, QueueLimits};
 
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    /// Callbacks on one worker with this driver, in place of `async` handlers
+    #[arg(long, value_enum)]
+    driver: Option<Driver>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Driver {
+    Uring,
+    Readiness,
+}
+
 fn main() -> Result<()> {
-    let builder = settings(&Options::parse())?;
-    contract::run(serve(asynchronous::routes(builder)))
+    let arguments = Arguments::parse();
+    let builder = settings(&arguments.options)?;
+    let builder = match arguments.driver {
+        None => asynchronous::routes(builder),
+        Some(Driver::Uring) => callbacks::routes(builder).workers(1).driver(DriverKind::Uring),
+        Some(Driver::Readiness) => callbacks::routes(builder)
+            .workers(1)
+            .driver(DriverKind::Readiness),
+    };
+    contract::run(serve(builder))
 }
 
 async fn serve(builder: ServerBuilder) -> Result<()> {

@@ -22,6 +22,10 @@ pub(crate) enum Peer {
     Uwebsockets,
     /// C++, of other sources: needs --uws-sources
     UwebsocketsSources,
+    /// Callbacks, on io_uring
+    SockeyeUring,
+    /// Callbacks, on epoll
+    SockeyeReadiness,
     /// Async handlers on tokio
     SockeyeAsync,
     Fastwebsockets,
@@ -75,6 +79,8 @@ impl Peer {
         match self {
             Self::Uwebsockets => "µWebSockets",
             Self::UwebsocketsSources => "µWebSockets (sources)",
+            Self::SockeyeUring => "Sockeye (uring)",
+            Self::SockeyeReadiness => "Sockeye (readiness)",
             Self::SockeyeAsync => "Sockeye (async)",
             Self::Fastwebsockets => "fastwebsockets",
             Self::TokioTungstenite => "tokio-tungstenite",
@@ -93,7 +99,7 @@ impl Peer {
     const fn package(self) -> &'static str {
         match self {
             Self::Uwebsockets | Self::UwebsocketsSources => "libuwebsockets-sys",
-            Self::SockeyeAsync => "sockeye",
+            Self::SockeyeUring | Self::SockeyeReadiness | Self::SockeyeAsync => "sockeye",
             Self::Fastwebsockets => "fastwebsockets",
             Self::TokioTungstenite | Self::TokioTungstenite4k => "tokio-tungstenite",
             Self::TokioWebsockets => "tokio-websockets",
@@ -109,6 +115,14 @@ impl Peer {
     const fn program(self) -> Program {
         match self {
             Self::Uwebsockets | Self::UwebsocketsSources => Program::Uwebsockets,
+            Self::SockeyeUring => Program::Rust {
+                name: "sockeye",
+                options: &["--driver", "uring"],
+            },
+            Self::SockeyeReadiness => Program::Rust {
+                name: "sockeye",
+                options: &["--driver", "readiness"],
+            },
             Self::TokioTungstenite4k => Program::Rust {
                 name: "tokio-tungstenite",
                 options: &["--read-buffer", "4096"],
