@@ -12,6 +12,7 @@ mod obedient;
 mod sealed;
 #[cfg(feature = "tls")]
 mod tls;
+mod topics;
 mod workers;
 
 use std::sync::Arc;
