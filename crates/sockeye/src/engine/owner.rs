@@ -580,7 +580,10 @@ impl Telling<'_> {
             News::Lost(error) => self.lost(error),
             News::Timeout => self.timed_out(),
             News::Order(order) => self.order(order),
-            News::Dropped(message) => self.dropped(message.message()),
+            News::Dropped(message) => {
+                self.lent.flags.is_behind = true;
+                self.dropped(message.message());
+            }
             News::CaughtUp => {
                 self.lent.flags.is_behind = false;
                 self.drained();

@@ -163,7 +163,10 @@ fn a_lost_or_panicked_socket_leaves_its_topics() {
     diary.read();
     stage.fail(a, std::io::ErrorKind::ConnectionReset);
     stage.end(b);
-    assert_eq!(diary.read(), ["t: 2 -> 1", "close 1006", "t: 1 -> 0", "close 1006"]);
+    assert_eq!(
+        diary.read(),
+        ["t: 2 -> 1", "close 1006", "t: 1 -> 0", "close 1006"]
+    );
     let d = stage.open();
     stage.tell(d, "shout t hello");
     assert_eq!(stage.heard(d), [""; 0]);

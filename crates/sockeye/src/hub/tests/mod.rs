@@ -1,5 +1,6 @@
 //! The hub of one or more workers, with sockets that only remember.
 
+mod memory;
 mod model;
 mod order;
 mod pressure;

@@ -51,6 +51,7 @@ pub(super) struct Socket {
     /// How many more bytes the system takes.
     pub(super) window: usize,
     is_blocked: bool,
+    is_touched: bool,
     pub(super) is_overflowed: bool,
     /// What the system has taken.
     pub(super) wire: Vec<u8>,
@@ -129,6 +130,7 @@ impl Worker {
             limits: Pressure::of(&QueueLimits::default()),
             window: usize::MAX,
             is_blocked: false,
+            is_touched: false,
             is_overflowed: false,
             wire: Vec::new(),
             writes: 0,
@@ -232,7 +234,9 @@ impl Worker {
 
     pub(super) fn write(&mut self) {
         for slot in std::mem::take(&mut self.sockets.touched) {
-            self.socket(slot).write();
+            let socket = self.socket(slot);
+            socket.is_touched = false;
+            socket.write();
         }
     }
 
@@ -323,6 +327,16 @@ pub(super) struct Lent<'l> {
     touched: &'l mut Vec<u32>,
 }
 
+impl Sockets {
+    pub(super) fn forget_output(&mut self) {
+        self.touched.clear();
+        for slot in self.slots.iter_mut().flatten() {
+            slot.is_touched = false;
+            slot.outbox.discard(&mut self.pool);
+        }
+    }
+}
+
 impl Recipients for Sockets {
     type Recipient<'r> = Lent<'r>;
 
@@ -363,7 +377,7 @@ impl Recipient for Lent<'_> {
     }
 
     fn touched(&mut self, _: MessageKind, _: usize, _: usize) {
-        if self.touched.last() != Some(&self.slot) && !self.touched.contains(&self.slot) {
+        if !std::mem::replace(&mut self.socket.is_touched, true) {
             self.touched.push(self.slot);
         }
     }
