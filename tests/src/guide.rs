@@ -30,6 +30,7 @@ chapters! {
     reconnect "docs/src/reconnect.md",
     server "docs/src/server.md",
     tls "docs/src/tls.md",
+    topics "docs/src/topics.md",
     traps "docs/src/reference/traps.md",
     unsafe_code "docs/src/reference/unsafe.md",
     uwebsockets "docs/src/reference/uwebsockets.md",

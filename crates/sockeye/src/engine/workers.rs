@@ -12,7 +12,7 @@ use super::mailbox::{Letter, Listed};
 use super::worker::{Worker, Workplace};
 use crate::Message;
 use crate::driver::{DriverKind, Readiness};
-use crate::hub::{Hub, HubConfig, Local};
+use crate::hub::{Hub, Local};
 use crate::metrics::SessionMetrics;
 use crate::server::{Address, Drain, Reception};
 
@@ -25,6 +25,7 @@ pub(crate) struct Plan {
     pub(crate) pin: bool,
     pub(crate) reception: Reception,
     pub(crate) metrics: Arc<SessionMetrics>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 /// The workers of a server. They end when they are [told](Self::stop), or when this is dropped.
@@ -43,7 +44,6 @@ impl Workers {
     pub(crate) fn start(plan: Plan) -> io::Result<Self> {
         let driver = plan.driver.resolve()?;
         let processors = if plan.pin { processors()? } else { Vec::new() };
-        let hub = Hub::new(HubConfig::default(), plan.workers).map_err(io::Error::other)?;
         let (end, ended) = mpsc::unbounded_channel();
         let mut workers = Vec::with_capacity(plan.workers);
         for number in 0..plan.workers {
@@ -51,7 +51,7 @@ impl Workers {
                 reception: plan.reception.clone(),
                 metrics: Arc::clone(&plan.metrics),
                 processor: processors.get(number % processors.len().max(1)).copied(),
-                hub: Local::new(Arc::clone(&hub), number),
+                hub: Local::new(Arc::clone(&plan.hub), number),
                 end: end.clone(),
             };
             let name = format!("sockeye-{number}");

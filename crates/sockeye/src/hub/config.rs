@@ -50,6 +50,9 @@ pub enum PublishError {
     /// Too much is on its way to other workers, who are busy: [`HubConfig::max_in_transit`].
     #[error("too many published messages are on their way")]
     Full,
+    /// There is no server to publish on: it is not built yet, has ended, or has no workers.
+    #[error("there is no server with workers to publish on")]
+    NoServer,
 }
 
 /// Why a WebSocket was not subscribed.

@@ -46,8 +46,9 @@ pub(crate) trait Recipient {
 
 /// Frames from this length on are referenced rather than copied, in bytes.
 ///
-/// Copying less costs less than counting references and one more slice for the system.
-const REFERENCED: usize = 4 * 1024;
+/// Adding to an output took 20 ns by reference, and 17, 23, 32 and 60 ns to copy 512, 1,024, 2,048 and 4,096 bytes; the
+/// system has one more slice to walk by reference, and one cold buffer less to read.
+const REFERENCED: usize = 2 * 1024;
 
 /// Adds frames to the output of a socket: short ones are copied, long ones referenced.
 ///

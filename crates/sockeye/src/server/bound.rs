@@ -177,15 +177,16 @@ impl Shared {
     /// Starts the workers, if there are to be any.
     fn start_workers(self: &Arc<Self>) -> Result<()> {
         let force = &self.workforce;
-        if force.workers == 0 {
+        let Some(hub) = &self.hub else {
             return Ok(());
-        }
+        };
         let plan = Plan {
             workers: force.workers,
             driver: force.driver,
             pin: force.pin,
             reception: Reception::new(Arc::clone(self)),
             metrics: self.context.metrics(),
+            hub: Arc::clone(hub),
         };
         let workers = Workers::start(plan)
             .map_err(|error| ConfigError::new(format!("the workers cannot be started: {error}")))?;

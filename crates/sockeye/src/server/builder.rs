@@ -33,10 +33,12 @@ use super::{
     ProxyProtocol, Rejection, Route, Server, ServerEvent, ServerHandle, ShutdownReport, TcpOptions,
     TrustedProxies,
 };
-#[cfg(engine)]
 use crate::driver::DriverKind;
 #[cfg(engine)]
 use crate::engine::Workers;
+#[cfg(engine)]
+#[cfg(engine)]
+use crate::hub::{Hub, HubConfig};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::upgrade::{Context, Settings};
@@ -62,6 +64,8 @@ pub struct ServerBuilder {
     lifecycle: Arc<Lifecycle>,
     #[cfg(engine)]
     wishes: Wishes,
+    #[cfg(engine)]
+    hub: HubConfig,
 }
 
 /// What all connections of a server share.
@@ -83,6 +87,9 @@ pub(super) struct Shared {
     pub(super) context: Context,
     #[cfg(engine)]
     pub(super) workforce: Workforce,
+    /// Of a server with workers.
+    #[cfg(engine)]
+    pub(super) hub: Option<Arc<Hub>>,
     /// The workers, once they are at work.
     #[cfg(engine)]
     pub(super) workers: OnceLock<Workers>,
@@ -146,6 +153,8 @@ impl ServerBuilder {
             lifecycle: Lifecycle::new(),
             #[cfg(engine)]
             wishes: Wishes::default(),
+            #[cfg(engine)]
+            hub: HubConfig::default(),
         }
     }
 
@@ -199,6 +208,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.wishes.workers = Some(workers);
+        self
+    }
+
+    /// How publish/subscribe works between the WebSockets of routes with a [`Handler`].
+    #[cfg(engine)]
+    #[must_use]
+    pub fn hub(mut self, hub: HubConfig) -> Self {
+        self.hub = hub;
         self
     }
 
@@ -412,6 +429,11 @@ impl ServerBuilder {
         let workforce = self
             .wishes
             .settle(self.routes.iter().any(|(.., route)| route.callbacks().is_some()))?;
+        #[cfg(engine)]
+        let hub = (workforce.workers > 0)
+            .then(|| Hub::new(self.hub, workforce.workers))
+            .transpose()
+            .map_err(|error| ConfigError::new(format!("the history of the hub: {error}")))?;
         let routes = Routes::new(self.origins, self.settings);
         for (host, path, route) in self.routes {
             let host = host.map(|name| HostPattern::new(&name)).transpose()?;
@@ -435,6 +457,8 @@ impl ServerBuilder {
             context: Context::new(),
             #[cfg(engine)]
             workforce,
+            #[cfg(engine)]
+            hub,
             #[cfg(engine)]
             workers: OnceLock::new(),
         });

@@ -11,6 +11,8 @@ use super::shutdown::Lifecycle;
 use super::{Address, Bind, Broadcast, ConnectedClient, Drain, ForProtocol, Route, ShutdownReport};
 #[cfg(engine)]
 use crate::engine::Workers;
+#[cfg(engine)]
+use crate::hub::{PublishError, Publisher};
 use crate::message::AsMessage;
 use crate::{Error, Result};
 
@@ -131,6 +133,30 @@ impl ServerHandle {
             ..broadcast
         };
         broadcast
+    }
+
+    /// What publishes to the topics of this server, from any thread.
+    ///
+    /// # Errors
+    /// [`Error::is_config`]: the server is not built yet, or has ended; or it has no workers, whose WebSockets are the ones
+    /// that subscribe.
+    #[cfg(engine)]
+    pub fn publisher(&self) -> Result<Publisher> {
+        match &self.lifecycle.server()?.hub {
+            Some(hub) => Ok(Publisher::new(Arc::clone(hub))),
+            None => Err(Error::config("the server has no workers, and so no topics")),
+        }
+    }
+
+    /// Publishes a message to the subscribers of a topic, on all workers: as [`Publisher::publish`] of a
+    /// [`publisher`](Self::publisher), which is cheaper to keep.
+    ///
+    /// # Errors
+    /// As there; and [`PublishError::NoServer`] if there is no [`publisher`](Self::publisher).
+    #[cfg(engine)]
+    pub fn publish(&self, topic: &str, message: impl AsMessage) -> std::result::Result<(), PublishError> {
+        let publisher = self.publisher().map_err(|_| PublishError::NoServer)?;
+        publisher.publish(topic, message.as_message())
     }
 
     /// Closes every open WebSocket, and answers 503 to those who have asked for one and were not answered yet. The

@@ -21,3 +21,5 @@ mod slow;
 mod sockets;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(unix)]
+mod topics;
