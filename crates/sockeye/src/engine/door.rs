@@ -16,7 +16,7 @@ use super::session::{Extra, Open};
 use super::slot::{Phase, Slot};
 use super::tls::Tls;
 use crate::BoxError;
-use crate::driver::{Driver, Key};
+use crate::driver::{Driver, Key, Owner};
 use crate::server::{Address, Admitted, Decision, Guest, Place, Reception};
 #[cfg(feature = "tls")]
 use crate::tls::TlsInfo;
@@ -25,6 +25,8 @@ use crate::tls::TlsInfo;
 #[derive(Debug)]
 pub(crate) struct Door {
     guest: Guest,
+    /// The part of a header of the PROXY protocol that came, until it is whole.
+    pub(super) introduction: Option<Vec<u8>>,
     reader: RequestReader,
     /// The part of the head that came.
     head: Vec<u8>,
@@ -37,6 +39,7 @@ pub(crate) struct Door {
 impl Door {
     fn new(guest: Guest, reception: &Reception, now: Instant) -> Box<Self> {
         Box::new(Self {
+            introduction: reception.expects_introduction(&guest).then(Vec::new),
             guest,
             reader: RequestReader::new(reception.head_limits()),
             head: Vec::new(),
@@ -86,12 +89,6 @@ impl<D: Driver> Connections<D> {
                 return self.reception.leave(place);
             }
         };
-        if self.reception.needs_task(&guest) {
-            let piped = self.serve(key, place, guest, 0);
-            return self
-                .slots
-                .insert(key, Slot::new(socket, Tls::none(), None, piped));
-        }
         let tls = match self.tls() {
             Ok(tls) => tls,
             Err(error) => {
@@ -104,6 +101,36 @@ impl<D: Driver> Connections<D> {
         self.wheel.arm(key.index(), door.deadline());
         self.slots
             .insert(key, Slot::new(socket, tls, Some(place), Phase::Door(door)));
+    }
+
+    /// Goes on with a connection that begins with a header of the PROXY protocol.
+    pub(super) fn introduced(&mut self, driver: &mut D, key: Key, bytes: &[u8]) {
+        let Some(Slot {
+            place: Some(place),
+            phase: Phase::Door(door),
+            out,
+            ..
+        }) = self.slots.get_mut(key)
+        else {
+            return;
+        };
+        let Some(mut received) = door.introduction.take() else {
+            return;
+        };
+        received.extend_from_slice(bytes);
+        match self.reception.introduce(place, &mut door.guest, &received) {
+            Ok(None) => door.introduction = Some(received),
+            Ok(Some(consumed)) if consumed < received.len() => {
+                self.received(driver, key, &mut received[consumed..]);
+            }
+            Ok(Some(_)) => {}
+            Err(last_words) => {
+                let output = out.open(&mut self.common.pool);
+                output.tail().extend_from_slice(last_words);
+                let deadline = self.common.now + LINGER;
+                self.end(driver, key, true, deadline);
+            }
+        }
     }
 
     /// The TLS of a new connection.

@@ -654,6 +654,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
     fn received(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
         self.tick();
         match self.slots.get_mut(key) {
+            Some(slot) if slot.phase.awaits_introduction() => self.introduced(driver, key, bytes),
             #[cfg(feature = "tls")]
             Some(slot) if !slot.tls.is_none() => self.records_came(driver, key, bytes),
             Some(_) => self.came(driver, key, bytes),

@@ -62,6 +62,14 @@ impl Phase {
     }
 }
 
+impl Phase {
+    /// Whether a header of the PROXY protocol is to come before anything else.
+    #[inline]
+    pub(super) fn awaits_introduction(&self) -> bool {
+        matches!(self, Self::Door(door) if door.introduction.is_some())
+    }
+}
+
 impl<D: Driver> Slot<D> {
     pub(super) fn new(socket: D::Socket, tls: Tls, place: Option<Place>, phase: Phase) -> Self {
         Self {

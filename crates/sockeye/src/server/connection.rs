@@ -139,7 +139,7 @@ fn admit(shared: &Arc<Shared>, peer: &Address) -> Result<(Permit, Option<Address
     Ok((permit, address_permit))
 }
 
-fn admit_address(shared: &Shared, peer: &Address) -> Result<Option<AddressPermit>, Refusal> {
+pub(super) fn admit_address(shared: &Shared, peer: &Address) -> Result<Option<AddressPermit>, Refusal> {
     match peer.ip() {
         // A proxy's own address says nothing about the client.
         Some(ip) if !shared.proxies.contains(peer) => shared.admission.admit_address(ip),
@@ -227,7 +227,8 @@ impl Connection {
         let Some(protocol) = &shared.proxy_protocol else {
             return Some((socket, info));
         };
-        if !protocol.concerns(&info.peer) {
+        // On a worker it was done at the door.
+        if self.desk.is_some() || !protocol.concerns(&info.peer) {
             return Some((socket, info));
         }
         let deadline = self.accepted_at + shared.handshake.timeout;

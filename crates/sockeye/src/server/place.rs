@@ -44,6 +44,13 @@ impl Place {
         }
     }
 
+    /// Takes a permit along for the address that it counts for.
+    pub(super) fn counts_for(&mut self, permit: Option<AddressPermit>) {
+        if permit.is_some() {
+            self.keeps.get_or_insert_default().address_permit = permit;
+        }
+    }
+
     /// The number of the connection.
     pub(crate) fn id(&self) -> u64 {
         (self.bits.get() & !Self::IS_WEBSOCKET) - 1

@@ -16,6 +16,7 @@ use super::connection::{self, Connection};
 use super::decision::{Decline, Turned};
 use super::listener::set_up;
 use super::place::Place;
+use super::proxy_protocol::Progress;
 use super::request::{ConnectionInfo, UpgradeRequest};
 use super::router::Match;
 use super::routes::Endpoint;
@@ -161,10 +162,47 @@ impl Reception {
         Ok((place, Guest { info, accepted_at }))
     }
 
-    /// Whether a task sees to this connection from its first byte on.
-    pub(crate) fn needs_task(&self, guest: &Guest) -> bool {
+    /// Whether this connection begins with a header of the PROXY protocol, or may.
+    pub(crate) fn expects_introduction(&self, guest: &Guest) -> bool {
         let protocol = self.0.proxy_protocol.as_ref();
         protocol.is_some_and(|protocol| protocol.concerns(&guest.info.peer))
+    }
+
+    /// Looks at all that such a connection has brought so far. Gives how much of it the header was, once it is whole; or
+    /// what the client is told before the connection is closed.
+    pub(crate) fn introduce(
+        &self,
+        place: &mut Place,
+        guest: &mut Guest,
+        received: &[u8],
+    ) -> Result<Option<usize>, &'static [u8]> {
+        let shared = &self.0;
+        let progress = match &shared.proxy_protocol {
+            Some(protocol) => protocol.read(received),
+            None => Ok(Progress::Absent),
+        };
+        let consumed = match progress {
+            Ok(Progress::More) => return Ok(None),
+            Ok(Progress::Absent) => 0,
+            Ok(Progress::Done(header, consumed)) => {
+                guest.info.introduced(header);
+                consumed
+            }
+            Err(error) => {
+                tracing::debug!(id = guest.info.id, %error, "no header of the PROXY protocol");
+                shared.handshake(HandshakeOutcome::Invalid, &guest.info, None, None);
+                return Err(b"");
+            }
+        };
+        let peer = &guest.info.peer;
+        match connection::admit_address(shared, peer) {
+            Ok(permit) => place.counts_for(permit),
+            Err(refusal) => {
+                connection::note_refusal(shared, peer, refusal);
+                return Err(if shared.is_tls() { b"" } else { super::http1::BUSY });
+            }
+        }
+        Ok(Some(consumed))
     }
 
     /// Decides about the first request of a connection.

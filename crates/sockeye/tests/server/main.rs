@@ -16,6 +16,8 @@ mod others;
 mod peer;
 mod proxy_protocol;
 mod routing;
+#[cfg(all(feature = "tls", unix))]
+mod secured;
 mod shutdown;
 mod slow;
 mod sockets;
