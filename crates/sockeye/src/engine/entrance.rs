@@ -82,17 +82,21 @@ impl<D: Driver> Connections<D> {
         entrance.wait = (wait * 2).min(Entrance::<D>::LONGEST_WAIT);
     }
 
-    /// Accepts again where it is time to.
-    pub(super) fn retry(&mut self, driver: &mut D) {
+    /// Accepts again where it is time to; gives whether it is anywhere.
+    pub(super) fn retry(&mut self, driver: &mut D) -> bool {
         let now = self.common.now;
+        let mut is_time = false;
         for entrance in self.entrances.iter_mut().flatten() {
-            if entrance.retry_at.take_if(|at| *at <= now).is_some()
-                && let Err(error) = driver.set_accepting(&mut entrance.listener, true)
-            {
+            if entrance.retry_at.take_if(|at| *at <= now).is_none() {
+                continue;
+            }
+            is_time = true;
+            if let Err(error) = driver.set_accepting(&mut entrance.listener, true) {
                 tracing::error!(%error, "cannot accept connections");
                 entrance.retry_at = Some(now + Entrance::<D>::LONGEST_WAIT);
             }
         }
+        is_time
     }
 
     /// When to [retry](Self::retry).

@@ -51,10 +51,11 @@ impl<D: Driver> Connections<D> {
     }
 
     /// Closes those whose turn it is. After the deadline, drops what is left; what tasks see to, they end.
-    pub(super) fn go_on_leaving(&mut self, driver: &mut D) {
+    /// Gives whether it was time to.
+    pub(super) fn go_on_leaving(&mut self, driver: &mut D) -> bool {
         let now = self.common.now;
         let Some(leaving) = self.leaving.as_mut().filter(|leaving| leaving.next_look <= now) else {
-            return;
+            return false;
         };
         leaving.next_look = now + leaving.interval();
         let passed = now.saturating_duration_since(leaving.since);
@@ -80,6 +81,7 @@ impl<D: Driver> Connections<D> {
                 self.news(driver, key, News::Order(order));
             }
         }
+        true
     }
 
     /// Drops a connection because the time is over.

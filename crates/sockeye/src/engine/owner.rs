@@ -109,12 +109,15 @@ impl<D: Driver> Connections<D> {
     }
 
     /// Acts on deadlines, and sends what was published or ordered in this turn.
-    pub(super) fn turn_ends(&mut self, driver: &mut D) {
+    ///
+    /// Gives whether anything was done that the driver may have to act on.
+    pub(super) fn turn_ends(&mut self, driver: &mut D) -> bool {
         self.tick();
         #[cfg(feature = "tls")]
         self.shake_hands(driver);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(self.common.now, &mut due);
+        let mut has_acted = !due.is_empty();
         for index in due.drain(..) {
             if let Some(key) = self.slots.key_at(index) {
                 self.timeout(driver, key);
@@ -123,6 +126,7 @@ impl<D: Driver> Connections<D> {
         self.due = due;
         self.give_out_all(driver);
         let mut touched = std::mem::replace(&mut self.common.dirty, std::mem::take(&mut self.touched));
+        has_acted |= !touched.is_empty();
         for key in touched.drain(..) {
             if let Some(slot) = self.slots.get_mut(key) {
                 slot.flags.is_dirty = false;
@@ -130,9 +134,10 @@ impl<D: Driver> Connections<D> {
             }
         }
         self.touched = touched;
-        self.retry(driver);
-        self.go_on_leaving(driver);
+        has_acted |= self.retry(driver);
+        has_acted |= self.go_on_leaving(driver);
         self.common.metrics.add(&mut self.common.tally);
+        has_acted
     }
 
     /// Does something that was asked for through a handle.

@@ -99,6 +99,8 @@ struct State {
     then: Then,
     /// The session was told to stop receiving.
     is_paused: bool,
+    /// The task has read what there was, and has not been told that nothing more comes.
+    has_read: bool,
     /// The bell was rung, and the session has not looked yet.
     is_rung: bool,
     returned: Option<Returned>,
@@ -330,6 +332,12 @@ impl AsyncRead for Pipe {
         let mut state = self.0.lock();
         let unread = state.unread();
         if unread == 0 {
+            // As with a socket, the end comes after another wait: a server of HTTP that learns of it in one breath with a
+            // request takes the client for gone, who only has nothing more to say.
+            if std::mem::take(&mut state.has_read) && matches!(state.end, Some(End::Ended)) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             return match state.end {
                 Some(end) => Poll::Ready(end.error().map_or(Ok(()), Err)),
                 None => {
@@ -344,6 +352,7 @@ impl AsyncRead for Pipe {
         if count == unread {
             settle(&mut state.inbound);
             state.read = 0;
+            state.has_read = true;
         }
         if state.is_paused && unread - count <= INBOUND / 2 {
             state.is_paused = false;

@@ -167,7 +167,7 @@ impl<D: Driver> Floor<D> {
             }
             let mut is_busy = true;
             for _ in 0..TURNS {
-                is_busy = self.turn(Some(Duration::ZERO))? > 0;
+                is_busy = self.turn(Some(Duration::ZERO))?;
                 if !is_busy {
                     break;
                 }
@@ -199,22 +199,25 @@ impl<D: Driver> Floor<D> {
         }
     }
 
-    /// One turn of the driver, and what follows from it. Gives how many events there were.
-    fn turn(&mut self, wait: Option<Duration>) -> io::Result<usize> {
+    /// One turn of the driver, and what follows from it. Gives whether the driver may have more to do: it had events, or it
+    /// was told something of which its descriptor does not know.
+    fn turn(&mut self, wait: Option<Duration>) -> io::Result<bool> {
         self.connections.turn_begins();
-        let count = self.driver.turn(wait, &mut self.connections)?;
+        let mut is_busy = self.driver.turn(wait, &mut self.connections)? > 0;
         self.connections.common.hub.begin_mail();
         self.mailbox.take(&mut self.letters);
         while let Some(letter) = self.letters.pop_front() {
+            is_busy = true;
             self.read(letter);
         }
         self.connections.common.hub.end_mail();
         bell::take(&mut self.rung);
         for key in self.rung.drain(..) {
+            is_busy = true;
             self.connections.rung(&mut self.driver, key);
         }
-        self.connections.turn_ends(&mut self.driver);
-        Ok(count)
+        is_busy |= self.connections.turn_ends(&mut self.driver);
+        Ok(is_busy)
     }
 
     fn read(&mut self, letter: Letter) {

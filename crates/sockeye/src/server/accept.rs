@@ -105,10 +105,10 @@ impl Accept {
         self
     }
 
-    /// Replaces the route's limits and timeouts.
+    /// Replaces the route's limits and timeouts. An `Arc` of them is shared by all that are accepted with it.
     #[must_use]
-    pub fn limits(mut self, limits: Config) -> Self {
-        self.overrides.config = Some(Arc::new(limits));
+    pub fn limits(mut self, limits: impl Into<Arc<Config>>) -> Self {
+        self.overrides.config = Some(limits.into());
         self
     }
 

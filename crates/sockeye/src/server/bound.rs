@@ -128,6 +128,13 @@ impl BoundServer {
             })
     }
 
+    /// How many workers there are and which driver was chosen for them; `None` for a server without workers.
+    #[cfg(engine)]
+    pub fn workers(&self) -> Option<(usize, crate::driver::DriverKind)> {
+        let workers = self.shared.workers.get()?;
+        Some((workers.count(), workers.driver()))
+    }
+
     /// A handle, to shut the server down.
     pub fn handle(&self) -> ServerHandle {
         ServerHandle::new(Arc::clone(&self.shared.lifecycle), self.drain.clone())
@@ -136,7 +143,8 @@ impl BoundServer {
     /// Serves until [`ServerHandle::shutdown`] is called and the shutdown is over.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the server at once: listeners are closed and connections dropped.
+    /// Dropping the future ends the server at once: listeners are closed and connections dropped, by workers a moment
+    /// later.
     pub async fn serve(self) -> ShutdownReport {
         let lifecycle = Arc::clone(&self.shared.lifecycle);
         let shared = Arc::clone(&self.shared);
@@ -155,6 +163,8 @@ impl BoundServer {
         let report = lifecycle.drain(drain, asked_at).await;
         #[cfg(engine)]
         shared.stop_workers().await;
+        drop(shared);
+        lifecycle.ended(report);
         tracing::info!(closed = report.closed, forced = report.forced, elapsed = ?report.elapsed, "shut down");
         report
     }

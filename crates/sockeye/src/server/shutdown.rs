@@ -218,14 +218,17 @@ impl Lifecycle {
         }
         // Those that could not even be dropped count as forced too.
         let forced = self.forced.load(Ordering::Relaxed) + self.open();
-        let report = ShutdownReport {
+        ShutdownReport {
             connections,
             closed: connections.saturating_sub(forced),
             forced,
             elapsed: asked_at.elapsed(),
-        };
+        }
+    }
+
+    /// Tells everybody who waits how the shutdown went.
+    pub(super) fn ended(&self, report: ShutdownReport) {
         self.report.send_replace(Some(report));
-        report
     }
 
     async fn empty(&self) {
@@ -456,6 +459,7 @@ mod tests {
         assert!(!lifecycle.is_ready());
         let drain = lifecycle.asked().await;
         let report = lifecycle.drain(drain, started).await;
+        lifecycle.ended(report);
         assert_eq!((report.connections, report.closed, report.forced), (100, 90, 10));
         assert_eq!(report.elapsed, Duration::from_secs(20));
         assert_eq!(lifecycle.report().await, report);

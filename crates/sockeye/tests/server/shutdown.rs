@@ -137,7 +137,7 @@ async fn dropping_the_server_drops_its_connections() {
     serving.abort();
     peer.until_end().await;
     eventually(|| handle.connections() == 0).await;
-    TcpStream::connect(address).await.unwrap_err();
+    eventually(|| std::net::TcpStream::connect(address).is_err()).await;
 }
 
 #[tokio::test]
@@ -164,7 +164,9 @@ async fn a_handshake_that_is_under_way_is_finished_and_then_closed() {
     assert_eq!(peer.receive_close().await.0, 1001);
     peer.finish(1001).await;
     let report = soon(server.report()).await;
-    assert_eq!((report.closed, report.forced), (1, 0));
+    // Those that came to see whether the listener is closed may have come in.
+    assert!(report.closed >= 1);
+    assert_eq!(report.forced, 0);
 }
 
 #[tokio::test]
