@@ -34,9 +34,20 @@ pub(crate) struct ServeOptions {
     #[arg(help_heading = LISTENING, long, value_name = "MODE")]
     pub(crate) unix_mode: Option<Mode>,
 
-    /// What moves the bytes: auto chooses the best driver of this machine, stream works everywhere.
+    /// Threads that serve, each with connections of its own. auto is one per core.
+    #[arg(help_heading = LISTENING, long, default_value = "auto", value_name = "COUNT|auto")]
+    pub(crate) workers: OrAuto<Count>,
+
+    /// What moves the bytes of the workers: uring, readiness, or auto, which is uring where the system allows it.
     #[arg(help_heading = LISTENING, long, default_value = "auto")]
     pub(crate) driver: Driver,
+
+    /// Bind each worker to a processor.
+    #[arg(
+        help_heading = LISTENING, long, default_value = "off", default_missing_value = "on",
+        num_args = 0..=1, value_name = "on|off", hide_possible_values = true
+    )]
+    pub(crate) pin: Switch,
 
     /// Certificate chain (PEM). With it, pages are https:// and endpoints wss://.
     #[arg(help_heading = TLS, long, value_name = "FILE")]

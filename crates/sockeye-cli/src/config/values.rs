@@ -2,38 +2,24 @@
 
 use std::str::FromStr;
 
+use sockeye::driver::DriverKind;
+
 use clap::ValueEnum;
 use sockeye::Origin;
 use sockeye::proto::Subprotocol;
 use sockeye::server::{ForwardedHeader, TrustedProxies};
 
-/// What carries the bytes between a connection and the network.
+/// Which driver of the library moves the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Driver {
-    Auto,
-    Stream,
-}
-
-impl Driver {
-    /// The name of the driver that runs when this was asked for.
-    pub(crate) fn chosen(self) -> &'static str {
-        match self {
-            Self::Auto | Self::Stream => "stream",
-        }
-    }
-}
+pub(crate) struct Driver(pub(crate) DriverKind);
 
 impl FromStr for Driver {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "stream" => Ok(Self::Stream),
-            _ => Err(format!(
-                "there is no driver {text:?} in this build: write auto or stream"
-            )),
-        }
+        text.parse()
+            .map(Self)
+            .map_err(|_| format!("there is no driver {text:?}: write auto, uring or readiness"))
     }
 }
 
@@ -224,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_is_not_built_in_is_refused_by_name() {
-        assert_eq!("stream".parse(), Ok(Driver::Stream));
-        let error = "uring".parse::<Driver>().unwrap_err();
+    fn a_driver_that_does_not_exist_is_refused_by_name() {
+        assert_eq!("readiness".parse(), Ok(Driver(DriverKind::Readiness)));
+        let error = "epoll".parse::<Driver>().unwrap_err();
         assert!(
-            error.contains("uring") && error.contains("auto or stream"),
+            error.contains("epoll") && error.contains("auto, uring or readiness"),
             "{error}"
         );
     }

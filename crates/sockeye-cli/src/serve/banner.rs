@@ -4,6 +4,8 @@ use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
+use sockeye::driver::DriverKind;
+
 /// The facts of the banner.
 #[derive(Debug)]
 pub(super) struct Banner<'a> {
@@ -15,6 +17,8 @@ pub(super) struct Banner<'a> {
     /// SHA-256 of a certificate made for this run.
     pub(super) fingerprint: Option<&'a str>,
     pub(super) metrics: bool,
+    /// How many there are, and what moves their bytes.
+    pub(super) workers: Option<(usize, DriverKind)>,
 }
 
 impl Display for Banner<'_> {
@@ -51,6 +55,9 @@ impl Display for Banner<'_> {
             .chain(unix)
             .collect();
         line("Listening", &places.join(", "))?;
+        if let Some((workers, driver)) = self.workers {
+            line("Workers", &format_args!("{workers} ({driver})"))?;
+        }
         if let Some(fingerprint) = self.fingerprint {
             line("Certificate", &format_args!("self-signed, SHA-256 {fingerprint}"))?;
         }
@@ -84,6 +91,7 @@ mod tests {
             tls,
             fingerprint,
             metrics: true,
+            workers: None,
         }
         .to_string()
     }

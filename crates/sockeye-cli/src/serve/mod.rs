@@ -3,6 +3,7 @@
 mod banner;
 mod console;
 mod dump;
+mod echo;
 mod health;
 mod listen;
 mod pages;
@@ -18,17 +19,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use sockeye::OriginPolicy;
 use sockeye::server::{
     Address, BoundServer, ConnectionLimits, ConnectionRate, Drain, HandshakeLimits, ProxyProtocol, Route,
     Server, ServerBuilder, TrustedProxies,
 };
-use sockeye::{OriginPolicy, WebSocket};
 use tokio::sync::watch;
 
 use crate::config::{self, Resolved, ServeOptions};
 use crate::error::Failure;
 use crate::log::{self, LevelHandle};
 use banner::Banner;
+use echo::Echo;
 use health::Phase;
 use pages::Site;
 use signals::{Signals, Wish};
@@ -78,7 +80,9 @@ async fn serve(resolved: Resolved, source: Source, level: LevelHandle) -> Result
         },
     )?;
     let bound = listen::listen(options, || parts.server(options)).await?;
-    tracing::info!(driver = options.driver.chosen(), "serving");
+    if let Some((workers, driver)) = bound.workers() {
+        tracing::info!(workers, %driver, "serving");
+    }
     announce(options, &bound, parts.tls.as_ref())?;
 
     let handle = bound.handle();
@@ -164,21 +168,19 @@ impl Parts {
 }
 
 fn builder(options: &ServeOptions, terms: &InForce, site: &Arc<Site>) -> ServerBuilder {
-    let echo = {
-        let (terms, site) = (terms.clone(), Arc::clone(site));
-        move |socket: WebSocket| {
-            let greeting = terms
-                .now()
-                .greeting
-                .then(|| format!("Request served by {}", site.hostname));
-            echo(socket, greeting)
-        }
+    let echo = Echo {
+        terms: terms.clone(),
+        site: Arc::clone(site),
     };
-    // The hook checks the origin by the terms in force.
-    let route = Route::new(echo)
-        .origins(OriginPolicy::any())
-        .on_upgrade(terms.hook());
-    Server::builder()
+    // The handler checks the origin by the terms in force.
+    let route = Route::handler(echo).origins(OriginPolicy::any());
+    let server = match options.workers.number() {
+        Some(workers) => Server::builder().workers(workers.0),
+        None => Server::builder(),
+    };
+    server
+        .driver(options.driver.0)
+        .pin(options.pin.is_on())
         .route_with("/", route.clone())
         .route_with("/{*path}", route)
         .fallback(pages::router(Arc::clone(site)))
@@ -205,20 +207,6 @@ fn builder(options: &ServeOptions, terms: &InForce, site: &Arc<Site>) -> ServerB
         })
 }
 
-/// Sends every message back as it came.
-async fn echo(mut socket: WebSocket, greeting: Option<String>) -> sockeye::HandlerResult {
-    if let Some(greeting) = greeting {
-        socket.send(greeting).await?;
-    }
-    // How it ended is logged and counted by the library.
-    while let Ok(Some(message)) = socket.recv().await {
-        if socket.send(message).await.is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// Prints the banner.
 fn announce(options: &ServeOptions, bound: &BoundServer, tls: Option<&Tls>) -> Result<(), Failure> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -236,6 +224,7 @@ fn announce(options: &ServeOptions, bound: &BoundServer, tls: Option<&Tls>) -> R
         tls: tls.is_some(),
         fingerprint: tls.and_then(|tls| tls.fingerprint.as_deref()),
         metrics: options.metrics.is_on(),
+        workers: bound.workers(),
     };
     let mut out = std::io::stdout().lock();
     write!(out, "{banner}")

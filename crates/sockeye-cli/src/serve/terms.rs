@@ -1,6 +1,5 @@
 //! What new connections are accepted on: the part of the options that can change while the server runs.
 
-use std::future::{Ready, ready};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sockeye::proto::deflate::{Deflate, Level, WindowBits};
@@ -40,7 +39,8 @@ pub(super) const RELOADED: &[&str] = &[
 /// The terms for one connection.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Terms {
-    config: Config,
+    /// Shared with the connections that were accepted on them.
+    config: Arc<Config>,
     queues: QueueLimits,
     compression: Option<Deflate>,
     origins: OriginPolicy,
@@ -52,7 +52,7 @@ pub(super) struct Terms {
 impl Terms {
     pub(super) fn new(options: &ServeOptions) -> Result<Self, Failure> {
         Ok(Self {
-            config: config(options),
+            config: Arc::new(config(options)),
             queues: QueueLimits {
                 receive: options.receive_queue_size.0,
                 send: options.queue_size.0,
@@ -78,7 +78,7 @@ impl Terms {
 
     fn accept(&self, request: &UpgradeRequest) -> Accept {
         let accept = Accept::new()
-            .limits(self.config.clone())
+            .limits(Arc::clone(&self.config))
             .queues(self.queues.clone())
             .compression(self.compression.clone());
         let offered = request.subprotocols().iter().map(|name| name.as_str());
@@ -170,15 +170,12 @@ impl InForce {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
     }
 
-    /// The upgrade hook.
-    pub(super) fn hook(&self) -> impl Fn(UpgradeRequest) -> Ready<Result<Accept, Rejection>> + use<> {
-        let this = self.clone();
-        move |request| {
-            let terms = this.now();
-            ready(match terms.refuse(&request) {
-                Some(rejection) => Err(rejection),
-                None => Ok(terms.accept(&request)),
-            })
+    /// What is said to this request.
+    pub(super) fn decide(&self, request: &UpgradeRequest) -> Result<Accept, Rejection> {
+        let terms = self.now();
+        match terms.refuse(request) {
+            Some(rejection) => Err(rejection),
+            None => Ok(terms.accept(request)),
         }
     }
 }
@@ -195,7 +192,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_library() {
         let terms = terms(&[]);
-        assert_eq!(terms.config, Config::server());
+        assert_eq!(*terms.config, Config::server());
         assert_eq!(terms.queues, QueueLimits::default());
         assert_eq!(terms.compression, None);
         assert_eq!(terms.origins, OriginPolicy::same_origin());

@@ -95,8 +95,8 @@ fn mistakes_are_one_line_and_status_2() {
             "--port: \"70000\" is not a port: write a number from 0 to 65535, auto or off",
         ),
         (
-            &["--driver", "uring"],
-            "--driver: there is no driver \"uring\" in this build: write auto or stream",
+            &["--driver", "stream"],
+            "--driver: there is no driver \"stream\": write auto, uring or readiness",
         ),
         (
             &["--max-message-size", "64KX"],
