@@ -134,6 +134,11 @@ impl Server {
             .to_owned()
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Host and port.
     pub(crate) fn authority(&self) -> String {
         let scheme = if self.banner.contains(" https://") {

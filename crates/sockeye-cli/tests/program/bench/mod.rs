@@ -6,6 +6,8 @@ mod faults;
 mod holding;
 mod host;
 mod results;
+#[cfg(target_os = "linux")]
+mod soak;
 
 use serde_json::Value;
 
