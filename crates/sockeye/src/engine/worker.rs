@@ -16,7 +16,7 @@ use super::bell;
 use super::common::Common;
 use super::mailbox::{Letter, Mailbox};
 use super::owner::Connections;
-use crate::driver::{Driver, Key};
+use crate::driver::{Driver, DriverKind, Key};
 use crate::hub::{Local, Outlet};
 use crate::metrics::SessionMetrics;
 use crate::server::Reception;
@@ -172,13 +172,23 @@ impl<D: Driver> Floor<D> {
                     break;
                 }
             }
-            if is_busy {
+            if is_busy || self.submits()? {
                 tokio::task::yield_now().await;
             } else {
                 self.rest(&descriptor).await?;
             }
         }
         Ok(())
+    }
+
+    /// Has the driver hand over what the end of the last turn left to send: on io_uring that is done as a turn begins, and
+    /// there may be none for long. Gives whether anything happened meanwhile.
+    fn submits(&mut self) -> io::Result<bool> {
+        if self.driver.kind() != DriverKind::Uring {
+            return Ok(false);
+        }
+        self.connections.turn_begins();
+        Ok(self.driver.turn(Some(Duration::ZERO), &mut self.connections)? > 0)
     }
 
     /// Lets the tasks run until the driver has something to do.
