@@ -238,6 +238,8 @@ fn check(options: &ServeOptions) -> Result<(), Failure> {
         "tls-client-ca needs TLS: give tls-cert and tls-key, or tls-self-signed"
     } else if options.port == Port::Off && options.unix.is_none() {
         "port is off and there is no unix socket: nothing to listen on"
+    } else if options.api_listen.is_some() && options.api_token_file.is_none() {
+        "api-listen needs a token: name a file that has it with api-token-file"
     } else {
         return Ok(());
     };

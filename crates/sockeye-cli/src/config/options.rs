@@ -4,13 +4,15 @@
 //! `SOCKEYE_MAX_MESSAGE_SIZE` and the key `max-message-size` of a configuration file. Its doc comment is the
 //! help of the flag and the comment that `sockeye config print` writes. Nothing else repeats the list.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::units::{Count, OrAuto, OrOff, Period, Port, Size, Switch, positive};
 use super::values::{
-    Driver, ForwardedName, LogFormat, Mode, OriginRule, Rate, parse_filter, parse_proxy, parse_subprotocol,
+    Driver, ForwardedName, LogFormat, Mode, OriginRule, Rate, TopicAccess, parse_filter, parse_proxy,
+    parse_subprotocol,
 };
 
 /// The options of `sockeye serve`, with their embedded defaults.
@@ -264,6 +266,33 @@ pub(crate) struct ServeOptions {
     )]
     pub(crate) greeting: Switch,
 
+    /// What clients may do at /topics/NAME: connecting subscribes them to the topic, and with publish, what they send goes
+    /// to all its subscribers. With off, that path echoes like any other.
+    #[arg(
+        help_heading = TOPICS, long, default_value = "off", value_name = "off|subscribe|publish",
+        hide_possible_values = true
+    )]
+    pub(crate) topics: TopicAccess,
+
+    /// How many messages of each topic are kept, for clients that connect with ?history=COUNT.
+    #[arg(help_heading = TOPICS, long, default_value = "100", value_name = "COUNT|off")]
+    pub(crate) topic_history: OrOff<Count>,
+
+    /// How many bytes of each topic are kept at most; of 1024 topics, those that were published to last.
+    #[arg(
+        help_heading = TOPICS, long, default_value = "64KiB", value_name = "SIZE",
+        value_parser = positive::<Size>
+    )]
+    pub(crate) topic_history_size: Size,
+
+    /// A file with the token that backends show at /api. Without it there is no API.
+    #[arg(help_heading = TOPICS, long, value_name = "FILE")]
+    pub(crate) api_token_file: Option<PathBuf>,
+
+    /// Serve the API on this address and port, as in 127.0.0.1:3001, rather than beside everything else.
+    #[arg(help_heading = TOPICS, long, value_name = "ADDRESS:PORT")]
+    pub(crate) api_listen: Option<SocketAddr>,
+
     /// Serve counters and histograms for Prometheus at /metrics.
     #[arg(
         help_heading = SERVICE, long, default_value = "on", default_missing_value = "on", num_args = 0..=1,
@@ -304,5 +333,6 @@ const COMPRESSION: &str = "Compression";
 const MESSAGES: &str = "Messages";
 const HANDSHAKE: &str = "Connections and handshake";
 const TIMES: &str = "Times";
+const TOPICS: &str = "Topics and API";
 const SERVICE: &str = "Service";
 const LOGGING: &str = "Logging";

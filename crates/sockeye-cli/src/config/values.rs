@@ -23,6 +23,14 @@ impl FromStr for Driver {
     }
 }
 
+/// What clients may do at `/topics/{name}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopicAccess {
+    Off,
+    Subscribe,
+    Publish,
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {

@@ -1,5 +1,6 @@
 //! `sockeye serve`: the server, its pages, and how it starts, reloads and stops.
 
+mod api;
 mod banner;
 mod console;
 mod dump;
@@ -11,6 +12,7 @@ mod signals;
 mod sse;
 mod terms;
 mod tls;
+mod topics;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 use crate::config::{self, Resolved, ServeOptions};
 use crate::error::Failure;
 use crate::log::{self, LevelHandle};
+use api::Token;
 use banner::Banner;
 use echo::Echo;
 use health::Phase;
@@ -80,6 +83,9 @@ async fn serve(resolved: Resolved, source: Source, level: LevelHandle) -> Result
         },
     )?;
     let bound = listen::listen(options, || parts.server(options)).await?;
+    if let Some(address) = options.api_listen {
+        api::listen(address, api::router(options, &parts.token, bound.handle())).await?;
+    }
     if let Some((workers, driver)) = bound.workers() {
         tracing::info!(workers, %driver, "serving");
     }
@@ -135,6 +141,8 @@ struct Parts {
     site: Arc<Site>,
     terms: InForce,
     tls: Option<Tls>,
+    /// What opens the API, if there is one.
+    token: Option<Token>,
     proxies: TrustedProxies,
     proxy_protocol: Option<ProxyProtocol>,
 }
@@ -148,6 +156,7 @@ impl Parts {
         let speak_it = !options.proxy_protocol.is_empty();
         Ok(Self {
             tls: tls::load(options, &site.hostname)?,
+            token: Token::read(options.api_token_file.as_deref())?,
             terms: InForce::new(Terms::new(options)?),
             proxies: proxies.header(options.forwarded_header.into()),
             proxy_protocol: speak_it.then(|| ProxyProtocol::required(balancers)),
@@ -157,7 +166,8 @@ impl Parts {
 
     /// Everything but where to listen.
     fn server(&self, options: &ServeOptions) -> ServerBuilder {
-        let server = builder(options, &self.terms, &self.site)
+        let server = self
+            .builder(options)
             .trusted_proxies(self.proxies.clone())
             .proxy_protocol(self.proxy_protocol.clone());
         match &self.tls {
@@ -165,46 +175,58 @@ impl Parts {
             None => server,
         }
     }
-}
 
-fn builder(options: &ServeOptions, terms: &InForce, site: &Arc<Site>) -> ServerBuilder {
-    let echo = Echo {
-        terms: terms.clone(),
-        site: Arc::clone(site),
-    };
-    // The handler checks the origin by the terms in force.
-    let route = Route::handler(echo).origins(OriginPolicy::any());
-    let server = match options.workers.number() {
-        Some(workers) => Server::builder().workers(workers.0),
-        None => Server::builder(),
-    };
-    server
-        .driver(options.driver.0)
-        .pin(options.pin.is_on())
-        .route_with("/", route.clone())
-        .route_with("/{*path}", route)
-        .fallback(pages::router(Arc::clone(site)))
-        .connection_limits(ConnectionLimits {
-            max_connections: options.max_connections.number().map(|count| count.0),
-            max_per_address: options.max_connections_per_address.limit().map(|count| count.0),
-            rate: options.connection_rate.limit().map(|rate| ConnectionRate {
-                per_second: rate.per_second,
-                burst: rate.burst,
-            }),
-            dry_run: options.limits_dry_run.is_on(),
-        })
-        .handshake_limits(HandshakeLimits {
-            max_head_size: options.max_header_size.0,
-            max_headers: options.max_headers,
-            timeout: options.handshake_timeout.0,
-            tls_timeout: options.tls_timeout.0,
-        })
-        .drain(Drain {
-            notice: options.drain_delay.0,
-            spread: options.drain_time.0,
-            deadline: options.drain_deadline.0,
-            ..Drain::default()
-        })
+    fn builder(&self, options: &ServeOptions) -> ServerBuilder {
+        let Self {
+            terms, site, token, ..
+        } = self;
+        let echo = Echo {
+            terms: terms.clone(),
+            site: Arc::clone(site),
+        };
+        // The handler checks the origin by the terms in force.
+        let route = Route::handler(echo).origins(OriginPolicy::any());
+        let server = match options.workers.number() {
+            Some(workers) => Server::builder().workers(workers.0),
+            None => Server::builder(),
+        };
+        let api = match options.api_listen {
+            Some(_) => axum::Router::new(),
+            None => api::router(options, token, server.server_handle()),
+        };
+        let server = match topics::route(options, terms) {
+            Some(topics) => server.route_with(topics::PATH, topics),
+            None => server,
+        };
+        server
+            .driver(options.driver.0)
+            .pin(options.pin.is_on())
+            .hub(topics::hub(options))
+            .route_with("/", route.clone())
+            .route_with("/{*path}", route)
+            .fallback(pages::router(Arc::clone(site), api))
+            .connection_limits(ConnectionLimits {
+                max_connections: options.max_connections.number().map(|count| count.0),
+                max_per_address: options.max_connections_per_address.limit().map(|count| count.0),
+                rate: options.connection_rate.limit().map(|rate| ConnectionRate {
+                    per_second: rate.per_second,
+                    burst: rate.burst,
+                }),
+                dry_run: options.limits_dry_run.is_on(),
+            })
+            .handshake_limits(HandshakeLimits {
+                max_head_size: options.max_header_size.0,
+                max_headers: options.max_headers,
+                timeout: options.handshake_timeout.0,
+                tls_timeout: options.tls_timeout.0,
+            })
+            .drain(Drain {
+                notice: options.drain_delay.0,
+                spread: options.drain_time.0,
+                deadline: options.drain_deadline.0,
+                ..Drain::default()
+            })
+    }
 }
 
 /// Prints the banner.

@@ -22,8 +22,8 @@ pub(super) struct Site {
 }
 
 /// The service for every request that is no WebSocket handshake.
-pub(super) fn router(site: Arc<Site>) -> Router {
-    Router::new().fallback(respond).with_state(site)
+pub(super) fn router(site: Arc<Site>, api: Router) -> Router {
+    Router::new().fallback(respond).with_state(site).merge(api)
 }
 
 async fn respond(State(site): State<Arc<Site>>, request: Request) -> Response {

@@ -1,5 +1,6 @@
 //! The program as its users meet it: real processes, their output, their exit status.
 
+mod api;
 #[cfg(unix)]
 mod bench;
 mod config;
@@ -14,4 +15,5 @@ mod serve;
 mod support;
 #[cfg(unix)]
 mod terminal;
+mod topics;
 mod usage;
