@@ -95,6 +95,12 @@ impl Step {
                     "--bins",
                     "--tests",
                 ])?;
+                // The server's tests once more on workers, with each driver.
+                for driver in ["readiness", "uring"] {
+                    let mut command = cargo();
+                    command.args(["test", "--workspace", "--all-features", "--test", "server"]);
+                    run(command.env("SOCKEYE_TEST_DRIVER", driver), CARGO_TIME)?;
+                }
                 // The benchmark's load, which has to notice what servers do wrong.
                 run_cargo(&["test", "--manifest-path", "bench/Cargo.toml", "--bin", "bench"])
             }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sockeye::driver::DriverKind;
 use sockeye::server::{BoundServer, Server, ServerBuilder, ServerHandle};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,12 +18,16 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
 /// A server to be, which runs where `SOCKEYE_TEST_DRIVER` says: on the test's own runtime (`runtime`, and without the
-/// variable), or on workers, whose driver it names (`readiness`, `uring`).
+/// variable), or on workers, whose driver it names (`readiness`; `uring`, where the system has it).
 pub(crate) fn server() -> ServerBuilder {
     let builder = Server::builder();
     match std::env::var("SOCKEYE_TEST_DRIVER").as_deref() {
         Err(_) | Ok("" | "runtime") => builder,
-        Ok(driver) => builder.workers(2).driver(driver.parse().unwrap()),
+        Ok(driver) => {
+            let driver: DriverKind = driver.parse().unwrap();
+            let driver = driver.resolve().unwrap_or(DriverKind::Readiness);
+            builder.workers(2).driver(driver)
+        }
     }
 }
 
