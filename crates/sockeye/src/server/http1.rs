@@ -199,12 +199,13 @@ impl Exchange {
         let deadline = first.unwrap_or_else(|| Instant::now() + self.shared.handshake.timeout);
         self.set_deadline(Some(deadline + LAST_WORD));
 
-        let knock = self.shared.lifecycle.clients().knock();
         let mut attempt = Attempt {
             exchange: self,
             request: None,
             is_decided: false,
         };
+        // Dropped before the attempt: who is told that it failed finds it gone from the count.
+        let knock = self.shared.lifecycle.clients().knock();
         let decision = tokio::select! {
             biased;
             decision = self.decide(head, &mut attempt.request) => decision,
