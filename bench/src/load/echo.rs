@@ -12,8 +12,12 @@ use super::wire::{self, Header};
 use super::{Inflater, Load, READ_SIZE, Tally, deflated, open};
 use crate::scenario::Message;
 
-/// Messages differ in turn, so that one that is lost, doubled or out of order is seen.
-const CYCLE: usize = 4;
+/// Messages differ in turn, so that one that is lost, doubled or out of order is seen: at least so many.
+const SHORTEST_CYCLE: usize = 4;
+
+/// With compression the cycle has so many bytes at least, three of the largest windows: none may help itself to what it
+/// said one cycle ago.
+const COMPRESSED_CYCLE: usize = 96 * 1024;
 
 /// Connections that send messages and get them back.
 #[derive(Debug)]
@@ -49,8 +53,8 @@ struct Traffic {
     /// The cycle of requests, and as much of the next as makes every window lie in one piece.
     requests: Vec<u8>,
     /// Where each message of the cycle begins in `requests`, and where the next cycle does.
-    starts: [usize; CYCLE + 1],
-    payloads: [Vec<u8>; CYCLE],
+    starts: Vec<usize>,
+    payloads: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -77,7 +81,7 @@ struct Replies {
     inflater: Option<Inflater>,
     compressed: Vec<u8>,
     /// Compressed messages that were found right, by place: what is the same need not be inflated again.
-    known: [Vec<u8>; CYCLE],
+    known: Vec<Vec<u8>>,
 }
 
 impl Echo {
@@ -103,7 +107,7 @@ impl Echo {
                     sent: VecDeque::with_capacity(window),
                     inflater: compressed.then(|| Inflater::new(target.compression == Compression::Shared)),
                     compressed: Vec::new(),
-                    known: Default::default(),
+                    known: vec![Vec::new(); traffic.payloads.len()],
                 },
             })
             .collect();
@@ -207,14 +211,19 @@ impl Load for Echo {
 impl Traffic {
     fn new(message: Message, window: usize, compressed: bool) -> Result<Self> {
         let opcode = message.kind.opcode();
-        let payloads: [Vec<u8>; CYCLE] =
-            std::array::from_fn(|place| message.kind.payload(message.len, place as u64));
+        let cycle = match compressed {
+            true => SHORTEST_CYCLE.max(COMPRESSED_CYCLE.div_ceil(message.len)),
+            false => SHORTEST_CYCLE,
+        };
+        let payloads: Vec<Vec<u8>> = (0..cycle)
+            .map(|place| message.kind.payload(message.len, place as u64))
+            .collect();
         let mut requests = Vec::new();
-        let mut starts = [0; CYCLE + 1];
-        for turn in 0..CYCLE + window {
-            let place = turn % CYCLE;
-            if let Some(start) = starts.get_mut(turn) {
-                *start = requests.len();
+        let mut starts = Vec::with_capacity(cycle + 1);
+        for turn in 0..cycle + window {
+            let place = turn % cycle;
+            if turn <= cycle {
+                starts.push(requests.len());
             }
             let key = [0x5A, 0xC3, 0x17, place as u8];
             if compressed {
@@ -230,6 +239,11 @@ impl Traffic {
             payloads,
         })
     }
+
+    /// Where a stream of requests begins again.
+    fn cycle_len(&self) -> usize {
+        self.starts[self.payloads.len()]
+    }
 }
 
 impl Link {
@@ -237,7 +251,7 @@ impl Link {
     fn enqueue(&mut self, traffic: &Traffic, count: usize, now: Instant) {
         for _ in 0..count {
             self.writable += traffic.starts[self.next + 1] - traffic.starts[self.next];
-            self.next = (self.next + 1) % CYCLE;
+            self.next = (self.next + 1) % traffic.payloads.len();
             self.replies.sent.push_back(now);
         }
     }
@@ -269,7 +283,7 @@ impl Link {
                 break;
             }
             self.writable -= written;
-            self.request_at = (self.request_at + written) % traffic.starts[CYCLE];
+            self.request_at = (self.request_at + written) % traffic.cycle_len();
         }
         self.transport.flush()
     }
@@ -301,7 +315,7 @@ impl Sink for Checked<'_> {
             );
         }
         if last {
-            replies.place = (replies.place + 1) % CYCLE;
+            replies.place = (replies.place + 1) % self.traffic.payloads.len();
             let Some(sent) = replies.sent.pop_front() else {
                 anyhow::bail!("more came back than was sent");
             };
