@@ -45,7 +45,7 @@ fn results_go_to_files() {
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (json, plot, log, percentiles) = (file("a.json"), file("a.svg"), file("a.hlog"), file("a.hgrm"));
     let (url, pid) = (server.url("ws"), std::process::id().to_string());
-    let flags = ["-c", "5", "-d", "500ms", "--warmup", "0s", "--server-pid", &pid];
+    let flags = ["-c", "5", "-d", "2s", "--warmup", "0s", "--server-pid", &pid];
     for histogram in [&log, &percentiles] {
         let outputs = ["--json", &json, "--plot", &plot, "--histogram", histogram];
         let ended = run(&[&["bench", "echo", &url], &flags[..], &outputs].concat());
