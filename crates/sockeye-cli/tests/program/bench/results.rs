@@ -58,9 +58,6 @@ fn results_go_to_files() {
         (&1.into(), &"echo".into())
     );
     assert!(!results["intervals"].as_array().unwrap().is_empty());
-    if cfg!(target_os = "linux") {
-        assert_eq!(results["server"]["pids"][0], std::process::id());
-    }
     let svg = fs::read_to_string(&plot).unwrap();
     for words in [
         "<svg",
