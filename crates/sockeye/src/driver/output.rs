@@ -6,20 +6,31 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// What waits to be sent to one socket, in order: pieces that are referenced, then a tail that small frames are copied
-/// into.
+/// What waits to be sent to one socket, in order: a tail that small frames are copied into, and pieces that are referenced,
+/// each at its place in the tail.
 #[derive(Default)]
 pub struct Output {
-    /// Whole pieces, sent before the tail.
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     /// How many bytes the pieces have.
     referenced: usize,
     tail: Vec<u8>,
-    /// How much of the tail has been sent. Only once no piece is left.
+    /// How much of the tail has been sent.
     sent: usize,
+    /// How much of the tail comes before the last piece, or before what was sent.
+    placed: usize,
+}
+
+/// Bytes that are referenced.
+struct Piece {
+    /// How many bytes of the tail are still to be sent between the piece before and this one.
+    before: usize,
+    bytes: Bytes,
 }
 
 impl Output {
+    /// What was sent is removed from the tail once it is so much, in bytes, and no less than what is left.
+    const WORTH_MOVING: usize = 4096;
+
     /// Nothing.
     #[must_use]
     pub fn new() -> Self {
@@ -48,26 +59,23 @@ impl Output {
         if bytes.is_empty() {
             return;
         }
-        if self.tail.len() > self.sent {
-            let mut tail = Bytes::from(std::mem::take(&mut self.tail));
-            tail.advance(std::mem::take(&mut self.sent));
-            self.referenced += tail.len();
-            self.pieces.push_back(tail);
-        } else {
-            self.tail.clear();
-            self.sent = 0;
-        }
+        let before = self.tail.len() - self.placed;
+        self.placed = self.tail.len();
         self.referenced += bytes.len();
-        self.pieces.push_back(bytes);
+        self.pieces.push_back(Piece { before, bytes });
     }
 
     /// Fills `slices` with what is to be sent, from the front; gives those filled.
     pub fn slices<'o, 's>(&'o self, slices: &'s mut [IoSlice<'o>]) -> &'s [IoSlice<'o>] {
-        let tail = &self.tail[self.sent..];
-        let tail = (!tail.is_empty()).then_some(tail);
-        let parts = self.pieces.iter().map(|piece| &piece[..]).chain(tail);
+        let mut at = self.sent;
+        let of_pieces = self.pieces.iter().flat_map(|piece| {
+            let before = &self.tail[at..at + piece.before];
+            at += piece.before;
+            [before, &piece.bytes[..]]
+        });
+        let parts = of_pieces.chain([&self.tail[self.placed..]]);
         let mut filled = 0;
-        for (slice, part) in slices.iter_mut().zip(parts) {
+        for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
             *slice = IoSlice::new(part);
             filled += 1;
         }
@@ -82,18 +90,26 @@ impl Output {
         while let Some(piece) = self.pieces.front_mut()
             && count > 0
         {
-            let part = count.min(piece.len());
-            piece.advance(part);
+            let part = count.min(piece.before);
+            piece.before -= part;
+            self.sent += part;
+            count -= part;
+            let part = count.min(piece.bytes.len());
+            piece.bytes.advance(part);
             self.referenced -= part;
             count -= part;
-            if piece.is_empty() {
+            if piece.bytes.is_empty() {
                 self.pieces.pop_front();
             }
         }
         self.sent += count;
         assert!(self.sent <= self.tail.len(), "more was sent than waited");
-        if self.sent == self.tail.len() {
-            self.tail.clear();
+        self.placed = self.placed.max(self.sent);
+        let left = self.tail.len() - self.sent;
+        // A peer that is always a little behind must not make it grow for ever.
+        if left == 0 || self.sent >= Self::WORTH_MOVING.max(left) {
+            self.tail.drain(..self.sent);
+            self.placed -= self.sent;
             self.sent = 0;
         }
     }
@@ -104,6 +120,7 @@ impl Output {
         self.referenced = 0;
         self.tail.clear();
         self.sent = 0;
+        self.placed = 0;
     }
 }
 
@@ -139,11 +156,13 @@ impl Outbox {
     /// Puts output in front of what waits here.
     pub fn put_back(&mut self, mut front: Box<Output>, pool: &mut OutputPool) {
         if let Some(mut rest) = self.0.take() {
-            for piece in rest.pieces.drain(..) {
-                front.push(piece);
+            let mut at = rest.sent;
+            for Piece { before, bytes } in rest.pieces.drain(..) {
+                front.tail.extend_from_slice(&rest.tail[at..at + before]);
+                at += before;
+                front.push(bytes);
             }
-            let tail = &rest.tail[rest.sent..];
-            front.tail().extend_from_slice(tail);
+            front.tail.extend_from_slice(&rest.tail[at..]);
             pool.put(rest);
         }
         self.0 = Some(front);
@@ -263,6 +282,20 @@ mod tests {
             output.advance(10 - first);
             assert!(output.is_empty());
         }
+    }
+
+    #[test]
+    fn a_peer_that_is_always_behind_makes_nothing_grow() {
+        let mut output = Output::new();
+        output.tail().extend_from_slice(&[7; 1000]);
+        for _ in 0..10_000 {
+            output.tail().extend_from_slice(&[7; 100]);
+            output.push(Bytes::from_static(b"abc"));
+            output.tail().push(8);
+            output.advance(104);
+            assert_eq!(output.len(), 1000);
+        }
+        assert!(output.tail.capacity() <= 16 * 1024, "{}", output.tail.capacity());
     }
 
     #[test]

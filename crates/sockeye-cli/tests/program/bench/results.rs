@@ -45,7 +45,7 @@ fn results_go_to_files() {
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (json, plot, log, percentiles) = (file("a.json"), file("a.svg"), file("a.hlog"), file("a.hgrm"));
     let (url, pid) = (server.url("ws"), std::process::id().to_string());
-    let flags = ["-c", "5", "-d", "2s", "--warmup", "0s", "--server-pid", &pid];
+    let flags = ["-c", "5", "-d", "500ms", "--warmup", "0s", "--server-pid", &pid];
     for histogram in [&log, &percentiles] {
         let outputs = ["--json", &json, "--plot", &plot, "--histogram", histogram];
         let ended = run(&[&["bench", "echo", &url], &flags[..], &outputs].concat());
@@ -58,6 +58,9 @@ fn results_go_to_files() {
         (&1.into(), &"echo".into())
     );
     assert!(!results["intervals"].as_array().unwrap().is_empty());
+    if cfg!(target_os = "linux") {
+        assert_eq!(results["server"]["pids"][0], std::process::id());
+    }
     let svg = fs::read_to_string(&plot).unwrap();
     for words in [
         "<svg",
