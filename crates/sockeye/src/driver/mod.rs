@@ -182,7 +182,8 @@ pub trait Owner<D: Driver> {
     /// The connection is lost, for example by a reset; only closing is left to do.
     fn failed(&mut self, driver: &mut D, key: Key, error: io::Error);
 
-    /// Nothing is in flight any more, or the system takes more again: whatever waits in the outbox can be sent.
+    /// The peer has made room: some of what was in flight has left, or the system takes more again. Whatever waits in the
+    /// outbox can be given to [`Driver::send`], which may leave it there once more.
     fn writable(&mut self, driver: &mut D, key: Key);
 }
 

@@ -335,10 +335,7 @@ impl<D: Driver> Connections<D> {
         if slot.has_output() && !slot.flags.is_full {
             match slot.send(driver, &mut self.common.pool) {
                 Ok(()) if slot.has_output() => self.stalled(key),
-                Ok(()) => {
-                    let in_flight = driver.in_flight(&slot.socket);
-                    slot.sent(in_flight, self.common.now, &self.wheel);
-                }
+                Ok(()) => self.given(driver, key),
                 Err(error) => return self.lost(driver, key, io_error(error)),
             }
         }
@@ -400,11 +397,34 @@ impl<D: Driver> Connections<D> {
         };
         match slot.send(driver, &mut self.common.pool) {
             Ok(()) if slot.has_output() => self.stalled(key),
-            Ok(()) => {
-                let in_flight = driver.in_flight(&slot.socket);
-                slot.sent(in_flight, self.common.now, &self.wheel);
-            }
+            Ok(()) => self.given(driver, key),
             Err(error) => self.lost(driver, key, io_error(error)),
+        }
+    }
+
+    /// The driver has all that waited. From here on the peer has its time to take what is in flight.
+    #[inline]
+    fn given(&mut self, driver: &D, key: Key) {
+        let now = self.common.now;
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let is_in_flight = driver.in_flight(&slot.socket) > 0;
+        if !is_in_flight {
+            slot.stalled = None;
+        }
+        let Phase::Open(open) = &mut slot.phase else {
+            return;
+        };
+        if !is_in_flight {
+            open.connection.handle_flushed(now);
+        } else if slot.stalled.is_none() {
+            slot.stalled = Some(self.wheel.stamp(now));
+            let route = self.routes.get_mut(open.seat.route);
+            if let Some(at) = route.and_then(|route| now.checked_add(route.queues.write_timeout)) {
+                // It seldom moves the entry: that of an earlier message comes first.
+                self.wheel.arm(key.index(), at);
+            }
         }
     }
 
@@ -504,7 +524,11 @@ impl<D: Driver> Connections<D> {
         }
         if let Phase::Closing(closing) = &mut slot.phase {
             if !closing.lingers {
-                return self.remove(driver, key, false);
+                // Closed now, the driver would throw away what the peer has no room for yet.
+                if driver.in_flight(&slot.socket) == 0 {
+                    self.remove(driver, key, false);
+                }
+                return;
             }
             if !std::mem::replace(&mut closing.has_shut_down, true) {
                 driver.shutdown(&mut slot.socket);
@@ -691,11 +715,11 @@ impl<D: Driver> Owner<D> for Connections<D> {
         };
         slot.flags.is_full = false;
         slot.stalled = None;
-        match &mut slot.phase {
+        match &slot.phase {
             Phase::Closing(_) => self.wind_up(driver, key),
-            Phase::Open(open) => {
+            Phase::Open(_) => {
                 if slot.out.is_empty() {
-                    open.connection.handle_flushed(self.common.now);
+                    self.given(driver, key);
                 }
                 self.news(driver, key, News::Writable);
                 self.drain_published(driver, key);

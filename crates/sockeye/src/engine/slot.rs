@@ -7,7 +7,7 @@ use super::door::Door;
 use super::piped::Piped;
 use super::session::{Flags, Open};
 use super::tls::Tls;
-use super::wheel::{Stamp, Wheel};
+use super::wheel::Stamp;
 use crate::driver::{Driver, Outbox, OutputPool};
 use crate::server::Place;
 
@@ -87,19 +87,6 @@ impl<D: Driver> Slot<D> {
     #[inline]
     pub(super) fn send(&mut self, driver: &mut D, pool: &mut OutputPool) -> io::Result<()> {
         self.tls.send(driver, &mut self.socket, &mut self.out, pool)
-    }
-
-    /// Notes that the driver took all that waited, and the system all but what is in flight.
-    #[inline]
-    pub(super) fn sent(&mut self, in_flight: usize, now: Instant, wheel: &Wheel) {
-        if in_flight > 0 {
-            self.stalled = Some(wheel.stamp(now));
-            return;
-        }
-        self.stalled = None;
-        if let Phase::Open(open) = &mut self.phase {
-            open.connection.handle_flushed(now);
-        }
     }
 
     /// Whether something waits that the driver has not taken.

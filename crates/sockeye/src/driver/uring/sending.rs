@@ -55,7 +55,8 @@ impl Uring {
             Ok(count) => {
                 let (_, left) = self.ring.flights().advance(flight, count);
                 if left > 0 {
-                    return self.launch(flight, socket.descriptor.as_raw_fd());
+                    self.launch(flight, socket.descriptor.as_raw_fd());
+                    return owner.writable(self, key);
                 }
                 socket.flight = None;
                 self.end(flight);

@@ -46,6 +46,7 @@ on_each_driver!(
     a_stop_waits_no_longer_than_its_deadline,
     handles_send_from_any_thread_in_order,
     tasks_run_on_the_worker_beside_its_sockets,
+    a_flood_that_nobody_reads_ends_in_a_reset,
 );
 
 pub(super) struct Echo;
@@ -305,15 +306,14 @@ fn tasks_run_on_the_worker_beside_its_sockets<D: Driver + 'static>(make: fn() ->
     finish(stream, worker);
 }
 
-#[test]
-fn a_flood_that_nobody_reads_ends_in_a_reset() {
+fn a_flood_that_nobody_reads_ends_in_a_reset<D: Driver + 'static>(make: fn() -> io::Result<D>) {
     let (handles, given) = channel();
     let (codes, closed) = channel();
     let queues = QueueLimits {
         write_timeout: millis(200),
         ..QueueLimits::default()
     };
-    let (worker, address) = start(Readiness::new, Giver(handles, codes), with_queues(queues));
+    let (worker, address) = start(make, Giver(handles, codes), with_queues(queues));
     let stream = connect(address);
     let handle = given.recv().unwrap();
     let payload = vec![0; 100_000];
