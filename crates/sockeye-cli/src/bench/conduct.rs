@@ -207,6 +207,8 @@ pub(super) async fn conduct<S: Scenario>(
         }
     }
     progress.end();
+    // The threads may be done a moment before the timer here has fired.
+    let last = last.or_else(|| first.is_some().then(|| run.look()));
     let counts_from = first.as_ref().map_or(started, |first| {
         let past = first.at - begun;
         started + jiff::SignedDuration::try_from(past).unwrap_or_default()
