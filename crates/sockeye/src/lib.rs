@@ -121,10 +121,9 @@
 pub mod axum;
 #[cfg(feature = "client")]
 pub mod client;
-#[cfg(all(unix, target_pointer_width = "64", feature = "server"))]
+#[cfg(engine)]
 pub mod driver;
-#[cfg(all(unix, target_pointer_width = "64", feature = "server"))]
-#[allow(dead_code, reason = "what the hub's handles ask of it comes with them")]
+#[cfg(engine)]
 mod engine;
 mod error;
 #[cfg(engine)]
