@@ -355,9 +355,11 @@ impl Connection {
         transport: Transport,
         leftover: &[u8],
     ) -> Option<Upgraded> {
-        // The engine's own TLS is under the pipe; any other could not be taken off.
-        let Transport::Plain(socket) = transport else {
-            return None;
+        let socket = match transport {
+            Transport::Plain(socket) => socket,
+            // The engine's own TLS is under the pipe; any other could not be taken off.
+            #[cfg(feature = "tls")]
+            Transport::Tls(_) => return None,
         };
         let (pipe, early) = socket.into_pipe()?;
         let mut leftover = leftover.to_vec();
