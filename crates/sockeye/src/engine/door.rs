@@ -9,7 +9,8 @@ use sockeye_proto::handshake::server::RequestReader;
 
 use super::bell::WorkerBell;
 use super::desk::Desk;
-use super::owner::{Connections, LINGER, News};
+use super::news::News;
+use super::owner::{Connections, LINGER};
 use super::pipe::pipe;
 use super::piped::Piped;
 use super::session::{Extra, Open};

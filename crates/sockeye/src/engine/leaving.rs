@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use sockeye_proto::{CloseCode, State};
 
 use super::mailbox::Order;
-use super::owner::{Connections, News};
+use super::news::News;
+use super::owner::Connections;
 use super::slot::Phase;
 use crate::driver::{Driver, Key};
 use crate::server::Drain;

@@ -5,24 +5,23 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sockeye_proto::{CloseFrame, Compress, Prepared, Shutdown, State, Workspace};
+use sockeye_proto::{Compress, Workspace};
 
 use super::common::Common;
+use super::ending::io_error;
 use super::entrance::Entrance;
 use super::leaving::Leaving;
 use super::mailbox::{Listed, Order};
-use super::open::Telling;
-use super::route::{Entry, Routes};
-use super::session::{Lent, Open, deadline};
+use super::news::News;
+use super::route::Routes;
+use super::session::deadline;
 use super::slab::Slab;
-use super::slot::{Closing, Phase, Slot};
+use super::slot::{Phase, Slot};
 use super::tls::Handshakes;
 use super::wheel::Wheel;
-use super::wire::{Line, Wire};
 use crate::driver::{Driver, Key, Owner};
 use crate::error::Kind;
-use crate::message::AsMessage;
-use crate::server::{Place, Reception};
+use crate::server::Reception;
 use crate::{Error, Message};
 
 /// How long the peer of a connection that was not a WebSocket may take to end it after our last word.
@@ -40,7 +39,7 @@ pub(super) struct Connections<D: Driver> {
     pub(super) reception: Reception,
     /// The server ends.
     pub(super) leaving: Option<Leaving>,
-    workspace: Workspace,
+    pub(super) workspace: Workspace,
     pub(super) handshakes: Handshakes,
     /// Where records of TLS are put together.
     pub(super) plaintext: Vec<u8>,
@@ -51,23 +50,6 @@ pub(super) struct Connections<D: Driver> {
     due: Vec<usize>,
     /// Slots that are being looked at at the end of a turn.
     touched: Vec<Key>,
-}
-
-/// What happened to an open WebSocket.
-pub(super) enum News<'n> {
-    /// This was published, and the peer was too far behind for it.
-    Dropped(Prepared),
-    Opened,
-    Received(&'n mut [u8]),
-    Ended,
-    Lost(Error),
-    /// The clock has reached a deadline.
-    Timeout,
-    Order(Order),
-    /// The system may take more.
-    Writable,
-    /// The peer has taken what waited, or most of it.
-    CaughtUp,
 }
 
 impl<D: Driver> Connections<D> {
@@ -231,343 +213,6 @@ impl<D: Driver> Connections<D> {
         }
     }
 
-    /// Looks after a slot that was changed from elsewhere.
-    fn look(&mut self, driver: &mut D, key: Key) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        if slot.flags.resumes {
-            return self.resume(driver, key);
-        }
-        if self.has_caught_up(driver, key) {
-            return self.news(driver, key, News::CaughtUp);
-        }
-        self.news(driver, key, News::Writable);
-    }
-
-    /// Whether so little waits for the peer that the handler is to be told, who was told that much does.
-    fn has_caught_up(&mut self, driver: &mut D, key: Key) -> bool {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return false;
-        };
-        let Phase::Open(open) = &slot.phase else {
-            return false;
-        };
-        let Some(route) = self.routes.get_mut(open.seat.route) else {
-            return false;
-        };
-        let waits = slot.waiting() + driver.in_flight(&slot.socket);
-        slot.flags.is_behind && waits <= open.queues(&route.queues).low_water
-    }
-
-    /// Hands out what came while receiving was paused, then receives again.
-    fn resume(&mut self, driver: &mut D, key: Key) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        slot.flags.resumes = false;
-        let Phase::Open(open) = &mut slot.phase else {
-            return;
-        };
-        let extra = open.extra.as_mut();
-        let mut unread = extra.map_or_else(Vec::new, |extra| std::mem::take(&mut extra.unread));
-        self.news(driver, key, News::Received(&mut unread));
-        if let Some(slot) = self.slots.get_mut(key)
-            && !slot.flags.is_paused
-            && let Err(error) = driver.set_receiving(&mut slot.socket, true)
-        {
-            self.news(driver, key, News::Lost(io_error(error)));
-        }
-    }
-
-    /// Tells an open WebSocket what happened, and does what follows from it.
-    #[inline]
-    pub(super) fn news(&mut self, driver: &mut D, key: Key, news: News<'_>) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        let Slot {
-            socket,
-            tls,
-            out,
-            flags,
-            phase: Phase::Open(open),
-            ..
-        } = slot
-        else {
-            return;
-        };
-        let (route, seat) = (open.seat.route, open.seat.number);
-        let Some(route) = self.routes.get_mut(route) else {
-            return;
-        };
-        let mut wire = Line { driver, socket, tls };
-        let ahead = wire.in_flight();
-        let mut telling = Telling {
-            lent: Lent {
-                key,
-                open,
-                out,
-                flags,
-                queues: &route.queues,
-                common: &mut self.common,
-                wire: &mut wire,
-                ahead,
-            },
-            seats: &mut *route.seats,
-            seat,
-        };
-        match news {
-            News::Received(bytes) => telling.receive(bytes, &mut self.workspace),
-            news => telling.hear(news),
-        }
-        if !telling.lent.common.changes.is_empty() {
-            telling.subscriptions_changed();
-        }
-        let needs_care = telling.needs_care();
-        if needs_care {
-            telling.settle();
-            self.tell_closed(key);
-        }
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        if slot.has_output() && !slot.flags.is_full {
-            match slot.send(driver, &mut self.common.pool) {
-                Ok(()) if slot.has_output() => self.stalled(key),
-                Ok(()) => self.given(driver, key),
-                Err(error) => return self.lost(driver, key, io_error(error)),
-            }
-        }
-        if needs_care {
-            self.follow_up(driver, key);
-        }
-    }
-
-    /// Does something with an open WebSocket beside its handler.
-    fn with_open(&mut self, driver: &mut D, key: Key, act: impl FnOnce(&mut Lent<'_>, &Place, &Entry)) {
-        let Some(Slot {
-            socket,
-            tls,
-            out,
-            flags,
-            place: Some(place),
-            phase: Phase::Open(open),
-            ..
-        }) = self.slots.get_mut(key)
-        else {
-            return;
-        };
-        let Some(route) = self.routes.get_mut(open.seat.route) else {
-            return;
-        };
-        let mut wire = Line { driver, socket, tls };
-        let ahead = wire.in_flight();
-        let mut lent = Lent {
-            key,
-            open,
-            out,
-            flags,
-            queues: &route.queues,
-            common: &mut self.common,
-            ahead,
-            wire: &mut wire,
-        };
-        act(&mut lent, place, route);
-    }
-
-    /// Tells the server of a WebSocket that has closed.
-    #[inline(never)]
-    fn tell_closed(&mut self, key: Key) {
-        if let Some(closed) = self.common.closed.take()
-            && let Some(Slot {
-                place: Some(place), ..
-            }) = self.slots.get_mut(key)
-        {
-            self.reception
-                .closed(place, closed.code, &closed.info, closed.failure.as_ref());
-        }
-    }
-
-    /// Gives the system what waits.
-    #[inline]
-    pub(super) fn flush(&mut self, driver: &mut D, key: Key) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        match slot.send(driver, &mut self.common.pool) {
-            Ok(()) if slot.has_output() => self.stalled(key),
-            Ok(()) => self.given(driver, key),
-            Err(error) => self.lost(driver, key, io_error(error)),
-        }
-    }
-
-    /// The driver has all that waited. From here on the peer has its time to take what is in flight.
-    #[inline]
-    fn given(&mut self, driver: &D, key: Key) {
-        let now = self.common.now;
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        let is_in_flight = driver.in_flight(&slot.socket) > 0;
-        if !is_in_flight {
-            slot.stalled = None;
-        }
-        let Phase::Open(open) = &mut slot.phase else {
-            return;
-        };
-        if !is_in_flight {
-            open.connection.handle_flushed(now);
-        } else if slot.stalled.is_none() {
-            slot.stalled = Some(self.wheel.stamp(now));
-            let route = self.routes.get_mut(open.seat.route);
-            if let Some(at) = route.and_then(|route| now.checked_add(route.queues.write_timeout)) {
-                // It seldom moves the entry: that of an earlier message comes first.
-                self.wheel.arm(key.index(), at);
-            }
-        }
-    }
-
-    /// The peer takes nothing more for now.
-    #[inline(never)]
-    fn stalled(&mut self, key: Key) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        slot.flags.is_full = true;
-        if slot.stalled.is_none() {
-            slot.stalled = Some(self.wheel.stamp(self.common.now));
-            self.common.metrics.blocked(slot.waiting());
-        }
-        self.rearm(key);
-    }
-
-    /// The transport of a connection is gone.
-    fn lost(&mut self, driver: &mut D, key: Key, error: Error) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        slot.discard(&mut self.common.pool);
-        // Nothing can be sent any more.
-        slot.flags.is_full = true;
-        self.news(driver, key, News::Lost(error));
-        self.remove(driver, key, false);
-    }
-
-    /// Ends the connection if its WebSocket has closed; looks at the clock of one that is closing.
-    #[inline(never)]
-    fn follow_up(&mut self, driver: &mut D, key: Key) {
-        let now = self.common.now;
-        let has_caught_up = self.has_caught_up(driver, key);
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        if let Phase::Open(open) = &slot.phase {
-            if slot.flags.is_aborted {
-                return self.remove(driver, key, true);
-            }
-            if !slot.flags.is_told {
-                // One more callback in this turn, but not under the feet of this one.
-                if (slot.flags.resumes || has_caught_up) && !slot.flags.is_dirty {
-                    slot.flags.is_dirty = true;
-                    self.common.dirty.push(key);
-                }
-                return self.rearm(key);
-            }
-            let lingers = match open.connection.shutdown() {
-                // Under TLS there is a word to say: an alert, or the end.
-                Shutdown::Now => {
-                    let resets = slot.tls.is_none();
-                    return self.remove(driver, key, resets);
-                }
-                Shutdown::AfterFlush => false,
-                Shutdown::NotYet | Shutdown::AwaitPeer | Shutdown::Linger => true,
-            };
-            let timeout = open.connection.config().close_timeout;
-            self.end(driver, key, lingers, now + timeout);
-        }
-    }
-
-    /// Lets the last words of a connection leave before it is dropped.
-    pub(super) fn end(&mut self, driver: &mut D, key: Key, lingers: bool, deadline: Instant) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        if slot.flags.is_paused {
-            slot.flags.is_paused = false;
-            // If that fails, so does what follows.
-            let _ = driver.set_receiving(&mut slot.socket, true);
-        }
-        slot.phase = Phase::Closing(Closing {
-            deadline,
-            lingers,
-            has_shut_down: false,
-        });
-        self.wheel.arm(key.index(), deadline);
-        self.wind_up(driver, key);
-    }
-
-    /// Goes on with the end of a connection.
-    fn wind_up(&mut self, driver: &mut D, key: Key) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        slot.tls.close();
-        if !slot.flags.is_full && (slot.has_output() || !slot.tls.is_none()) {
-            if slot.send(driver, &mut self.common.pool).is_err() {
-                return self.remove(driver, key, false);
-            }
-            slot.flags.is_full = slot.has_output();
-        }
-        if slot.has_output() {
-            return;
-        }
-        if let Phase::Closing(closing) = &mut slot.phase {
-            if !closing.lingers {
-                // Closed now, the driver would throw away what the peer has no room for yet.
-                if driver.in_flight(&slot.socket) == 0 {
-                    self.remove(driver, key, false);
-                }
-                return;
-            }
-            if !std::mem::replace(&mut closing.has_shut_down, true) {
-                driver.shutdown(&mut slot.socket);
-            }
-        }
-    }
-
-    pub(super) fn remove(&mut self, driver: &mut D, key: Key, resets: bool) {
-        let Some(mut slot) = self.slots.remove(key) else {
-            return;
-        };
-        self.wheel.disarm(key.index());
-        if !resets && !slot.flags.is_full && !slot.tls.is_none() {
-            slot.tls.close();
-            // If it does not leave at once, it is not waited for.
-            let _ = slot.send(driver, &mut self.common.pool);
-        }
-        slot.discard(&mut self.common.pool);
-        if let Some(place) = slot.place {
-            self.reception.leave(place);
-        }
-        match slot.phase {
-            Phase::Open(Open {
-                extra: Some(extra), ..
-            }) => {
-                if let Some(identity) = extra.identity {
-                    identity.retire();
-                }
-            }
-            Phase::Piped(piped) => self.drop_piped(*piped),
-            Phase::Open(_) | Phase::Door(_) | Phase::Closing(_) => {}
-        }
-        if resets {
-            driver.reset(slot.socket);
-        } else {
-            driver.close(slot.socket);
-        }
-    }
-
     /// Goes on with what a connection brought, plain.
     #[inline]
     pub(super) fn came(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
@@ -587,72 +232,6 @@ impl<D: Driver> Connections<D> {
         }
         self.news(driver, key, News::Ended);
         self.remove(driver, key, false);
-    }
-}
-
-impl Telling<'_> {
-    /// Whether there is more to do than to send what waits.
-    #[inline]
-    fn needs_care(&self) -> bool {
-        let flags = &*self.lent.flags;
-        let connection = &self.lent.open.connection;
-        flags.wants_care() || connection.has_output() || connection.state() != State::Open
-    }
-
-    /// All news but those of every day.
-    #[inline(never)]
-    fn hear(&mut self, news: News<'_>) {
-        match news {
-            News::Received(_) | News::Writable => {}
-            News::Opened => self.opened(),
-            News::Ended => self.ended(),
-            News::Lost(error) => self.lost(error),
-            News::Timeout => self.timed_out(),
-            News::Order(order) => self.order(order),
-            News::Dropped(message) => {
-                self.lent.flags.is_behind = true;
-                self.dropped(message.message());
-            }
-            News::CaughtUp => {
-                self.lent.flags.is_behind = false;
-                self.drained();
-            }
-        }
-    }
-
-    fn order(&mut self, order: Order) {
-        let lent = &mut self.lent;
-        match order {
-            Order::Send(message, compress) => {
-                let message = message.as_message();
-                if lent.send(message, compress) == super::Sent::Dropped && !lent.flags.is_over {
-                    self.dropped(message);
-                }
-            }
-            Order::SendPrepared(prepared) => {
-                let sent = lent.send_prepared(&prepared, sockeye_proto::Compress::Auto);
-                if sent == super::Sent::Dropped && !lent.flags.is_over {
-                    self.dropped(prepared.message());
-                }
-            }
-            Order::Ping(payload) => {
-                if let Err(error) = lent.control(|connection, tail| connection.ping(&payload, tail)) {
-                    tracing::debug!(%error, "a Ping could not be sent");
-                }
-            }
-            Order::Close(frame) => {
-                let frame = frame.as_ref();
-                lent.close(frame.map(|(code, reason)| CloseFrame::truncated(*code, reason)));
-            }
-            Order::CloseAfterFlush(code, reason) => lent.hang_up(CloseFrame::truncated(code, &reason)),
-            Order::Abort => lent.abort(),
-            Order::Pause => {
-                if let Err(error) = lent.pause() {
-                    self.lost(io_error(error));
-                }
-            }
-            Order::Resume => lent.resume(),
-        }
     }
 }
 
@@ -728,8 +307,4 @@ impl<D: Driver> Owner<D> for Connections<D> {
             Phase::Door(_) => self.flush(driver, key),
         }
     }
-}
-
-fn io_error(error: io::Error) -> Error {
-    Error::with_source(Kind::Io, error)
 }

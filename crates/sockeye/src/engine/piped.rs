@@ -1,7 +1,8 @@
 //! Connections that a task sees to: what a worker does for the pipe between them.
 
 use super::desk::Question;
-use super::owner::{Connections, LINGER, News};
+use super::news::News;
+use super::owner::{Connections, LINGER};
 use super::pipe::{PipeEnd, Then};
 use super::route::Seat;
 use super::slot::{Phase, Slot};

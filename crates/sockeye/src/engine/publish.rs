@@ -5,7 +5,8 @@ use std::time::Instant;
 use sockeye_proto::{CloseCode, CloseFrame, Compress, Connection, MessageKind};
 
 use super::mailbox::{Letter, Mailbox};
-use super::owner::{Connections, News};
+use super::news::News;
+use super::owner::Connections;
 use super::route::Routes;
 use super::session::{Flags, Lent, Open, TOO_FAR_BEHIND, hang_up};
 use super::slab::Slab;

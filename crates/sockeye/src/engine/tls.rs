@@ -5,7 +5,8 @@ use std::io::{self, IoSlice};
 use crate::driver::{Driver, Outbox, OutputPool};
 #[cfg(feature = "tls")]
 use {
-    super::owner::{Connections, LINGER, News},
+    super::news::News,
+    super::owner::{Connections, LINGER},
     super::slot::Phase,
     crate::driver::Key,
     crate::error::Kind,
