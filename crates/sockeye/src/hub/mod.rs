@@ -1,8 +1,8 @@
 //! Publish/subscribe: WebSockets of a server subscribe to topics, and what is published to a topic goes to all of them.
 //!
 //! Each worker has an index of its own sockets and their topics (`index`). What is published in a turn is gathered
-//! (`batch`) and given to the subscribers when the callback has returned, or the turn is over (`local`). Other workers
-//! get it by their mailboxes if they have subscribers (`registry`, `shared`).
+//! (`batch`) and given to the subscribers when the callback has returned, or the turn is over (`local`,
+//! `delivery`). Other workers get it by their mailboxes if they have subscribers (`registry`, `shared`).
 //!
 //! # What is promised
 //!
@@ -17,6 +17,7 @@
 mod backlog;
 mod batch;
 mod config;
+mod delivery;
 mod filters;
 mod history;
 mod index;
