@@ -62,6 +62,12 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// How old the connection may get. Default: none. Reached: 1001.
     pub max_lifetime: Option<Duration>,
+    /// By how much a connection may end before its [`max_lifetime`](Self::max_lifetime), in percent of it, so that
+    /// connections that were opened together do not all come back together. Default: 10. More than 100 counts as 100.
+    ///
+    /// Which part of it a connection loses is up to the caller
+    /// ([`Connection::shorten_lifetime`](crate::Connection::shorten_lifetime)): unless that is called, none.
+    pub lifetime_jitter: u8,
 }
 
 impl Config {
@@ -84,6 +90,7 @@ impl Config {
             close_timeout: Duration::from_secs(10),
             idle_timeout: None,
             max_lifetime: None,
+            lifetime_jitter: 10,
         }
     }
 

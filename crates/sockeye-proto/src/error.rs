@@ -148,7 +148,7 @@ pub enum Timeout {
     #[error("ping not answered within {0:?}")]
     Keepalive(Duration),
     /// [`Config::max_lifetime`](crate::Config::max_lifetime): the connection is as old as it may get.
-    #[error("connection open for {0:?}, please reconnect")]
+    #[error("connections last {0:?} at most, please reconnect")]
     Lifetime(Duration),
     /// [`Config::message_timeout`](crate::Config::message_timeout): a message did not arrive whole in time.
     #[error("message not complete within {0:?}")]

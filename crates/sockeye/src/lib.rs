@@ -140,6 +140,8 @@ pub mod server;
 mod session;
 #[cfg(any(feature = "client", feature = "server"))]
 mod socket;
+#[cfg(any(feature = "server", feature = "hyper"))]
+mod spread;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(any(feature = "server", feature = "hyper"))]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use http::HeaderMap;
 use sockeye_proto::deflate::{Compressor, Decompressor, Deflate, Pool};
@@ -13,6 +14,7 @@ use tokio::sync::SetOnce;
 use crate::metrics::SessionMetrics;
 use crate::opening::Opening;
 use crate::session::Driver;
+use crate::spread::next_share;
 use crate::websocket::Agreement;
 use crate::{Origin, OriginPolicy, QueueLimits, WeakSender, WebSocket};
 
@@ -36,6 +38,18 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Begins the protocol of a WebSocket on these terms. `share` is the part of the jitter that its lifetime loses.
+    pub(crate) fn connection(
+        &self,
+        deflate: Option<(Compressor, Decompressor)>,
+        share: f64,
+        now: Instant,
+    ) -> Connection {
+        let mut connection = Connection::server(Arc::clone(&self.config), deflate, now);
+        connection.shorten_lifetime(share);
+        connection
+    }
+
     /// The name of a limit that is zero, with which no connection could live.
     pub(crate) fn zero(&self) -> Option<&'static str> {
         let (config, queues) = (&self.config, &self.queues);
@@ -238,7 +252,7 @@ impl Accepted {
     {
         let now = tokio::time::Instant::now().into_std();
         Opening {
-            connection: Connection::server(self.settings.config, self.deflate, now),
+            connection: self.settings.connection(self.deflate, next_share(), now),
             agreement: self.agreement,
             limits: self.settings.queues,
             metrics: self.metrics,

@@ -255,7 +255,7 @@ pub(crate) struct ServeOptions {
     #[arg(help_heading = TIMES, long, default_value = "off", value_name = "DURATION|off")]
     pub(crate) idle_timeout: OrOff<Period>,
 
-    /// Close every connection at this age.
+    /// Close every connection at this age, or up to a tenth earlier, so that not all come back at once.
     #[arg(help_heading = TIMES, long, default_value = "off", value_name = "DURATION|off")]
     pub(crate) max_lifetime: OrOff<Period>,
 

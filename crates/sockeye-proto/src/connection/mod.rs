@@ -203,6 +203,13 @@ impl Connection {
 
     // Inputs
 
+    /// Has the connection end before its [`Config::max_lifetime`], by this share (0 to 1) of what
+    /// [`Config::lifetime_jitter`] allows. To be called when the connection begins, with another share for each: then
+    /// those that begin together do not end together.
+    pub fn shorten_lifetime(&mut self, share: f64) {
+        self.timers.shorten_lifetime(&self.config, share);
+    }
+
     /// Reads the next event from the front of `input`; call it again with the rest while there is any.
     ///
     /// Once all input is consumed no event is pending. Payloads are unmasked in place. After a Close frame or an error the rest of the input is dropped

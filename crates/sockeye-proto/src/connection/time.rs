@@ -47,6 +47,20 @@ impl Timers {
         self.opened
     }
 
+    /// Ends the lifetime earlier by this share of its jitter.
+    pub(super) fn shorten_lifetime(&mut self, config: &Config, share: f64) {
+        let Some(lifetime) = config.max_lifetime else {
+            return;
+        };
+        let jitter = f64::from(config.lifetime_jitter.min(100)) / 100.0;
+        let earlier = lifetime.as_secs_f64() * jitter * share.clamp(0.0, 1.0);
+        // As if it had been opened earlier: no connection has to remember a lifetime of its own.
+        let opened = Duration::try_from_secs_f64(earlier)
+            .ok()
+            .and_then(|earlier| self.opened.checked_sub(earlier));
+        self.opened = opened.unwrap_or(self.opened);
+    }
+
     /// Notes that bytes arrived, in the midst of something (`incomplete`) or not.
     #[inline]
     pub(super) fn received(&mut self, incomplete: bool, now: Instant) {

@@ -309,7 +309,10 @@ fn an_old_connection_closes_with_1001() {
     let error = Error::from(Timeout::Lifetime(60 * SECOND));
     assert_eq!(peer.error, Some(error));
     assert_eq!(error.close_code().unwrap().get(), 1001);
-    peer.expect(Frame::close(1001, "connection open for 60s, please reconnect"));
+    peer.expect(Frame::close(
+        1001,
+        "connections last 60s at most, please reconnect",
+    ));
 
     // Nobody did wrong, so it closes as on request: what is under way still arrives.
     peer.take_heard();
@@ -320,6 +323,40 @@ fn an_old_connection_closes_with_1001() {
     ]);
     peer.expect_nothing();
     assert!(peer.connection.is_close_complete());
+}
+
+#[test]
+fn a_lifetime_ends_earlier_by_a_share_of_its_jitter() {
+    for (jitter, share, seconds) in [
+        (10, 0.0, 100),
+        (10, 0.5, 95),
+        (10, 1.0, 90),
+        (50, 0.5, 75),
+        (0, 1.0, 100),
+        // Out of range is as far as it goes.
+        (255, 0.5, 50),
+        (10, 7.0, 90),
+        (10, -1.0, 100),
+        (10, f64::NAN, 100),
+    ] {
+        let mut peer = Peer::of_server_with(Config {
+            max_lifetime: Some(100 * SECOND),
+            lifetime_jitter: jitter,
+            ..Config::server()
+        });
+        peer.connection.shorten_lifetime(share);
+        for _ in 1..seconds {
+            peer.wait(SECOND);
+            peer.send(Frame::text("busy"));
+        }
+        assert_eq!(peer.error, None, "{jitter} {share}");
+        peer.wait(SECOND);
+        assert_eq!(
+            peer.error,
+            Some(Timeout::Lifetime(100 * SECOND).into()),
+            "{jitter} {share}"
+        );
+    }
 }
 
 #[test]
@@ -384,6 +421,7 @@ fn limits_at_their_largest_do_not_overflow() {
                 ..Config::server()
             };
             let mut peer = Peer::of(role, config, Some(crate::support::TAKEOVER));
+            peer.connection.shorten_lifetime(1.0);
             assert_eq!(peer.connection.poll_timeout(), None);
             // Two frames of the greatest length make more than 64 bits can count, but it takes their bytes to get
             // there.

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use sockeye_proto::Connection;
 use sockeye_proto::handshake::server::RequestReader;
 
 use super::bell::WorkerBell;
@@ -264,6 +263,8 @@ impl<D: Driver> Connections<D> {
             ..
         } = admitted;
         let of_route = self.routes.get_mut(seat.route).map(|route| &route.queues);
+        let share = slot.place.as_ref().map_or(0.0, Place::share);
+        let connection = accepted.settings.connection(accepted.deflate, share, now);
         let queues = Some(accepted.settings.queues).filter(|own| Some(own) != of_route);
         let extra = Extra {
             subprotocol: accepted.agreement.subprotocol.and_then(|name| name.parse().ok()),
@@ -275,7 +276,6 @@ impl<D: Driver> Connections<D> {
             let output = slot.out.open(&mut self.common.pool);
             output.tail().extend_from_slice(&response);
         }
-        let connection = Connection::server(accepted.settings.config, accepted.deflate, now);
         slot.phase = Phase::Open(Open::new(connection, seat, extra));
         self.common.metrics.opened();
         self.news(driver, key, News::Opened);

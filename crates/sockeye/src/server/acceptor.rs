@@ -4,15 +4,16 @@ use std::future::Future;
 use std::time::Duration;
 
 use http::Request;
+use sockeye_proto::Config;
 use sockeye_proto::deflate::Deflate;
 use sockeye_proto::handshake::HeadLimits;
 use sockeye_proto::handshake::server::{Refusal, Rejection, RequestHead, RequestReader, Upgrade};
-use sockeye_proto::{Config, Connection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Accept, HandshakeLimits};
 use crate::error::{ConnectPhase, Kind, Lateness};
 use crate::opening::Opening;
+use crate::spread::next_share;
 use crate::upgrade::{Accepted, Context, Settings, check_origin, choose_subprotocol, mistake};
 use crate::{Error, OriginPolicy, QueueLimits, Result, WebSocket};
 
@@ -177,7 +178,7 @@ impl Acceptor {
         check(&self.settings)?;
         let now = tokio::time::Instant::now().into_std();
         let (websocket, driver) = Opening {
-            connection: Connection::server(self.settings.config.clone(), None, now),
+            connection: self.settings.connection(None, next_share(), now),
             agreement: crate::websocket::Agreement::default(),
             limits: self.settings.queues.clone(),
             metrics: Context::of_process().metrics(),

@@ -7,7 +7,8 @@ use super::admission::{AddressPermit, Permit};
 use super::builder::Shared;
 use super::connection::Connection;
 use super::request::ConnectionInfo;
-use super::shutdown::{Tracked, share};
+use super::shutdown::Tracked;
+use crate::spread::share;
 
 /// A connection in the counts of its server. It must be [taken out](Self::leave): dropping it does not do so.
 #[derive(Debug)]

@@ -90,6 +90,7 @@ fn without_keepalive_a_message_is_timed_all_the_same() {
 fn at_the_end_of_its_lifetime_a_connection_closes_with_1001() {
     let (mut stage, key, diary) = opened(with_config(Config {
         max_lifetime: Some(Duration::from_secs(100)),
+        lifetime_jitter: 0,
         keepalive: Some(Keepalive {
             interval: Duration::from_secs(1000),
             timeout: Duration::from_secs(10),
@@ -104,6 +105,43 @@ fn at_the_end_of_its_lifetime_a_connection_closes_with_1001() {
     stage.receive(key, &text("late"));
     stage.receive(key, &close(1001, ""));
     assert_eq!(diary.read(), ["close 1001 \"\" true", "dropped after 1"]);
+}
+
+#[test]
+fn connections_that_were_opened_together_do_not_end_together() {
+    let (mut stage, diary) = stage(with_config(Config {
+        max_lifetime: Some(Duration::from_secs(100)),
+        keepalive: None,
+        ..Config::server()
+    }));
+    for _ in 0..100 {
+        let key = stage.open();
+        // Traffic does not prolong it.
+        stage.receive(key, &text("hello"));
+    }
+    diary.read();
+    stage.pass(millis(89_900));
+    assert!(diary.read().is_empty());
+    let lasting = |stage: &Stage| {
+        let keys = stage.connections.slots.keys();
+        let lasts = |key: &crate::driver::Key| {
+            frames(&stage.driver.lines[key].sent)
+                .iter()
+                .all(|(first, _)| *first != 0x88)
+        };
+        keys.iter().filter(|key| lasts(key)).count()
+    };
+    let mut before = lasting(&stage);
+    assert_eq!(before, 100);
+    for _ in 0..10 {
+        stage.pass(Duration::from_secs(1));
+        let now = lasting(&stage);
+        // Ten each second, evenly but for the edges.
+        assert!((6..=14).contains(&(before - now)), "{before} -> {now}");
+        before = now;
+    }
+    stage.pass(millis(300));
+    assert_eq!(lasting(&stage), 0);
 }
 
 #[test]
