@@ -75,8 +75,9 @@ pub trait Handler: Send + Sync + 'static {
     fn drain(&self, socket: &mut Socket<'_, Self::Data>) {}
 
     /// A message was not sent because the peer is too far behind, and nobody was there to be told by
-    /// [`Sent::Dropped`](super::Sent::Dropped): it was published, or sent through a [handle](super::SocketHandle).
-    fn dropped(&self, socket: &mut Socket<'_, Self::Data>, message: MessageRef<'_>) {}
+    /// [`Sent::Dropped`](super::Sent::Dropped): it was published to this topic; or, without one, sent through a
+    /// [handle](super::SocketHandle), or dropped after it had waited ([`Overflow`](crate::Overflow)).
+    fn dropped(&self, socket: &mut Socket<'_, Self::Data>, message: MessageRef<'_>, topic: Option<&str>) {}
 
     /// The WebSocket was subscribed to a topic, or unsubscribed, which has `new` subscribers now, on all workers, and
     /// had `old` before. Told when the callback that subscribed it has returned; and before [`close`](Self::close), for each topic

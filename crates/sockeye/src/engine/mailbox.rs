@@ -2,18 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use sockeye_proto::{CloseCode, CloseFrame, Compress, Prepared, ReasonTooLong};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::desk::Question;
 use crate::Message;
 use crate::driver::{Key, Waker};
-use crate::hub::Post;
+use crate::hub::{Hub, Post, PublishError, SubscribeError, Topic};
+use crate::message::AsMessage;
 use crate::server::{Address, Drain};
 
 /// What a worker is asked for, in order.
@@ -77,6 +79,14 @@ pub(crate) enum Order {
     Abort,
     Pause,
     Resume,
+    Subscribe {
+        topic: Topic,
+        history: usize,
+        reply: oneshot::Sender<Result<bool, SubscribeError>>,
+    },
+    Unsubscribe(Topic),
+    Publish(Box<Post>),
+    Topics(oneshot::Sender<Vec<Topic>>),
 }
 
 impl Mailbox {
@@ -162,14 +172,16 @@ impl fmt::Debug for Mailbox {
 #[derive(Debug)]
 pub(crate) struct Identity {
     mailbox: Arc<Mailbox>,
+    hub: Arc<Hub>,
     key: Key,
     is_gone: AtomicBool,
 }
 
 impl Identity {
-    pub(super) fn new(mailbox: Arc<Mailbox>, key: Key) -> Self {
+    pub(super) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, key: Key) -> Self {
         Self {
             mailbox,
+            hub,
             key,
             is_gone: AtomicBool::new(false),
         }
@@ -275,6 +287,95 @@ impl SocketHandle {
     /// The WebSocket is closed.
     pub fn resume(&self) -> Result<(), Gone> {
         self.order(Order::Resume)
+    }
+
+    /// Subscribes the WebSocket to a topic, or a pattern, as [`Socket::subscribe`](super::Socket::subscribe) does. The
+    /// future tells what came of it: whether it was not subscribed yet.
+    ///
+    /// It is asked for by this call, in order with all else that is asked for through its handles, and done whether or not
+    /// the future is awaited: drop it to not know.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe(
+        &self,
+        topic: &str,
+    ) -> impl Future<Output = Result<bool, SubscribeError>> + Send + use<> {
+        self.subscribe_with_history(topic, 0)
+    }
+
+    /// Subscribes the WebSocket, and sends it up to `history` messages of before, as
+    /// [`Socket::subscribe_with_history`](super::Socket::subscribe_with_history) does; otherwise as
+    /// [`subscribe`](Self::subscribe).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe_with_history(
+        &self,
+        topic: &str,
+        history: usize,
+    ) -> impl Future<Output = Result<bool, SubscribeError>> + Send + use<> {
+        let (reply, answer) = oneshot::channel();
+        let asked = self
+            .0
+            .hub
+            .subscription(topic)
+            .map_err(SubscribeError::from)
+            .and_then(|topic| {
+                let order = Order::Subscribe {
+                    topic,
+                    history,
+                    reply,
+                };
+                self.order(order).map_err(|Gone| SubscribeError::Closed)
+            });
+        async move {
+            asked?;
+            // Who is closed before it is its turn does not answer.
+            answer.await.unwrap_or(Err(SubscribeError::Closed))
+        }
+    }
+
+    /// Ends a subscription, if there is one. What was published before is still sent.
+    ///
+    /// # Errors
+    /// The WebSocket is closed.
+    pub fn unsubscribe(&self, topic: &str) -> Result<(), Gone> {
+        match self.0.hub.subscription(topic) {
+            Ok(topic) => self.order(Order::Unsubscribe(topic)),
+            // Nobody is subscribed to what is no topic.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Publishes a message to all subscribers of a topic but this WebSocket, on all workers, behind what was sent or
+    /// published through this handle before. To publish beside any WebSocket there is
+    /// [`Publisher`](crate::hub::Publisher).
+    ///
+    /// # Errors
+    /// The topic has no valid name; or too much is on its way between threads, see
+    /// [`HubConfig::max_in_transit`](crate::hub::HubConfig::max_in_transit); or the WebSocket is closed. Nobody gets the
+    /// message then.
+    pub fn publish(&self, topic: &str, message: impl AsMessage) -> Result<(), PublishError> {
+        let post = self
+            .0
+            .hub
+            .post_to(topic, message.as_message().into(), Compress::Auto)?;
+        let order = Order::Publish(Box::new(post));
+        self.order(order).map_err(|Gone| PublishError::Closed)
+    }
+
+    /// The topics and patterns that the WebSocket is subscribed to when its worker comes to this, in no certain order.
+    ///
+    /// # Errors
+    /// The WebSocket is closed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn topics(&self) -> Result<Vec<Topic>, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.order(Order::Topics(reply))?;
+        answer.await.map_err(|_| Gone)
     }
 
     fn order(&self, order: Order) -> Result<(), Gone> {

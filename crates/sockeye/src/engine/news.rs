@@ -1,6 +1,6 @@
 //! What happens to an open WebSocket, and what follows from it.
 
-use sockeye_proto::{CloseFrame, Compress, Prepared, State};
+use sockeye_proto::{CloseFrame, Compress, State};
 
 use super::Sent;
 use super::ending::io_error;
@@ -13,13 +13,14 @@ use super::slot::{Phase, Slot};
 use super::wire::{Line, Wire};
 use crate::Error;
 use crate::driver::{Driver, Key};
+use crate::hub::Dropped;
 use crate::message::AsMessage;
 use crate::server::Place;
 
 /// What happened to an open WebSocket.
 pub(super) enum News<'n> {
-    /// This was published, and the peer was too far behind for it.
-    Dropped(Prepared),
+    /// The peer was too far behind for this, which may have been published.
+    Dropped(Dropped),
     Opened,
     Received(&'n mut [u8]),
     Ended,
@@ -168,9 +169,9 @@ impl Telling<'_> {
             News::Lost(error) => self.lost(error),
             News::Timeout => self.timed_out(),
             News::Order(order) => self.order(order),
-            News::Dropped(message) => {
+            News::Dropped(Dropped { message, topic, .. }) => {
                 self.lent.flags.is_behind = true;
-                self.dropped(message.message());
+                self.dropped(message.message(), topic.as_deref());
             }
             News::CaughtUp => {
                 self.lent.flags.is_behind = false;
@@ -185,13 +186,13 @@ impl Telling<'_> {
             Order::Send(message, compress) => {
                 let message = message.as_message();
                 if lent.send(message, compress) == Sent::Dropped && !lent.flags.is_over {
-                    self.dropped(message);
+                    self.dropped(message, None);
                 }
             }
             Order::SendPrepared(prepared) => {
                 let sent = lent.send_prepared(&prepared, Compress::Auto);
                 if sent == Sent::Dropped && !lent.flags.is_over {
-                    self.dropped(prepared.message());
+                    self.dropped(prepared.message(), None);
                 }
             }
             Order::Ping(payload) => {
@@ -211,6 +212,21 @@ impl Telling<'_> {
                 }
             }
             Order::Resume => lent.resume(),
+            Order::Subscribe {
+                topic,
+                history,
+                reply,
+            } => {
+                // Who asked may not want to know.
+                let _ = reply.send(lent.subscribe(&topic, history));
+            }
+            Order::Unsubscribe(topic) => {
+                lent.unsubscribe(&topic);
+            }
+            Order::Publish(post) => lent.publish_post(*post),
+            Order::Topics(reply) => {
+                let _ = reply.send(lent.topics().cloned().collect());
+            }
         }
     }
 }

@@ -68,11 +68,11 @@ impl Telling<'_> {
         }
     }
 
-    pub(super) fn dropped(&mut self, message: crate::MessageRef<'_>) {
+    pub(super) fn dropped(&mut self, message: crate::MessageRef<'_>, topic: Option<&str>) {
         self.guard(|telling| {
             telling
                 .seats
-                .dropped(telling.seat, telling.lent.reborrow(), message);
+                .dropped(telling.seat, telling.lent.reborrow(), message, topic);
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sockeye_proto::{CloseCode, CloseFrame, Compress, Connection, MessageKind};
+use sockeye_proto::{CloseCode, CloseFrame, Compress, Connection, MessageKind, Prepared};
 
 use super::mailbox::{Letter, Mailbox};
 use super::news::News;
@@ -62,6 +62,28 @@ impl Lent<'_> {
         self.common.hub.publish(from, topic, message, None, compress)
     }
 
+    /// Publishes a message of this WebSocket that was handed over by another thread.
+    pub(super) fn publish_post(&mut self, post: Post) {
+        self.common.hub.publish_post(slot_of(self.key), post);
+    }
+
+    /// Lets a message wait, in line with what is published, where it can still be dropped.
+    pub(super) fn let_wait(&mut self, message: Prepared, compress: Compress) {
+        let (hub, slot, mut subscriber) = self.subscriber();
+        hub.let_wait(slot, message, compress, &mut subscriber);
+    }
+
+    /// Makes output of what waits where it could still be dropped, because nothing may come behind what follows.
+    pub(super) fn release_waiting(&mut self) {
+        let (hub, slot, mut subscriber) = self.subscriber();
+        hub.release_waiting(slot, &mut subscriber);
+    }
+
+    /// How many bytes wait where they can still be dropped.
+    pub(super) fn backlog(&self) -> usize {
+        self.common.hub.backlog(slot_of(self.key))
+    }
+
     pub(super) fn is_subscribed(&self, topic: &str) -> bool {
         self.common.hub.is_subscribed(slot_of(self.key), topic)
     }
@@ -105,9 +127,13 @@ impl<D: Driver> Connections<D> {
         };
         self.common.hub.flush(&mut subscribers);
         while let Some(dropped) = self.common.hub.next_dropped() {
-            tracing::trace!(topic = %dropped.topic, "somebody is too far behind for what was published");
+            let topic = dropped.topic.as_ref().map(tracing::field::display);
+            tracing::trace!(topic, "somebody is too far behind for a message");
+            if dropped.topic.is_none() {
+                self.common.tally.dropped();
+            }
             if let Some(key) = self.slots.key_at(dropped.slot as usize) {
-                self.news(driver, key, News::Dropped(dropped.message));
+                self.news(driver, key, News::Dropped(dropped));
             }
         }
     }

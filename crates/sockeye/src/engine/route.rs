@@ -42,7 +42,7 @@ pub(crate) trait Seats {
     /// Hands out what was received.
     fn read(&mut self, seat: u32, lent: Lent<'_>, bytes: &mut [u8], workspace: &mut Workspace);
     fn drain(&mut self, seat: u32, lent: Lent<'_>);
-    fn dropped(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>);
+    fn dropped(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>, topic: Option<&str>);
     fn subscription(&mut self, seat: u32, lent: Lent<'_>, topic: &str, new: usize, old: usize);
     fn close(&mut self, seat: u32, lent: Lent<'_>, end: CloseEvent<'_>);
 }
@@ -157,8 +157,10 @@ impl<H: Handler> Seats for Table<H> {
         self.with(seat, lent, |handler, socket| handler.drain(socket));
     }
 
-    fn dropped(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>) {
-        self.with(seat, lent, |handler, socket| handler.dropped(socket, message));
+    fn dropped(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>, topic: Option<&str>) {
+        self.with(seat, lent, |handler, socket| {
+            handler.dropped(socket, message, topic);
+        });
     }
 
     fn subscription(&mut self, seat: u32, lent: Lent<'_>, topic: &str, new: usize, old: usize) {

@@ -15,6 +15,7 @@ use super::socket::Sent;
 use super::wire::Wire;
 use crate::MessageRef;
 use crate::driver::{Key, Outbox, Output};
+use crate::hub::Pressure;
 use crate::server::Address;
 use crate::session::{Overflow, QueueLimits};
 
@@ -161,6 +162,9 @@ impl Lent<'_> {
     pub(super) fn send(&mut self, message: MessageRef<'_>, compress: Compress) -> Sent {
         let (kind, payload) = (message.kind(), message.as_bytes());
         self.settle_published();
+        if self.flags.is_full && self.may_be_dropped_later() {
+            return self.send_later(Prepared::new(message), compress);
+        }
         let limits = Limits::of(self.open.queues(self.queues));
         let output = self.out.open(&mut self.common.pool);
         if self.flags.is_over || output.len() + self.ahead >= limits.refused {
@@ -216,6 +220,9 @@ impl Lent<'_> {
 
     pub(super) fn send_prepared(&mut self, prepared: &Prepared, compress: Compress) -> Sent {
         self.settle_published();
+        if self.flags.is_full && self.may_be_dropped_later() {
+            return self.send_later(prepared.clone(), compress);
+        }
         if self.flags.is_over || self.is_limit_reached() {
             return self.refuse();
         }
@@ -241,6 +248,29 @@ impl Lent<'_> {
             Ok(()) => self.queued(prepared.kind(), prepared.as_bytes().len()),
             Err(error) => self.unsendable(error),
         }
+    }
+
+    /// Whether the policy is to drop messages that wait, rather than those that come.
+    fn may_be_dropped_later(&self) -> bool {
+        Pressure::of(self.queues()).queues()
+    }
+
+    /// Lets a message wait until the peer takes more, or messages that come later need its room.
+    #[inline(never)]
+    fn send_later(&mut self, message: Prepared, compress: Compress) -> Sent {
+        if self.flags.is_over {
+            return self.refuse();
+        }
+        let connection = &self.open.connection;
+        if connection.state() != State::Open {
+            return self.unsendable(SendError::Closed);
+        }
+        if connection.is_sending_fragments() {
+            return self.unsendable(SendError::FragmentInProgress);
+        }
+        self.flags.is_behind = true;
+        self.let_wait(message, compress);
+        Sent::Buffered
     }
 
     pub(super) fn send_fragment(&mut self, fragment: MessageRef<'_>, fin: bool) -> Sent {
@@ -347,6 +377,7 @@ impl Lent<'_> {
             return;
         }
         self.settle_published();
+        self.release_waiting();
         let tail = self.out.open(&mut self.common.pool).tail();
         self.open.connection.close(frame, self.common.now, tail);
         self.out.settle(&mut self.common.pool);
@@ -359,6 +390,7 @@ impl Lent<'_> {
             return;
         }
         self.settle_published();
+        self.release_waiting();
         let out = self.out.open(&mut self.common.pool);
         hang_up(self.open, self.flags, out, frame, self.common.now);
     }
@@ -440,7 +472,8 @@ impl Lent<'_> {
     }
 
     pub(super) fn handle(&mut self) -> SocketHandle {
-        let new = || Arc::new(Identity::new(Arc::clone(&self.common.mailbox), self.key));
+        let Common { mailbox, hub, .. } = &*self.common;
+        let new = || Arc::new(Identity::new(Arc::clone(mailbox), hub.shared(), self.key));
         let identity = Extra::of(self.open).identity.get_or_insert_with(new);
         SocketHandle::new(Arc::clone(identity))
     }

@@ -172,9 +172,10 @@ impl<Data> Socket<'_, Data> {
         self.lent.abort();
     }
 
-    /// How many bytes of frames wait for the peer here; what waits in the system does not count.
+    /// How many bytes wait for the peer here, those that may still be dropped too ([`Overflow`](crate::Overflow)); what waits
+    /// in the system does not count.
     pub fn buffered_amount(&self) -> usize {
-        self.lent.buffered_amount()
+        self.lent.buffered_amount() + self.lent.backlog()
     }
 
     /// How far the WebSocket is.

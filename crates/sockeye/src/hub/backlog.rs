@@ -33,7 +33,8 @@ pub(super) struct Drained {
 /// A message that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) topic: Topic,
+    /// Where it was published, if it was.
+    pub(super) topic: Option<Topic>,
     pub(super) message: Prepared,
     pub(super) compress: Compress,
 }
@@ -64,7 +65,9 @@ impl Backlogs {
         let cost = message.cost();
         if limits.policy == Overflow::KeepLatest {
             let older = |waiting: &Waiting| waiting.topic == message.topic;
-            if let Some(at) = backlog.messages.iter().position(older) {
+            if message.topic.is_some()
+                && let Some(at) = backlog.messages.iter().position(older)
+            {
                 backlog.remove(at).map(&mut dropped);
             }
         }
@@ -82,13 +85,12 @@ impl Backlogs {
         None
     }
 
-    /// Sends what waits for this socket, up to what may wait as bytes.
-    pub(super) fn drain(&mut self, slot: u32, recipient: &mut impl Recipient) -> Drained {
+    /// Sends what waits for this socket, as long as no more than `room` waits as bytes.
+    pub(super) fn drain(&mut self, slot: u32, recipient: &mut impl Recipient, room: usize) -> Drained {
         let mut drained = Drained::default();
         let Some(backlog) = self.sockets.get_mut(&slot) else {
             return drained;
         };
-        let room = recipient.pressure().for_output();
         while let Some(first) = backlog.messages.front() {
             if recipient.waiting() > 0 && recipient.waiting() + first.message.as_bytes().len() > room {
                 break;

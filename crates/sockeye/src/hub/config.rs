@@ -53,6 +53,9 @@ pub enum PublishError {
     /// There is no server to publish on: it is not built yet, has ended, or has no workers.
     #[error("there is no server with workers to publish on")]
     NoServer,
+    /// The WebSocket that was to publish it is closed.
+    #[error("the WebSocket is closed")]
+    Closed,
 }
 
 /// Why a WebSocket was not subscribed.

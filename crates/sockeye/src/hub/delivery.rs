@@ -40,7 +40,8 @@ pub(super) struct Numbered<'b> {
 #[derive(Clone, Debug)]
 pub(crate) struct Dropped {
     pub(crate) slot: u32,
-    pub(crate) topic: Topic,
+    /// Where it was published; none if it was sent to this socket alone.
+    pub(crate) topic: Option<Topic>,
     pub(crate) message: Prepared,
 }
 
@@ -143,7 +144,7 @@ impl Delivery {
         let limits = socket.pressure();
         if limits.queues() || socket.connection().is_sending_fragments() {
             let message = Waiting {
-                topic: batch.batch.topic().clone(),
+                topic: Some(batch.batch.topic().clone()),
                 message: batch.batch.prepared(at),
                 compress: batch.batch.compress(at),
             };
@@ -175,8 +176,10 @@ impl Delivery {
             self.note_midway(slot);
         }
         let (drops, metrics) = (&mut self.drops, &self.hub.metrics);
-        let evicted = |message| {
-            metrics.dropped();
+        let evicted = |message: Waiting| {
+            if message.topic.is_some() {
+                metrics.dropped();
+            }
             drops.push_back(Drop::Evicted {
                 slot,
                 message: Box::new(message),
@@ -193,9 +196,10 @@ impl Delivery {
         }
     }
 
-    /// Whether somebody was in the middle of a fragmented message, and may not be any more.
+    /// Whether there is something to tell, or somebody was in the middle of a fragmented message, and may not be any
+    /// more.
     pub(super) fn is_pending(&self) -> bool {
-        !self.midway.is_empty()
+        !self.midway.is_empty() || !self.drops.is_empty()
     }
 
     /// Looks after those who were in the middle of a fragmented message.
@@ -216,11 +220,19 @@ impl Delivery {
         if !self.backlogs.contains(slot) {
             return false;
         }
-        let drained = self.backlogs.drain(slot, socket);
+        let room = socket.pressure().for_output();
+        let drained = self.backlogs.drain(slot, socket, room);
         if drained.is_midway {
             self.note_midway(slot);
         }
         drained.count > 0
+    }
+
+    /// Makes output of all that waits for a socket.
+    pub(super) fn release(&mut self, slot: u32, socket: &mut impl Recipient) {
+        if self.backlogs.contains(slot) {
+            self.backlogs.drain(slot, socket, usize::MAX);
+        }
     }
 
     /// How many bytes of messages wait for this socket and may still be dropped.
@@ -271,7 +283,7 @@ impl Delivery {
                 messages.start += 1;
                 let dropped = Dropped {
                     slot: *slot,
-                    topic: batch.topic().clone(),
+                    topic: Some(batch.topic().clone()),
                     message: batch.prepared(at),
                 };
                 if messages.start < messages.end {

@@ -32,6 +32,7 @@ mod tests;
 mod topic;
 
 pub use config::{HubConfig, PublishError, SubscribeError, Topics};
+pub(crate) use delivery::Dropped;
 pub use history::History;
 pub(crate) use local::{Change, Local};
 pub(crate) use policy::Pressure;

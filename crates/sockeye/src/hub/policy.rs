@@ -19,7 +19,7 @@ impl Pressure {
     }
 
     /// Whether messages wait where they can still be dropped.
-    pub(super) const fn queues(self) -> bool {
+    pub(crate) const fn queues(self) -> bool {
         matches!(self.policy, Overflow::DropOldest | Overflow::KeepLatest)
     }
 

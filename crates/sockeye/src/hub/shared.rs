@@ -89,6 +89,24 @@ impl Hub {
         Ok(false)
     }
 
+    /// The topic, or pattern, that somebody wants to subscribe to.
+    pub(crate) fn subscription(&self, name: &str) -> Result<Topic, TopicError> {
+        self.check_subscription(name)?;
+        Ok(Topic::of_subscription(name))
+    }
+
+    /// A message on its way to a topic, if there is room for it.
+    pub(crate) fn post_to(
+        &self,
+        topic: &str,
+        message: Prepared,
+        compress: Compress,
+    ) -> Result<Post, PublishError> {
+        let topic = Topic::new(topic)?;
+        let room = self.room_for(&message)?;
+        Ok(self.make_post(self.hash(&topic), topic, message, compress, room))
+    }
+
     /// The workers but `own` that have subscribers of this topic.
     pub(super) fn interested(
         &self,
@@ -194,10 +212,8 @@ impl Publisher {
         message: impl Into<Prepared>,
         compress: Compress,
     ) -> Result<(), PublishError> {
-        let topic = Topic::new(topic)?;
-        let message = message.into();
-        let room = self.0.room_for(&message)?;
-        self.hand_over(topic, message, compress, room);
+        let post = self.0.post_to(topic, message.into(), compress)?;
+        self.hand_over(post);
         Ok(())
     }
 
@@ -218,15 +234,14 @@ impl Publisher {
         let room = Arc::clone(&self.0.room).acquire_many_owned(self.0.cost(&message));
         // It is never closed.
         let room = room.await.map_err(|_| PublishError::Full)?;
-        self.hand_over(topic, message, Compress::Auto, room);
+        let hash = self.0.hash(&topic);
+        self.hand_over(self.0.make_post(hash, topic, message, Compress::Auto, room));
         Ok(())
     }
 
-    fn hand_over(&self, topic: Topic, message: Prepared, compress: Compress, room: OwnedSemaphorePermit) {
+    fn hand_over(&self, mut post: Post) {
         let hub = &self.0;
-        let hash = hub.hash(&topic);
-        let limits = hub.histories.limits_of(&topic);
-        let mut post = hub.make_post(hash, topic, message, compress, room);
+        let limits = hub.histories.limits_of(&post.topic);
         hub.metrics.flushed(1, 0);
         match limits {
             None => hub.distribute(post, None),

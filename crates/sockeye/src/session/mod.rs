@@ -82,14 +82,15 @@ pub enum Overflow {
     /// It is dropped, and the connection is closed with 1008: who must not miss a message comes back, and asks for what
     /// it missed.
     Close,
-    /// Published messages that wait are dropped for it, the oldest first. For telling what happened of late. What the
-    /// handler itself sends is treated as by [`DropNewest`](Self::DropNewest).
+    /// Messages that wait are dropped for it, the oldest first, whether they were published or sent by the handler. For
+    /// telling what happened of late.
     ///
-    /// While the peer is behind, half of [`QueueLimits::send`] is for messages that may still be dropped, and what the
-    /// handler sends overtakes them.
+    /// While the peer is behind, half of [`QueueLimits::send`] is for messages that may still be dropped. Those that the
+    /// handler sends [in fragments](crate::server::Socket::send_fragment) are never dropped, and overtake them.
     DropOldest,
     /// Of each topic only the newest published message waits. For states that replace each other: positions, prices,
-    /// scores. Otherwise as [`DropOldest`](Self::DropOldest), also when there are more topics than fit.
+    /// scores. Otherwise as [`DropOldest`](Self::DropOldest), also when there are more topics than fit; and so is what the
+    /// handler sends, which has no topic.
     KeepLatest,
 }
 

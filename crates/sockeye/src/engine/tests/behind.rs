@@ -111,6 +111,59 @@ fn overflow_may_close_the_connection() {
     assert_eq!(sent[1], (0x88, close_body(1008, "too much waits for you")));
 }
 
+fn dropping(overflow: Overflow) -> Settings {
+    with_queues(QueueLimits { overflow, ..queues() })
+}
+
+#[test]
+fn the_oldest_of_what_a_handler_sends_is_dropped_where_that_is_the_policy() {
+    let (mut stage, key, diary) = opened(dropping(Overflow::DropOldest));
+    stage.line(key).room = 0;
+    for order in ["pour 3000", "pour 2900", "pour 2000"] {
+        stage.receive(key, &text(order));
+    }
+    // Of 10,000 bytes half are for messages that can be dropped, each counted with 160 of its own.
+    assert_eq!(
+        diary.read(),
+        ["Sent 3004", "Buffered 6064", "Buffered 5164", "dropped 2900"]
+    );
+    stage.make_room(key, usize::MAX);
+    let sent = frames(&stage.sent(key));
+    let lens: Vec<_> = sent.iter().map(|(_, payload)| payload.len()).collect();
+    assert_eq!(lens, [3000, 2000]);
+    assert_eq!(diary.read(), ["drain 0"]);
+}
+
+#[test]
+fn what_a_handler_sends_has_no_topic_and_is_not_replaced() {
+    let (mut stage, key, diary) = opened(dropping(Overflow::KeepLatest));
+    stage.line(key).room = 0;
+    for len in 1000..1004 {
+        stage.receive(key, &text(&format!("pour {len}")));
+    }
+    stage.make_room(key, usize::MAX);
+    let sent = frames(&stage.sent(key));
+    let lens: Vec<_> = sent.iter().map(|(_, payload)| payload.len()).collect();
+    assert_eq!(lens, [1000, 1001, 1002, 1003]);
+    assert_eq!(diary.read().last().unwrap(), "drain 0");
+}
+
+#[test]
+fn what_may_still_be_dropped_is_sent_before_a_close() {
+    for order in ["close bye", "leave bye"] {
+        let (mut stage, key, _) = opened(dropping(Overflow::DropOldest));
+        stage.line(key).room = 0;
+        for order in ["pour 3000", "pour 2000", order] {
+            stage.receive(key, &text(order));
+        }
+        stage.make_room(key, usize::MAX);
+        let sent = frames(&stage.sent(key));
+        let lens: Vec<_> = sent.iter().map(|(_, payload)| payload.len()).collect();
+        assert_eq!(lens, [3000, 2000, 5], "{order}");
+        assert_eq!(sent[2].0, 0x88);
+    }
+}
+
 #[test]
 fn a_handle_is_told_by_the_handler_that_its_message_was_dropped() {
     let (mut stage, key, diary) = opened(with_queues(queues()));

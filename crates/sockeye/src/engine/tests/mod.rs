@@ -7,6 +7,7 @@ mod conversation;
 mod cost;
 mod ending;
 mod fake;
+mod handles;
 mod obedient;
 #[cfg(feature = "tls")]
 mod sealed;

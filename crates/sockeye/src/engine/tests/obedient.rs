@@ -125,7 +125,8 @@ impl Handler for Obedient {
         self.diary.note(format!("drain {}", socket.buffered_amount()));
     }
 
-    fn dropped(&self, _: &mut Socket<'_, Tally>, message: MessageRef<'_>) {
+    fn dropped(&self, _: &mut Socket<'_, Tally>, message: MessageRef<'_>, topic: Option<&str>) {
+        assert_eq!(topic, None);
         self.diary.note(format!("dropped {}", message.as_bytes().len()));
     }
 

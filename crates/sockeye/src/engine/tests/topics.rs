@@ -55,8 +55,10 @@ impl Handler for Crier {
         }
     }
 
-    fn dropped(&self, _: &mut Socket<'_, ()>, message: MessageRef<'_>) {
-        self.diary.note(format!("dropped {}", message.as_bytes().len()));
+    fn dropped(&self, _: &mut Socket<'_, ()>, message: MessageRef<'_>, topic: Option<&str>) {
+        let topic = topic.unwrap_or_default();
+        self.diary
+            .note(format!("dropped {} {topic}", message.as_bytes().len()));
     }
 
     fn drain(&self, socket: &mut Socket<'_, ()>) {
@@ -218,7 +220,7 @@ fn a_slow_subscriber_misses_messages_and_is_told_and_no_other_is() {
         stage.tell(a, "pour t 1000");
     }
     assert_eq!(stage.heard(fast), ["1000 bytes"; 20]);
-    assert_eq!(diary.read(), ["dropped 1000"; 11]);
+    assert_eq!(diary.read(), ["dropped 1000 t"; 11]);
     stage.make_room(slow, usize::MAX);
     assert_eq!(stage.heard(slow), ["1000 bytes"; 9]);
 }
@@ -267,6 +269,27 @@ fn the_latest_of_each_topic_reaches_a_slow_subscriber_when_it_has_caught_up() {
     assert_eq!(diary.read().len(), 98);
     stage.make_room(slow, usize::MAX);
     assert_eq!(stage.heard(slow), ["first", "49", "49"]);
+}
+
+#[test]
+fn what_waits_keeps_its_order_whether_published_or_sent() {
+    for overflow in [Overflow::DropOldest, Overflow::KeepLatest] {
+        let (mut stage, _) = stage_of(with_queues(QueueLimits {
+            overflow,
+            ..QueueLimits::default()
+        }));
+        let (a, slow) = (stage.open(), stage.open());
+        stage.tell(slow, "join x");
+        stage.tell(slow, "join y");
+        stage.line(slow).room = 0;
+        stage.tell(a, "tell x 1");
+        stage.tell(slow, "say - 2");
+        stage.tell(a, "tell y 3");
+        stage.tell(slow, "say - 4");
+        stage.tell(a, "tell x 5");
+        stage.make_room(slow, usize::MAX);
+        assert_eq!(stage.heard(slow), ["1", "2", "3", "4", "5"], "{overflow:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,9 @@ mod subscribing;
 
 use std::sync::Arc;
 
+use sockeye_proto::{Compress, Prepared};
+
+use super::backlog::Waiting;
 use super::batch::Batch;
 use super::delivery::{Delivery, Dropped, Numbered};
 use super::filters::Filters;
@@ -96,6 +99,11 @@ impl Local {
             matches: Vec::new(),
             published: 0,
         }
+    }
+
+    /// What all workers have in common.
+    pub(crate) fn shared(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
     }
 
     /// Says how this worker is reached from other threads.
@@ -214,6 +222,27 @@ impl Local {
     /// anything.
     pub(crate) fn drain(&mut self, slot: u32, socket: &mut impl Recipient) -> bool {
         self.delivery.drain(slot, socket)
+    }
+
+    /// Lets a message wait that is for this socket alone, in line with what was published to it.
+    pub(crate) fn let_wait(
+        &mut self,
+        slot: u32,
+        message: Prepared,
+        compress: Compress,
+        socket: &mut impl Recipient,
+    ) {
+        let message = Waiting {
+            topic: None,
+            message,
+            compress,
+        };
+        self.delivery.wait(message, slot, socket);
+    }
+
+    /// Makes output of all that waits for this socket, because it closes.
+    pub(crate) fn release_waiting(&mut self, slot: u32, socket: &mut impl Recipient) {
+        self.delivery.release(slot, socket);
     }
 
     /// How many bytes of messages wait for this socket and may still be dropped.

@@ -8,9 +8,18 @@ use sockeye_proto::{Compress, Message, Prepared};
 use super::Local;
 use crate::hub::PublishError;
 use crate::hub::batch::Batch;
+use crate::hub::history::History;
 use crate::hub::index::TopicId;
 use crate::hub::shared::Post;
 use crate::hub::topic::{Topic, TopicError, check_name};
+
+/// Who is concerned by a message besides the sockets of this worker.
+struct Elsewhere {
+    /// How much of its topic is kept, if anything.
+    kept: Option<History>,
+    /// The workers that have subscribers.
+    workers: SmallVec<[usize; 16]>,
+}
 
 impl Local {
     /// Publishes a message to all subscribers but `from`. `prepared` is the same message, if it is framed already.
@@ -35,6 +44,24 @@ impl Local {
         Ok(())
     }
 
+    /// Publishes a message of this socket that was handed over by another thread, to all subscribers but the socket.
+    pub(crate) fn publish_post(&mut self, from: u32, post: Post) {
+        let id = self.index.find(post.hash, &post.topic);
+        let (topic, message, compress) = (post.topic.clone(), post.message.clone(), post.compress);
+        if let Some(elsewhere) = self.elsewhere(post.hash, &topic, id) {
+            self.hand_on(post, elsewhere);
+        }
+        self.published += 1;
+        self.gather(
+            &topic,
+            id,
+            Some(from),
+            message.message(),
+            Some(&message),
+            compress,
+        );
+    }
+
     /// Sees to what concerns other workers, and to what is kept; gives the message as it was framed for that.
     fn publish_elsewhere(
         &mut self,
@@ -45,16 +72,31 @@ impl Local {
         prepared: Option<&Prepared>,
         compress: Compress,
     ) -> Result<Option<Prepared>, PublishError> {
+        let Some(elsewhere) = self.elsewhere(hash, name, id) else {
+            return Ok(None);
+        };
+        let prepared = prepared.cloned().unwrap_or_else(|| Prepared::new(message));
+        let room = self.hub.room_for(&prepared)?;
+        let topic = match id {
+            Some(id) => self.index.get(id).name().clone(),
+            None => Topic::of_subscription(name),
+        };
+        let post = self.hub.make_post(hash, topic, prepared.clone(), compress, room);
+        self.hand_on(post, elsewhere);
+        Ok(Some(prepared))
+    }
+
+    /// Who else is concerned by what is published to a topic, if anybody.
+    fn elsewhere(&self, hash: u64, name: &str, id: Option<TopicId>) -> Option<Elsewhere> {
         let hub = &self.hub;
         let kept = match id {
             Some(id) => self.index.get(id).extra.kept,
             None => hub.histories.limits_of(name),
         };
         if kept.is_none() && hub.workers() == 1 {
-            return Ok(None);
+            return None;
         }
-        let own = Some(self.worker);
-        let interested: SmallVec<[usize; 16]> = match id {
+        let workers: SmallVec<[usize; 16]> = match id {
             Some(id) => {
                 let known = &self.index.get(id).extra.known;
                 (0..hub.workers())
@@ -62,31 +104,25 @@ impl Local {
                     .filter(|worker| known.interest.has(*worker) || hub.wildcards.has(*worker))
                     .collect()
             }
-            None => hub.interested(hash, name, own).collect(),
+            None => hub.interested(hash, name, Some(self.worker)).collect(),
         };
-        if kept.is_none() && interested.is_empty() {
-            return Ok(None);
-        }
-        let prepared = prepared.cloned().unwrap_or_else(|| Prepared::new(message));
-        let room = hub.room_for(&prepared)?;
-        let topic = match id {
-            Some(id) => self.index.get(id).name().clone(),
-            None => Topic::of_subscription(name),
-        };
-        let mut post = hub.make_post(hash, topic.clone(), prepared.clone(), compress, room);
-        if let Some(limits) = kept {
-            // Here and now, so that it arrives in the order in which it is kept.
-            hub.histories.keep(&topic, limits, &prepared, |number| {
-                post.number = number;
-                hub.distribute(post, own);
-            });
-        } else {
+        (kept.is_some() || !workers.is_empty()).then_some(Elsewhere { kept, workers })
+    }
+
+    fn hand_on(&mut self, mut post: Post, elsewhere: Elsewhere) {
+        let Some(limits) = elsewhere.kept else {
             let post = Arc::new(post);
-            for worker in interested {
+            for worker in elsewhere.workers {
                 self.outgoing[worker].push(Arc::clone(&post));
             }
-        }
-        Ok(Some(prepared))
+            return;
+        };
+        // Here and now, so that it arrives in the order in which it is kept.
+        let (hub, topic, message) = (&self.hub, post.topic.clone(), post.message.clone());
+        hub.histories.keep(&topic, limits, &message, |number| {
+            post.number = number;
+            hub.distribute(post, Some(self.worker));
+        });
     }
 
     /// Takes a message that was published elsewhere.

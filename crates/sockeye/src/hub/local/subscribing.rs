@@ -93,7 +93,7 @@ impl Local {
                 }
                 Err(SendError::FragmentInProgress) => {
                     let message = Waiting {
-                        topic: self.index.get(id).name().clone(),
+                        topic: Some(self.index.get(id).name().clone()),
                         message,
                         compress: Compress::Auto,
                     };

@@ -258,7 +258,10 @@ impl Worker {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         std::iter::from_fn(next)
             .map(|dropped| {
-                let (topic, message) = (dropped.topic.to_string(), text(dropped.message.as_bytes()));
+                let (topic, message) = (
+                    dropped.topic.unwrap().to_string(),
+                    text(dropped.message.as_bytes()),
+                );
                 (dropped.slot, topic, message)
             })
             .collect()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sockeye_proto::Message;
+use sockeye_proto::{Compress, Message};
 
 use super::support::World;
 use crate::hub::{HubConfig, PublishError};
@@ -38,6 +38,56 @@ fn every_worker_hears_what_is_published_on_any_or_outside() {
         .collect();
     let all = ["from outside", "from the first", "from the third"];
     assert_eq!(heard, [vec![all[0], all[2]], all.to_vec(), all.to_vec()]);
+}
+
+#[test]
+fn what_a_handle_publishes_reaches_every_worker_in_order_and_not_its_own_socket() {
+    let config = HubConfig {
+        history: vec![("kept".to_owned(), crate::hub::History::default())],
+        ..HubConfig::default()
+    };
+    let mut world = World::with(2, config);
+    let own = world.workers[0].open();
+    let slots = [world.workers[0].open(), world.workers[1].open()];
+    for topic in ["t", "kept"] {
+        world.workers[0].subscribe(own, topic);
+        for (worker, slot) in world.workers.iter_mut().zip(slots) {
+            worker.subscribe(slot, topic);
+        }
+        let mut expected = Vec::new();
+        for number in 0..100 {
+            let text = format!("{topic} {number}");
+            let hub = world.workers[0].local.shared();
+            let post = hub.post_to(topic, Message::Text(&text).into(), Compress::Auto);
+            // Handed over by any thread, in this order.
+            world.workers[0].local.publish_post(own, post.unwrap());
+            expected.push(text);
+        }
+        world.settle();
+        assert!(world.workers[0].heard(own).is_empty());
+        for (worker, slot) in world.workers.iter_mut().zip(slots) {
+            assert_eq!(worker.heard(slot), expected);
+        }
+    }
+    assert_eq!(world.publisher.history("kept", 1)[0].as_bytes(), b"kept 99");
+}
+
+#[test]
+fn a_message_of_a_handle_needs_room_when_it_is_handed_over() {
+    let config = HubConfig {
+        max_in_transit: 1000,
+        ..HubConfig::default()
+    };
+    let mut worker = World::with(1, config).workers.remove(0);
+    let slot = worker.open();
+    let hub = worker.local.shared();
+    let post = |text: &str| hub.post_to("t", Message::Text(text).into(), Compress::Auto);
+    let first = post("first").unwrap();
+    let waiting: Vec<_> = std::iter::from_fn(|| post("x").ok()).collect();
+    assert_eq!(waiting.len(), 2);
+    assert!(matches!(post("x"), Err(PublishError::Full)));
+    worker.local.publish_post(slot, first);
+    assert!(post("x").is_ok());
 }
 
 #[test]
