@@ -124,13 +124,24 @@ impl<D: Driver> Connections<D> {
                 self.received(driver, key, &mut received[consumed..]);
             }
             Ok(Some(_)) => {}
+            Err(b"") => self.remove(driver, key, false),
             Err(last_words) => {
                 let output = out.open(&mut self.common.pool);
                 output.tail().extend_from_slice(last_words);
-                let deadline = self.common.now + LINGER;
-                self.end(driver, key, true, deadline);
+                self.turn_away(driver, key);
             }
         }
+    }
+
+    /// Lets the last words to a connection at the door leave. The peer is to end it then; it has no more time for that than
+    /// it would have had for its handshake.
+    pub(super) fn turn_away(&mut self, driver: &mut D, key: Key) {
+        let latest = self.common.now + LINGER;
+        let deadline = match self.slots.get_mut(key).map(|slot| &slot.phase) {
+            Some(Phase::Door(door)) => door.deadline().min(latest),
+            _ => latest,
+        };
+        self.end(driver, key, true, deadline);
     }
 
     /// The TLS of a new connection.
@@ -155,7 +166,6 @@ impl<D: Driver> Connections<D> {
 
     /// Goes on with a connection at the door.
     pub(super) fn at_the_door(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
-        let now = self.common.now;
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
@@ -201,7 +211,7 @@ impl<D: Driver> Connections<D> {
             Decision::Turn(answer) => {
                 let output = slot.out.open(&mut self.common.pool);
                 output.tail().extend_from_slice(&answer);
-                self.end(driver, key, true, now + LINGER);
+                self.turn_away(driver, key);
             }
             Decision::Open(admitted) => {
                 let mut leftover = if is_gathered {

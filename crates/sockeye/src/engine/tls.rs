@@ -6,7 +6,7 @@ use crate::driver::{Driver, Outbox, OutputPool};
 #[cfg(feature = "tls")]
 use {
     super::news::News,
-    super::owner::{Connections, LINGER},
+    super::owner::Connections,
     super::slot::Phase,
     crate::driver::Key,
     crate::error::Kind,
@@ -375,7 +375,6 @@ impl<D: Driver> Connections<D> {
         let error = crate::Error::with_source(Kind::Io, io::Error::other(failure));
         self.news(driver, key, News::Lost(error));
         // Whoever is still at the door is to see why.
-        let deadline = self.common.now + LINGER;
-        self.end(driver, key, true, deadline);
+        self.turn_away(driver, key);
     }
 }

@@ -217,7 +217,7 @@ impl Stage {
         Self::of(super::server(handler, settings).tls(tls))
     }
 
-    fn of(server: ServerBuilder) -> Self {
+    pub(super) fn of(server: ServerBuilder) -> Self {
         let mailbox = Mailbox::new();
         let hub = Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0);
         let common = Common::new(Arc::clone(&mailbox), Arc::new(SessionMetrics::new()), hub);

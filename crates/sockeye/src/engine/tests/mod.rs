@@ -5,6 +5,7 @@ mod behind;
 mod clock;
 mod conversation;
 mod cost;
+mod door;
 mod ending;
 mod fake;
 mod handles;
