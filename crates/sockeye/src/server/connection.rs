@@ -28,7 +28,7 @@ use super::{Address, HandshakeOutcome, ServerEvent};
 use crate::WeakSender;
 #[cfg(engine)]
 use crate::engine::{Desk, Pipe, Seat};
-use crate::session::{Joined, Shared as Session};
+use crate::session::{Joined, Shared as Session, Stage};
 use crate::upgrade::Adoption;
 
 /// A connection in the counts of its server; they go back when it is dropped.
@@ -537,9 +537,19 @@ impl Connection {
     async fn websocket(&mut self, open: &mut Open) {
         self.tracked.upgraded();
         let mut is_closing = false;
+        let mut is_told = false;
         loop {
             let order = tokio::select! {
-                () = &mut open.joined => break,
+                stage = open.joined.next_stage() => {
+                    if !is_told {
+                        self.tell_closed(open);
+                    }
+                    is_told = true;
+                    match stage {
+                        Stage::Failed => continue,
+                        Stage::Over => return,
+                    }
+                }
                 order = self.tracked.order(is_closing) => order,
             };
             match order {
@@ -554,6 +564,12 @@ impl Connection {
                 }
             }
         }
+        if !is_told {
+            self.tell_closed(open);
+        }
+    }
+
+    fn tell_closed(&self, open: &Open) {
         let (code, end, failure) = {
             let session = open.session.lock();
             (

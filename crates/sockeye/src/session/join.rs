@@ -1,7 +1,7 @@
 //! A driver and the application's handler in one task: what arrives is handled, and answered, in the same turn,
 //! without a hop from task to task.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +25,16 @@ pub(crate) struct Joined<IO> {
     /// Dropped, and the transport with it, as soon as the connection has ended.
     driver: Option<Driver<IO>>,
     handler: Option<HandlerFuture>,
+    has_told: bool,
+}
+
+/// How far both are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// The connection has failed and the handler is done; the peer was told why, and is waited for to end the transport.
+    Failed,
+    /// Both are done.
+    Over,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Joined<IO> {
@@ -33,7 +43,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Joined<IO> {
             shared: driver.shared().clone(),
             driver: Some(driver),
             handler: Some(handler),
+            has_told: false,
         }
+    }
+
+    /// Waits for the next stage. After [`Stage::Over`] there is none.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn next_stage(&mut self) -> Stage {
+        poll_fn(|cx| {
+            if Pin::new(&mut *self).poll(cx).is_ready() {
+                return Poll::Ready(Stage::Over);
+            }
+            if self.has_told || self.handler.is_some() || self.shared.lock().failure().is_none() {
+                return Poll::Pending;
+            }
+            self.has_told = true;
+            Poll::Ready(Stage::Failed)
+        })
+        .await
     }
 }
 
@@ -74,6 +103,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Joined<IO> {
             shared,
             driver,
             handler,
+            ..
         } = &mut *self;
         if let Some(running) = driver {
             {

@@ -29,7 +29,7 @@ use crate::message::Utf8Bytes;
 use crate::metrics::SessionMetrics;
 use inbox::Inbox;
 pub(crate) use inbox::Incoming;
-pub(crate) use join::{HandlerFuture, Joined};
+pub(crate) use join::{HandlerFuture, Joined, Stage};
 pub(crate) use pings::PingId;
 use pings::Pings;
 pub(crate) use standby::Next;
