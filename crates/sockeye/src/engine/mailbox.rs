@@ -16,7 +16,7 @@ use crate::Message;
 use crate::driver::{Key, Waker};
 use crate::hub::{Hub, Post, PublishError, SubscribeError, Topic};
 use crate::message::AsMessage;
-use crate::server::{Address, Drain};
+use crate::server::{Address, Drain, Reached};
 
 /// What a worker is asked for, in order.
 pub(crate) struct Mailbox {
@@ -47,8 +47,8 @@ pub(crate) enum Letter {
     StopListening(Option<Address>, mpsc::UnboundedSender<()>),
     /// Close all WebSockets.
     CloseAll(CloseCode, Box<str>),
-    /// Send a message to all WebSockets.
-    Broadcast(Message),
+    /// Send a message to all WebSockets, and say how many that were.
+    Broadcast(Prepared, mpsc::UnboundedSender<Reached>),
     /// Name the open WebSockets.
     List(mpsc::UnboundedSender<Vec<Listed>>),
     /// Close all WebSockets over the spread of the drain.

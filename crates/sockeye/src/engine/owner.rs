@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sockeye_proto::{Compress, Workspace};
+use sockeye_proto::{Compress, Prepared, State, Workspace};
 
+use super::Sent;
 use super::common::Common;
 use super::ending::io_error;
 use super::entrance::Entrance;
@@ -19,10 +20,11 @@ use super::slab::Slab;
 use super::slot::{Phase, Slot};
 use super::tls::Handshakes;
 use super::wheel::Wheel;
+use crate::Error;
 use crate::driver::{Driver, Key, Owner};
 use crate::error::Kind;
-use crate::server::Reception;
-use crate::{Error, Message};
+use crate::hub::Dropped;
+use crate::server::{Reached, Reception};
 
 /// How long the peer of a connection that was not a WebSocket may take to end it after our last word.
 pub(super) const LINGER: Duration = Duration::from_secs(10);
@@ -129,13 +131,33 @@ impl<D: Driver> Connections<D> {
         self.give_out_if_much(driver);
     }
 
-    /// Sends a message to all open WebSockets.
-    pub(super) fn broadcast(&mut self, driver: &mut D, message: &Message) {
+    /// Sends a message to all open WebSockets; gives how many that were.
+    pub(super) fn broadcast(&mut self, driver: &mut D, message: &Prepared) -> Reached {
         self.tick();
+        let mut reached = Reached::default();
         for key in self.slots.keys() {
-            let order = Order::Send(message.clone(), Compress::Auto);
-            self.news(driver, key, News::Order(order));
+            let mut sent = None;
+            self.with_open(driver, key, |lent, _, _| {
+                sent = (lent.state() == State::Open).then(|| lent.send_prepared(message, Compress::Auto));
+            });
+            let news = match sent {
+                None => continue,
+                Some(Sent::Dropped) => {
+                    reached.dropped += 1;
+                    News::Dropped(Dropped {
+                        slot: key.index() as u32,
+                        topic: None,
+                        message: message.clone(),
+                    })
+                }
+                Some(Sent::Sent | Sent::Buffered) => {
+                    reached.sent += 1;
+                    News::Writable
+                }
+            };
+            self.news(driver, key, news);
         }
+        reached
     }
 
     /// The open WebSockets.

@@ -253,7 +253,7 @@ impl<D: Driver> Floor<D> {
                 drop(done);
             }
             Letter::CloseAll(code, reason) => connections.close_all(driver, code, &reason),
-            Letter::Broadcast(message) => connections.broadcast(driver, &message),
+            Letter::Broadcast(message, told) => drop(told.send(connections.broadcast(driver, &message))),
             Letter::List(found) => drop(found.send(connections.list(driver))),
             Letter::Drain(drain) => connections.drain(driver, drain),
             Letter::Stop => self.is_done = true,

@@ -5,16 +5,15 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sockeye_proto::CloseCode;
+use sockeye_proto::{CloseCode, Prepared};
 use tokio::sync::mpsc;
 
 use super::mailbox::{Letter, Listed};
 use super::worker::{Worker, Workplace};
-use crate::Message;
 use crate::driver::{DriverKind, Readiness};
 use crate::hub::{Hub, Local};
 use crate::metrics::SessionMetrics;
-use crate::server::{Address, Drain, Reception};
+use crate::server::{Address, Drain, Reached, Reception};
 
 /// The workers that a server is to have.
 #[derive(Debug)]
@@ -123,11 +122,13 @@ impl Workers {
         }
     }
 
-    /// Sends a message to all WebSockets that are open.
-    pub(crate) fn broadcast(&self, message: &Message) {
+    /// Sends a message to all WebSockets that are open. Each worker tells how many that were, until all have.
+    pub(crate) fn broadcast(&self, message: &Prepared) -> mpsc::UnboundedReceiver<Reached> {
+        let (tell, told) = mpsc::unbounded_channel();
         for worker in &self.workers {
-            worker.post(Letter::Broadcast(message.clone()));
+            worker.post(Letter::Broadcast(message.clone(), tell.clone()));
         }
+        told
     }
 
     /// The WebSockets that are open.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sockeye_proto::{CloseCode, CloseFrame};
+#[cfg(engine)]
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use super::ConnectionInfo;
@@ -77,14 +79,57 @@ impl ConnectedSocket {
 }
 
 /// What became of a message that was sent to all.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 #[must_use = "it names the clients that the message was not sent to"]
 pub struct Broadcast {
-    /// How many it was sent to.
+    /// How many it was sent to, those of a [`Handler`](super::Handler) not counted: they are [on
+    /// workers](Self::on_workers).
     pub sent: usize,
     /// Those who have not taken what was sent to them before
     /// ([`QueueLimits::send`](crate::QueueLimits::send) bytes wait), so that it was not sent to them.
     pub behind: Vec<ConnectedClient>,
+    /// What becomes of it on the workers, which are sending it to the WebSockets of handlers with callbacks.
+    #[cfg(engine)]
+    pub on_workers: OnWorkers,
+}
+
+/// What becomes of a message on the workers of a server. They send it whether anybody waits for this or not.
+#[cfg(engine)]
+#[derive(Debug, Default)]
+pub struct OnWorkers(Option<UnboundedReceiver<Reached>>);
+
+/// How many WebSockets a message has reached.
+#[cfg(engine)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Reached {
+    /// Those that it was sent to.
+    pub sent: usize,
+    /// Those that were too far behind for it; [`Handler::dropped`](super::Handler::dropped) was told of each.
+    pub dropped: usize,
+}
+
+#[cfg(engine)]
+impl OnWorkers {
+    pub(super) fn new(reached: UnboundedReceiver<Reached>) -> Self {
+        Self(Some(reached))
+    }
+
+    /// Waits until all workers have sent the message, and tells how many WebSockets it has reached. A worker that is gone
+    /// has reached none.
+    ///
+    /// # Cancel safety
+    /// Cancel safe; what the workers do is not undone.
+    pub async fn reached(self) -> Reached {
+        let mut all = Reached::default();
+        if let Some(mut workers) = self.0 {
+            while let Some(Reached { sent, dropped }) = workers.recv().await {
+                all.sent += sent;
+                all.dropped += dropped;
+            }
+        }
+        all
+    }
 }
 
 /// The list.

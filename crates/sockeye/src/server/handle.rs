@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+#[cfg(engine)]
+use sockeye_proto::Prepared;
 use sockeye_proto::{CloseCode, CloseFrame};
 
 #[cfg(engine)]
+use super::OnWorkers;
+#[cfg(engine)]
 use super::clients::ConnectedSocket;
+use super::host::HostPattern;
 use super::listener::Listener;
 use super::shutdown::Lifecycle;
 use super::{Address, Bind, Broadcast, ConnectedClient, Drain, ForProtocol, Route, ShutdownReport};
@@ -107,10 +112,10 @@ impl ServerHandle {
     /// them miss it.
     ///
     /// WebSockets of a [`Handler`](super::Handler) are sent it by their workers, a moment later and as their own
-    /// back-pressure has it; all of them count as sent to.
+    /// back-pressure has it. How many that were, [`on_workers`](Broadcast::on_workers) knows when they have done so.
     ///
-    /// Each connection frames, and compresses, the message for itself. To send to some only, choose among
-    /// [`clients`](Self::clients).
+    /// Each connection of an async handler frames, and compresses, the message for itself; on workers that is done once for
+    /// all. To send to some only, choose among [`clients`](Self::clients), or [publish](Self::publish).
     ///
     /// ```
     /// # async fn example(server: sockeye::server::ServerHandle) {
@@ -119,17 +124,22 @@ impl ServerHandle {
     ///     // Whoever has a megabyte before him is not interested, or not there.
     ///     client.sender().abort();
     /// }
+    /// let reached = broadcast.on_workers.reached().await;
+    /// println!("{} and {} have it on its way", broadcast.sent, reached.sent);
     /// # }
     /// ```
     pub fn broadcast(&self, message: impl AsMessage) -> Broadcast {
         #[cfg(engine)]
-        let on_workers = self.lifecycle.sockets();
+        let mut on_workers = OnWorkers::default();
         #[cfg(engine)]
-        self.with_workers(|workers| workers.broadcast(&message.as_message().into()));
+        self.with_workers(|workers| {
+            let message = Prepared::new(message.as_message());
+            on_workers = OnWorkers::new(workers.broadcast(&message));
+        });
         let broadcast = self.lifecycle.clients().broadcast(message);
         #[cfg(engine)]
         let broadcast = Broadcast {
-            sent: broadcast.sent + on_workers,
+            on_workers,
             ..broadcast
         };
         broadcast
@@ -184,6 +194,10 @@ impl ServerHandle {
     /// [`Error::is_config`]: as [`ServerBuilder::build`](super::ServerBuilder::build) has it for routes; or the server
     /// is not built yet, or has ended.
     pub fn mount(&self, path: &str, route: Route) -> Result<()> {
+        self.mount_at(None, path, route)
+    }
+
+    fn mount_at(&self, host: Option<&HostPattern>, path: &str, route: Route) -> Result<()> {
         let server = self.lifecycle.server()?;
         #[cfg(engine)]
         if route.callbacks().is_some() && server.workforce.workers == 0 {
@@ -191,7 +205,7 @@ impl ServerHandle {
                 format!("route `{path}`: routes with a `Handler` need workers, and the server has none");
             return Err(Error::config(why));
         }
-        server.routes.mount(None, path, route)
+        server.routes.mount(host, path, route)
     }
 
     /// Takes away the route of this pattern and subprotocol; gives whether it was there. WebSockets that are open stay
@@ -201,6 +215,30 @@ impl ServerHandle {
     /// [`Error::is_config`]: the server is not built yet, or has ended.
     pub fn unmount(&self, path: &str, protocol: &ForProtocol) -> Result<bool> {
         Ok(self.lifecycle.server()?.routes.unmount(None, path, protocol))
+    }
+
+    /// The routes of one domain, to add some and to take some away; the name is as for
+    /// [`ServerBuilder::host`](super::ServerBuilder::host).
+    ///
+    /// ```
+    /// # use sockeye::server::{ForProtocol, Route, ServerHandle};
+    /// # use sockeye::{HandlerResult, WebSocket};
+    /// # async fn chat(_: WebSocket) -> HandlerResult { Ok(()) }
+    /// # fn example(server: ServerHandle) -> sockeye::Result<()> {
+    /// let tenant = server.host("anna.example.com")?;
+    /// tenant.mount("/chat", Route::new(chat))?;
+    /// tenant.unmount("/chat", &ForProtocol::Any)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::is_config`]: it is no name of a domain.
+    pub fn host(&self, name: &str) -> Result<HostHandle> {
+        Ok(HostHandle {
+            server: self.clone(),
+            host: HostPattern::new(name)?,
+        })
     }
 
     /// What the server listens on now.
@@ -247,5 +285,31 @@ impl ServerHandle {
             Ok(server) => server.listening.remove(address).await,
             Err(_) => false,
         }
+    }
+}
+
+/// The routes of one domain on a server that runs, from [`ServerHandle::host`].
+#[derive(Clone, Debug)]
+pub struct HostHandle {
+    server: ServerHandle,
+    host: HostPattern,
+}
+
+impl HostHandle {
+    /// Adds a route, as [`ServerHandle::mount`] does, for this domain.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mount(&self, path: &str, route: Route) -> Result<()> {
+        self.server.mount_at(Some(&self.host), path, route)
+    }
+
+    /// Takes a route of this domain away, as [`ServerHandle::unmount`] does; gives whether it was there.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unmount(&self, path: &str, protocol: &ForProtocol) -> Result<bool> {
+        let server = self.server.lifecycle.server()?;
+        Ok(server.routes.unmount(Some(&self.host), path, protocol))
     }
 }

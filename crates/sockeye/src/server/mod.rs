@@ -56,7 +56,7 @@ pub use cookie::{BadCookie, Cookie, SameSite, SetCookie};
 pub use decision::Decline;
 pub use event::{HandshakeOutcome, ServerEvent};
 pub use forwarded::{BadNetwork, ForwardedHeader, TrustedProxies};
-pub use handle::ServerHandle;
+pub use handle::{HostHandle, ServerHandle};
 pub use host::HostRoutes;
 pub use limits::{ConnectionLimits, ConnectionRate, HandshakeLimits};
 pub use proxy_protocol::{Proxied, ProxyProtocol};
@@ -69,7 +69,7 @@ pub use sockeye_proto::handshake::server::Rejection;
 #[cfg(engine)]
 pub use crate::engine::{CloseEvent, Gone, Handler, Sent, Socket, SocketHandle};
 #[cfg(engine)]
-pub use clients::ConnectedSocket;
+pub use clients::{ConnectedSocket, OnWorkers, Reached};
 #[cfg(engine)]
 pub(crate) use place::Place;
 #[cfg(engine)]

@@ -119,6 +119,11 @@ impl<T> Router<T> {
         }
     }
 
+    /// Whether it has no routes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
     /// Adds a route.
     pub(super) fn insert(&mut self, path: &str, protocol: ForProtocol, value: T) -> Result<(), RouteError> {
         let path_bytes_fit = path

@@ -136,6 +136,7 @@ impl Routes {
         match router.without(path, protocol) {
             Some(rest) => {
                 *router = rest;
+                table.hosts.retain(|(_, router)| !router.is_empty());
                 *current = Arc::new(table);
                 true
             }
