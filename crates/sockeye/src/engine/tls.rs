@@ -199,7 +199,7 @@ impl Tls {
     ) -> Received<'b> {
         let Some(secure) = &mut self.secure else {
             return Received {
-                rest: bytes,
+                plain: bytes,
                 ..Received::default()
             };
         };
@@ -313,9 +313,6 @@ impl<D: Driver> Connections<D> {
     }
 
     fn open_records(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
-        /// Memory beyond this, in bytes, is not kept from one connection to the next.
-        const KEPT: usize = 64 * 1024;
-
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
@@ -331,19 +328,15 @@ impl<D: Driver> Connections<D> {
         if slot.tls.waiting() > 0 && !slot.flags.is_full {
             self.flush(driver, key);
         }
-        for part in [received.first, received.rest] {
-            if !part.is_empty() {
-                self.came(driver, key, part);
-            }
+        if !received.plain.is_empty() {
+            self.came(driver, key, received.plain);
         }
         match received.end {
             None => {}
             Some(End::Closed) => self.end_came(driver, key),
             Some(End::Failed(failure)) => self.tls_failed(driver, key, failure),
         }
-        if plaintext.capacity() <= KEPT {
-            self.plaintext = plaintext;
-        }
+        self.plaintext = plaintext;
     }
 
     /// Keeps the line no longer than the connections are many, also when clients come and go while they wait.

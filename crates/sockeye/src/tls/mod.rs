@@ -11,10 +11,6 @@ mod pem;
 mod pin;
 mod server;
 #[cfg(all(feature = "server", unix))]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the engine's sockets are about to use it")
-)]
 pub(crate) mod session;
 mod version;
 

@@ -187,8 +187,6 @@ impl ServerTlsBuilder {
         // Tickets instead of the store that rustls has by default, which forgets all but the last 256 sessions. They are
         // made anew with each load, so that no session outlives the certificates and authorities it began with.
         config.ticketer = Ticketer::new()?;
-        // The engine reads and writes records by itself once the handshake is done.
-        config.enable_secret_extraction = true;
         Ok(Arc::new(config))
     }
 }

@@ -20,6 +20,7 @@ type Make<D> = fn() -> io::Result<D>;
 on_each_driver!(
     messages_of_any_size_are_echoed_under_tls,
     many_messages_of_one_record_are_answered_in_one,
+    keys_may_change_between_messages,
     a_client_resumes_until_the_certificates_are_loaded_again,
     a_close_ends_tls_as_well,
     the_end_of_tls_is_the_end_of_the_websocket,
@@ -139,6 +140,17 @@ fn many_messages_of_one_record_are_answered_in_one<D: Driver + 'static>(make: Ma
     client.write_all(&frames).unwrap();
     for message in messages {
         assert_eq!(receive(&mut client), message);
+    }
+    stop(worker);
+}
+
+fn keys_may_change_between_messages<D: Driver + 'static>(make: Make<D>) {
+    let pair = Pair::new();
+    let (worker, address) = start_tls(make, Echo, pair.server());
+    let mut client = connect_tls(address, &pair.client(TlsVersion::Tls13));
+    for len in [1, 1000, 100_000, 10] {
+        client.conn.refresh_traffic_keys().unwrap();
+        echoes(&mut client, &vec![7; len]);
     }
     stop(worker);
 }

@@ -1,19 +1,23 @@
 mod cost;
 mod hostile;
 mod keys;
+mod pair;
+mod properties;
+mod script;
 
 use std::io::{Read, Write};
 
-use proptest::prelude::*;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::cipher_suite as suites;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedCipherSuite,
-    SupportedProtocolVersion, version,
+    AlertDescription, ClientConfig, ClientConnection, ContentType, HandshakeKind, RootCertStore,
+    SupportedCipherSuite, SupportedProtocolVersion, version,
 };
 
-use super::protection::{HEADER, MAX_PLAIN, Protection, kind};
+use self::pair::{Pair, Setting};
+use super::reading::HEADER;
+use super::writing::MAX_PLAIN;
 use super::*;
 use crate::tls::{ClientCertificates, Identity, Pem, ServerTls, TlsVersion};
 
@@ -31,253 +35,6 @@ const SUITES: [(SupportedCipherSuite, &SupportedProtocolVersion); 6] = [
 ];
 
 const BOTH_VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
-
-/// A server's configuration and what a client needs to trust it.
-struct Setting {
-    server: Arc<ServerConfig>,
-    roots: Arc<RootCertStore>,
-}
-
-impl Setting {
-    fn new() -> Self {
-        let pair = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
-        let identity = Identity::new(
-            Pem::bytes(pair.cert.pem()),
-            Pem::bytes(pair.signing_key.serialize_pem()),
-        );
-        let tls = ServerTls::builder().identity(identity).build().unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(pair.cert.der().clone()).unwrap();
-        Self {
-            server: tls.config(),
-            roots: Arc::new(roots),
-        }
-    }
-
-    fn client_config(
-        &self,
-        suites: Vec<SupportedCipherSuite>,
-        versions: &[&'static SupportedProtocolVersion],
-    ) -> ClientConfig {
-        let provider = CryptoProvider {
-            cipher_suites: suites,
-            ..aws_lc_rs::default_provider()
-        };
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.enable_secret_extraction = true;
-        config
-    }
-
-    fn pair_of(&self, config: ClientConfig) -> Pair {
-        let client = ClientConnection::new(Arc::new(config), "a.test".try_into().unwrap()).unwrap();
-        Pair::new(TlsSession::new(&self.server).unwrap(), client)
-    }
-
-    fn pair(&self, version: &'static SupportedProtocolVersion) -> Pair {
-        let suites = aws_lc_rs::DEFAULT_CIPHER_SUITES.to_vec();
-        self.pair_of(self.client_config(suites, &[version]))
-    }
-
-    fn open_pair(&self, version: &'static SupportedProtocolVersion) -> Pair {
-        let mut pair = self.pair(version);
-        pair.shake();
-        pair
-    }
-}
-
-/// A session and a client of rustls that talks to it.
-struct Pair {
-    server: TlsSession,
-    client: ClientConnection,
-    /// How large the pieces are in which the client's bytes come.
-    step: usize,
-    workspace: Vec<u8>,
-    /// What the server received, and what it knows.
-    plain: Vec<u8>,
-    info: Option<Box<TlsInfo>>,
-    end: Option<End>,
-}
-
-impl Pair {
-    fn new(server: TlsSession, client: ClientConnection) -> Self {
-        Self {
-            server,
-            client,
-            step: usize::MAX,
-            workspace: Vec::new(),
-            plain: Vec::new(),
-            info: None,
-            end: None,
-        }
-    }
-
-    /// Gives the server bytes; what it answers.
-    fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        for piece in bytes.to_vec().chunks_mut(self.step.min(bytes.len()).max(1)) {
-            let received = self.server.receive(piece, &mut self.workspace, &mut out);
-            self.plain.extend_from_slice(received.first);
-            self.plain.extend_from_slice(received.rest);
-            self.info = received.opened.or_else(|| self.info.take());
-            self.end = received.end.or_else(|| self.end.take());
-        }
-        out
-    }
-
-    /// What the client has to send.
-    fn client_bytes(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        while self.client.wants_write() {
-            self.client.write_tls(&mut bytes).unwrap();
-        }
-        bytes
-    }
-
-    fn give_client(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            self.client.read_tls(&mut bytes).unwrap();
-            self.client.process_new_packets().unwrap();
-        }
-    }
-
-    /// Moves bytes both ways until nobody has any.
-    fn exchange(&mut self) {
-        loop {
-            let bytes = self.client_bytes();
-            if bytes.is_empty() {
-                return;
-            }
-            let answer = self.feed(&bytes);
-            self.give_client(&answer);
-        }
-    }
-
-    fn shake(&mut self) {
-        self.exchange();
-        assert!(matches!(self.server.0, Phase::Open(_)), "{:?}", self.end);
-        assert!(!self.client.is_handshaking());
-    }
-
-    /// Sends from the client to the server, in as many goes as the client's buffers need.
-    fn send_to_server(&mut self, message: &[u8]) {
-        for part in message.chunks(32 * 1024) {
-            self.client.writer().write_all(part).unwrap();
-            self.exchange();
-        }
-    }
-
-    fn seal(&mut self, pieces: &[&[u8]]) -> Vec<u8> {
-        let pieces: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let mut out = Vec::new();
-        assert_eq!(self.server.seal(&pieces, usize::MAX, &mut out), Ok(len));
-        out
-    }
-
-    /// Sends from the server to the client, and gives what the client read.
-    fn send_to_client(&mut self, pieces: &[&[u8]]) -> Vec<u8> {
-        let records = self.seal(pieces);
-        self.read_by_client(&records)
-    }
-
-    fn read_by_client(&mut self, mut records: &[u8]) -> Vec<u8> {
-        let mut read = Vec::new();
-        while !records.is_empty() {
-            self.client.read_tls(&mut records).unwrap();
-            let state = self.client.process_new_packets().unwrap();
-            let at = read.len();
-            read.resize(at + state.plaintext_bytes_to_read(), 0);
-            self.client.reader().read_exact(&mut read[at..]).unwrap();
-        }
-        read
-    }
-
-    fn records(&mut self) -> &mut Records {
-        match &mut self.server.0 {
-            Phase::Open(records) => records,
-            _ => panic!("the session is not open"),
-        }
-    }
-
-    /// Leaves rustls's client aside and writes records with its keys.
-    fn into_script(self) -> Script {
-        let version = self.client.protocol_version().unwrap();
-        let secrets = self.client.dangerous_extract_secrets().unwrap();
-        Script {
-            server: self.server,
-            writing: Protection::new(version, secrets.tx).unwrap(),
-            reading: Protection::new(version, secrets.rx).unwrap(),
-        }
-    }
-}
-
-/// A type and a content.
-type Record = (u8, Vec<u8>);
-
-/// What the server received, how it ended, and its answer decrypted.
-type Outcome = (Vec<u8>, Option<End>, Vec<Record>);
-
-/// A client that writes whatever records a test wants.
-struct Script {
-    server: TlsSession,
-    writing: Protection,
-    reading: Protection,
-}
-
-impl Script {
-    fn record(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
-        let mut record = Vec::new();
-        self.writing
-            .seal(kind, std::iter::once(content), &mut record)
-            .unwrap();
-        record
-    }
-
-    fn send(&mut self, kind: u8, content: &[u8]) -> Outcome {
-        let record = self.record(kind, content);
-        self.send_bytes(record)
-    }
-
-    fn send_bytes(&mut self, mut bytes: Vec<u8>) -> Outcome {
-        let (mut workspace, mut out) = (Vec::new(), Vec::new());
-        let received = self.server.receive(&mut bytes, &mut workspace, &mut out);
-        let plain = [&*received.first, &*received.rest].concat();
-        (plain, received.end, self.read(out))
-    }
-
-    fn read(&mut self, mut bytes: Vec<u8>) -> Vec<Record> {
-        let mut rest = &mut bytes[..];
-        let mut records = Vec::new();
-        while !rest.is_empty() {
-            let len = HEADER + usize::from(u16::from_be_bytes([rest[3], rest[4]]));
-            let (record, behind) = rest.split_at_mut(len);
-            let (kind, part) = self.reading.open(record).unwrap();
-            records.push((kind, record[part].to_vec()));
-            rest = behind;
-        }
-        records
-    }
-
-    /// Sends a record that must end the session with this alert.
-    #[track_caller]
-    fn breaks(mut self, kind: u8, content: &[u8], alert: AlertDescription) {
-        let (_, end, answer) = self.send(kind, content);
-        assert!(
-            matches!(end, Some(End::Failed(TlsFailure::Misbehaved(_)))),
-            "{end:?}"
-        );
-        let level = 2 - u8::from(alert == AlertDescription::NoRenegotiation);
-        assert_eq!(answer, [(kind::ALERT, vec![level, u8::from(alert)])]);
-        // It is over for good.
-        let (plain, end, answer) = self.send(kind::APPLICATION_DATA, b"more");
-        assert!(plain.is_empty() && end.is_none() && answer.is_empty());
-    }
-}
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
@@ -320,7 +77,7 @@ fn every_cut_of_the_stream_gives_the_same() {
     for version in BOTH_VERSIONS {
         for step in [1, 2, 3, 4, 5, 6, 7, 13, 21, 22, 23, 64, 517, 4096, 20_000] {
             let mut pair = setting.pair(version);
-            pair.step = step;
+            pair.steps = vec![step];
             pair.shake();
             let message = pattern(20_000);
             pair.send_to_server(&message);
@@ -339,7 +96,7 @@ fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
         for closes in [false, true] {
             for step in [usize::MAX, 1, 100] {
                 let mut pair = setting.pair_of(config.clone());
-                pair.step = step;
+                pair.steps = vec![step];
                 // The client sends this as soon as it may.
                 pair.client.writer().write_all(&pattern(30_000)).unwrap();
                 loop {
@@ -500,7 +257,7 @@ fn a_client_s_certificate_is_shown_and_checked() {
             .unwrap();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut known = setting.pair_of(config);
-        known.step = 333;
+        known.steps = vec![333];
         known.shake();
         assert_eq!(known.info.unwrap().peer_certificates, [chain.der().clone()]);
 
@@ -553,18 +310,18 @@ fn close_notify_goes_both_ways() {
 #[test]
 fn what_comes_behind_a_close_is_ignored() {
     for version in BOTH_VERSIONS {
-        let mut script = Setting::new().open_pair(version).into_script();
+        let mut script = Setting::new().script(version);
         let bytes = [
-            script.record(kind::APPLICATION_DATA, b"before"),
-            script.record(kind::ALERT, &[1, 0]),
-            script.record(kind::APPLICATION_DATA, b"behind"),
+            script.record(ContentType::ApplicationData, b"before"),
+            script.record(ContentType::Alert, &[1, 0]),
+            script.record(ContentType::ApplicationData, b"behind"),
         ]
         .concat();
         let (plain, end, answer) = script.send_bytes(bytes);
         assert_eq!(plain, b"before");
         assert!(matches!(end, Some(End::Closed)));
         assert!(answer.is_empty());
-        let (plain, end, _) = script.send(kind::APPLICATION_DATA, b"later");
+        let (plain, end, _) = script.send(ContentType::ApplicationData, b"later");
         assert!(plain.is_empty() && matches!(end, Some(End::Closed)));
     }
 }
@@ -577,73 +334,4 @@ fn an_end_in_the_handshake_is_told_from_none_at_all() {
     let hello = pair.client_bytes();
     pair.feed(&hello[..10]);
     assert_eq!(pair.server.ended(), Err(TlsFailure::Truncated));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn any_messages_in_any_pieces_come_out_as_they_went_in(
-        messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..3000), 1..8),
-        steps in prop::collection::vec(1..5000usize, 1..8),
-        is_tls13: bool,
-    ) {
-        let version = if is_tls13 { &version::TLS13 } else { &version::TLS12 };
-        let mut pair = Setting::new().pair(version);
-        pair.step = steps[0];
-        pair.shake();
-        let mut expected = Vec::new();
-        let mut bytes = Vec::new();
-        for message in &messages {
-            pair.client.writer().write_all(message).unwrap();
-            bytes.extend(pair.client_bytes());
-            expected.extend_from_slice(message);
-        }
-        let mut rest = &bytes[..];
-        for step in steps.iter().cycle() {
-            let (part, behind) = rest.split_at((*step).min(rest.len()));
-            pair.step = usize::MAX;
-            pair.feed(part);
-            rest = behind;
-            if rest.is_empty() {
-                break;
-            }
-        }
-        prop_assert!(pair.plain == expected);
-        let pieces: Vec<_> = messages.iter().map(|message| &message[..]).collect();
-        prop_assert!(pair.send_to_client(&pieces) == expected);
-    }
-
-    #[test]
-    fn any_bytes_instead_of_a_handshake_are_survived(
-        bytes in prop::collection::vec(any::<u8>(), 0..2000),
-        step in 1..100usize,
-    ) {
-        let mut pair = Setting::new().pair(&version::TLS13);
-        pair.step = step;
-        pair.feed(&bytes);
-        prop_assert!(pair.plain.is_empty());
-    }
-
-    #[test]
-    fn a_stream_with_any_byte_changed_gives_nothing_that_was_not_sent(
-        at in 0..1000usize,
-        change in 1..=255u8,
-        step in 1..400usize,
-        is_tls13: bool,
-    ) {
-        let version = if is_tls13 { &version::TLS13 } else { &version::TLS12 };
-        let mut pair = Setting::new().open_pair(version);
-        let mut bytes = Vec::new();
-        for _ in 0..8 {
-            pair.client.writer().write_all(&[b'x'; 100]).unwrap();
-            bytes.extend(pair.client_bytes());
-        }
-        let at = at % bytes.len();
-        bytes[at] ^= change;
-        pair.step = step;
-        pair.feed(&bytes);
-        prop_assert!(pair.plain.len().is_multiple_of(100) && pair.plain.iter().all(|&byte| byte == b'x'));
-        prop_assert!(pair.plain.len() < 800 || is_tls13 && at % 122 == 2);
-    }
 }

@@ -47,7 +47,12 @@ fn garbage_instead_of_a_hello_is_answered_with_an_alert() {
             garbage.escape_ascii(),
             pair.end
         );
-        assert_eq!(answer.first(), Some(&kind::ALERT), "{}", garbage.escape_ascii());
+        assert_eq!(
+            answer.first(),
+            Some(&u8::from(ContentType::Alert)),
+            "{}",
+            garbage.escape_ascii()
+        );
         assert!(pair.feed(b"more").is_empty());
     }
 }
@@ -60,7 +65,7 @@ fn a_handshake_that_never_ends_is_bounded() {
     let mut fed = 0;
     while pair.end.is_none() {
         content.resize(MAX_PLAIN, 0);
-        let mut record = vec![kind::HANDSHAKE, 3, 1, 0x40, 0];
+        let mut record = vec![u8::from(ContentType::Handshake), 3, 1, 0x40, 0];
         record.append(&mut content);
         pair.feed(&record);
         fed += record.len();
@@ -73,22 +78,25 @@ fn a_handshake_that_never_ends_is_bounded() {
 fn a_changed_byte_ends_the_session_with_an_alert() {
     let setting = Setting::new();
     for version in BOTH_VERSIONS {
-        let mut script = setting.open_pair(version).into_script();
-        let mut record = script.record(kind::APPLICATION_DATA, b"intact");
+        let mut script = setting.script(version);
+        let mut record = script.record(ContentType::ApplicationData, b"intact");
         let last = record.len() - 1;
         record[last] ^= 1;
-        let good = script.record(kind::APPLICATION_DATA, b"good");
+        let good = script.record(ContentType::ApplicationData, b"good");
         let (plain, end, answer) = script.send_bytes([record, good].concat());
         assert!(plain.is_empty());
-        assert!(matches!(end, Some(End::Failed(TlsFailure::Misbehaved(_)))));
-        assert_eq!(answer, [(kind::ALERT, vec![2, 20])]);
+        assert!(matches!(
+            end,
+            Some(End::Failed(TlsFailure::Session(rustls::Error::DecryptError)))
+        ));
+        assert_eq!(answer, [(ContentType::Alert, vec![2, 20])]);
     }
 }
 
 #[test]
 fn what_came_before_a_bad_record_is_still_given() {
-    let mut script = Setting::new().open_pair(&version::TLS13).into_script();
-    let mut bytes = script.record(kind::APPLICATION_DATA, b"good");
+    let mut script = Setting::new().script(&version::TLS13);
+    let mut bytes = script.record(ContentType::ApplicationData, b"good");
     bytes.extend(b"\x17\x03\x03\x00\x20");
     bytes.extend([0; 32]);
     let (plain, end, _) = script.send_bytes(bytes);
@@ -98,80 +106,125 @@ fn what_came_before_a_bad_record_is_still_given() {
 
 #[test]
 fn records_that_have_no_place_end_the_session() {
-    use AlertDescription as Alert;
+    use {AlertDescription as Alert, ContentType as Type};
 
     let setting = Setting::new();
-    let tls13 = || setting.open_pair(&version::TLS13).into_script();
-    let tls12 = || setting.open_pair(&version::TLS12).into_script();
-    tls13().breaks(kind::HANDSHAKE, &[1, 0, 0, 0, 0], Alert::UnexpectedMessage);
-    tls13().breaks(kind::HANDSHAKE, &[24, 0, 0, 1, 0, 0], Alert::UnexpectedMessage);
-    tls13().breaks(kind::HANDSHAKE, &[24, 0, 0, 2, 0], Alert::UnexpectedMessage);
-    tls13().breaks(kind::HANDSHAKE, &[24, 0, 0, 1, 2], Alert::IllegalParameter);
-    tls13().breaks(kind::HANDSHAKE, &[], Alert::UnexpectedMessage);
-    tls13().breaks(kind::ALERT, &[1], Alert::DecodeError);
-    tls13().breaks(20, &[1], Alert::UnexpectedMessage);
-    tls12().breaks(kind::HANDSHAKE, &[1, 0, 0, 0], Alert::NoRenegotiation);
-    tls12().breaks(kind::ALERT, &[], Alert::DecodeError);
-    tls12().breaks(20, &[1], Alert::UnexpectedMessage);
-    tls13().breaks(kind::APPLICATION_DATA, &[0; MAX_PLAIN + 1], Alert::RecordOverflow);
-    tls12().breaks(kind::APPLICATION_DATA, &[0; MAX_PLAIN + 1], Alert::RecordOverflow);
+    let tls13 = || setting.script(&version::TLS13);
+    let tls12 = || setting.script(&version::TLS12);
+    tls13().breaks(Type::Handshake, &[1, 0, 0, 0], Alert::DecodeError);
+    tls13().breaks(Type::Handshake, &[20, 0, 0, 0], Alert::UnexpectedMessage);
+    tls13().breaks(Type::Handshake, &[24, 0, 0, 2, 0, 0], Alert::DecodeError);
+    tls13().breaks(Type::Handshake, &[24, 0, 0, 1, 2], Alert::IllegalParameter);
+    tls13().breaks(Type::Handshake, &[24, 0, 0, 1, 0, 24], Alert::UnexpectedMessage);
+    tls13().breaks(Type::Alert, &[1], Alert::DecodeError);
+    tls13().breaks(Type::ChangeCipherSpec, &[1], Alert::UnexpectedMessage);
+    tls12().breaks(Type::Alert, &[], Alert::DecodeError);
+    // Records of this type are not taken for encrypted ones.
+    tls12().breaks(Type::ChangeCipherSpec, &[1], Alert::DecodeError);
+    tls13().breaks(Type::ApplicationData, &[0; MAX_PLAIN + 1], Alert::RecordOverflow);
+    tls12().breaks(Type::ApplicationData, &[0; MAX_PLAIN + 1], Alert::RecordOverflow);
 
-    for (header, alert) in [
-        (&b"\x17\x03\x03\x41\x01"[..], Alert::RecordOverflow),
-        (b"\x16\x03\x03\x00\x01x", Alert::UnexpectedMessage),
-        (b"\x14\x03\x03\x00\x01\x01", Alert::UnexpectedMessage),
+    for (bytes, alert) in [
+        (&b"\x17\x03\x03\x48\x01"[..], Alert::DecodeError),
+        (b"\x16\x03\x03\x00\x01x", Alert::BadRecordMac),
         (b"\x17\x02\x00\x00\x01", Alert::DecodeError),
         (b"GET /", Alert::DecodeError),
+        (&[0xff; 100], Alert::DecodeError),
     ] {
-        let (_, end, answer) = tls13().send_bytes(header.to_vec());
-        assert!(
-            matches!(end, Some(End::Failed(_))),
-            "{} gave {end:?}",
-            header.escape_ascii()
-        );
-        assert_eq!(answer, [(kind::ALERT, vec![2, u8::from(alert)])]);
+        tls13().breaks_with(|_| bytes.to_vec(), alert);
     }
 }
 
 #[test]
 fn alerts_end_the_session_unless_they_are_warnings() {
     let setting = Setting::new();
-    let mut tls13 = setting.open_pair(&version::TLS13).into_script();
-    let (_, end, answer) = tls13.send(kind::ALERT, &[2, 80]);
-    assert!(
-        matches!(
-            end,
-            Some(End::Failed(TlsFailure::Alert(AlertDescription::InternalError)))
-        ),
-        "{end:?}"
-    );
-    assert!(answer.is_empty());
+    setting
+        .script(&version::TLS13)
+        .breaks(ContentType::Alert, &[2, 80], None);
 
     // `user_canceled` in TLS 1.3, any warning in TLS 1.2.
     for (version, warning) in [(&version::TLS13, [1, 90]), (&version::TLS12, [1, 112])] {
-        let mut script = setting.open_pair(version).into_script();
+        let mut script = setting.script(version);
         for _ in 0..4 {
-            assert!(script.send(kind::ALERT, &warning).1.is_none());
-            assert_eq!(script.send(kind::APPLICATION_DATA, b"go on").0, b"go on");
+            assert!(script.send(ContentType::Alert, &warning).1.is_none());
+            assert_eq!(script.send(ContentType::ApplicationData, b"go on").0, b"go on");
         }
-        script.breaks(kind::ALERT, &warning, AlertDescription::UnexpectedMessage);
+        script.breaks(ContentType::Alert, &warning, None);
     }
 }
 
 #[test]
 fn empty_records_are_taken_within_bounds() {
     for version in BOTH_VERSIONS {
-        let mut script = Setting::new().open_pair(version).into_script();
+        let mut script = Setting::new().script(version);
         for _ in 0..2 {
             for _ in 0..32 {
-                let (plain, end, _) = script.send(kind::APPLICATION_DATA, b"");
+                let (plain, end, _) = script.send(ContentType::ApplicationData, b"");
                 assert!(plain.is_empty() && end.is_none());
             }
-            assert_eq!(script.send(kind::APPLICATION_DATA, b"x").0, b"x");
+            assert_eq!(script.send(ContentType::ApplicationData, b"x").0, b"x");
         }
         for _ in 0..32 {
-            script.send(kind::APPLICATION_DATA, b"");
+            script.send(ContentType::ApplicationData, b"");
         }
-        script.breaks(kind::APPLICATION_DATA, b"", AlertDescription::UnexpectedMessage);
+        script.breaks(ContentType::ApplicationData, b"", None);
+    }
+}
+
+#[test]
+fn what_comes_after_the_last_word_is_thrown_away() {
+    for version in BOTH_VERSIONS {
+        let mut pair = Setting::new().open_pair(version);
+        pair.server.close(&mut Vec::new());
+        pair.client.writer().write_all(b"late").unwrap();
+        let bytes = [pair.client_bytes(), vec![0xff; 1000]].concat();
+        assert!(pair.feed(&bytes).is_empty());
+        assert!(pair.plain.is_empty() && pair.end.is_none());
+        assert_eq!(pair.server.kept.capacity(), 0);
+        assert_eq!(pair.server.ended(), Ok(()));
+    }
+}
+
+#[test]
+fn a_wish_to_renegotiate_is_declined_once() {
+    // The beginning of a client's hello: a version, a random, no session, one cipher, no compression.
+    let hello = [&[1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0xc0, 0x2b, 1, 0]].concat();
+    let mut script = Setting::new().script(&version::TLS12);
+    let (_, end, answer) = script.send(ContentType::Handshake, &hello);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(
+        answer,
+        [(
+            ContentType::Alert,
+            vec![1, u8::from(AlertDescription::NoRenegotiation)]
+        )]
+    );
+    assert_eq!(script.send(ContentType::ApplicationData, b"go on").0, b"go on");
+    script.breaks(ContentType::Handshake, &hello, None);
+}
+
+#[test]
+fn a_message_that_is_never_whole_is_bounded_after_the_handshake_too() {
+    for version in BOTH_VERSIONS {
+        let mut script = Setting::new().script(version);
+        // It says that it has 60,000 bytes.
+        let mut content = vec![1, 0, 0xea, 0x60];
+        let (mut fed, mut kept) = (0, 0);
+        let (end, answer) = loop {
+            content.resize(1000, 0);
+            let record = script.record(ContentType::Handshake, &content);
+            fed += record.len();
+            let (_, end, answer) = script.send_bytes(record);
+            if end.is_some() {
+                break (end, answer);
+            }
+            assert!(answer.is_empty());
+            content.clear();
+            kept = script.server.kept.capacity();
+            assert!(kept <= MAX_RECORD, "{kept}");
+        };
+        assert!(fed > MAX_RECORD && kept > MAX_RECORD - 2000);
+        assert!(matches!(end, Some(End::Failed(TlsFailure::TooLong))), "{end:?}");
+        assert_eq!(answer, [(ContentType::Alert, vec![1, 0])], "a close_notify");
     }
 }
