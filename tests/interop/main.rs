@@ -10,6 +10,7 @@ mod messages;
 mod peer;
 mod proxies;
 mod server_role;
+mod tls;
 mod tungstenite;
 
 use sockeye::proto::deflate::{Deflate, WindowBits};

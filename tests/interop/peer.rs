@@ -101,6 +101,8 @@ pub(crate) enum Event {
     Closed { code: u16, reason: String },
     /// A connection failed.
     Error { message: String },
+    /// TLS is set up.
+    Secured { version: String, resumed: bool },
     /// A proxy was asked for a way to this place, `host:port`.
     Proxied { to: String },
 }
@@ -145,6 +147,11 @@ impl Peer {
             .env("NODE_EXTRA_CA_CERTS", certificate)
             .env("SSL_CERT_FILE", certificate);
         Self::start(format!("{library:?}"), &mut command)
+    }
+
+    /// Starts the client that tests TLS.
+    pub(crate) fn tls(options: &[&str]) -> Self {
+        Self::start("TLS", node("tls").args(options))
     }
 
     fn start(name: impl Into<String>, command: &mut Command) -> Self {
