@@ -150,7 +150,8 @@ pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
     let unknown = || "unknown".to_owned();
     let mut command = "cargo xtask bench".to_owned();
-    for argument in std::env::args().skip(1) {
+    // A run that was interrupted and goes on is the same run.
+    for argument in std::env::args().skip(1).filter(|argument| argument != "--resume") {
         command.push(' ');
         command.push_str(&argument);
     }

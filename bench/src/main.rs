@@ -2,7 +2,7 @@
 //! second, latency, memory.
 //!
 //! ```sh
-//! cargo xtask bench --quick
+//! cargo xtask bench --preset quick
 //! ```
 
 #[cfg(not(target_os = "linux"))]
@@ -12,14 +12,18 @@ mod certificate;
 mod host;
 mod load;
 mod measure;
+mod micro;
 mod payload;
 mod peer;
+mod preset;
+mod proof;
 mod report;
 mod scenario;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
@@ -27,7 +31,9 @@ use clap::{Parser, ValueEnum};
 use certificate::Certificate;
 use host::Cores;
 use measure::Effort;
+use micro::Micro;
 use peer::{Built, Peer, Workshop};
+use preset::Preset;
 use report::{Measured, Report};
 use scenario::Scenario;
 
@@ -39,34 +45,46 @@ use scenario::Scenario;
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", version = None, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench --quick
+  cargo xtask bench --preset proof
   cargo xtask bench --peers uwebsockets,sockeye-uring --scenarios echo-20B --rounds 9
   cargo xtask bench --scenarios echo-300B-emoji-w4-c50-tls,idle-2000
   cargo xtask bench --list
+  cargo xtask bench --preset proof --page docs/src/reference/benchmark.md
+  cargo xtask bench --micro
 
-Two cores are needed, and nothing else should run. Results are in reports/bench: report.md, report.json, plots.")]
+Two cores are needed, and nothing else should run. Results are in reports/bench/PRESET: report.md, report.json, plots.
+A run that is interrupted leaves what it had measured; the same command with --resume goes on.")]
 struct Arguments {
-    /// Only these, the first of which the others are compared with; all by default
+    /// What is measured, unless the options below say otherwise
+    #[arg(long, value_enum, default_value = "full")]
+    preset: Preset,
+    /// Only these, the first of which the others are compared with
     #[arg(long, value_enum, value_delimiter = ',')]
     peers: Vec<Peer>,
-    /// Scenarios by name, or standard ones by a part of their names; all standard ones by default
+    /// Scenarios by name, or standard ones by a part of their names
     #[arg(long, value_delimiter = ',')]
     scenarios: Vec<String>,
-    /// Fewer scenarios, 3 rounds of 0.5 seconds
-    #[arg(long)]
-    quick: bool,
     /// How often each scenario is measured with each server
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..), default_value = "6", default_value_if("quick", "true", "3"))]
-    rounds: u16,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
     /// How long one measurement takes
-    #[arg(long, value_name = "SECONDS", default_value = "1.5", default_value_if("quick", "true", "0.5"), value_parser = seconds)]
-    seconds: Duration,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    seconds: Option<Duration>,
     /// A folder with checkouts of uWebSockets and uSockets in it, for the peer uwebsockets-sources
     #[arg(long, value_name = "FOLDER")]
     uws_sources: Option<PathBuf>,
-    /// Where results are written
-    #[arg(long, value_name = "FOLDER", default_value = "reports/bench")]
-    out: PathBuf,
+    /// Where results are written [default: reports/bench/PRESET]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Go on with the run whose results are there
+    #[arg(long)]
+    resume: bool,
+    /// Only write the results that are there as tables into a page, between the marks of the preset
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// In place of servers, measure what each library does with every byte of a message
+    #[arg(long)]
+    micro: bool,
     /// Only print the peers and the standard scenarios
     #[arg(long)]
     list: bool,
@@ -80,29 +98,49 @@ fn seconds(text: &str) -> Result<Duration> {
 
 impl Arguments {
     fn peers(&self) -> Vec<Peer> {
-        if !self.peers.is_empty() {
-            return self.peers.clone();
+        if self.peers.is_empty() {
+            self.preset.peers(self.uws_sources.is_some())
+        } else {
+            self.peers.clone()
         }
-        Peer::value_variants()
-            .iter()
-            .copied()
-            .filter(|&peer| peer != Peer::UwebsocketsSources || self.uws_sources.is_some())
-            .collect()
     }
 
     fn scenarios(&self) -> Result<Vec<Scenario>> {
         if self.scenarios.is_empty() {
-            return Ok(scenario::standard(self.quick));
+            return self.preset.scenarios();
         }
         let mut all = Vec::new();
         for wanted in &self.scenarios {
-            for scenario in scenario::matching(wanted, self.quick)? {
+            for scenario in scenario::matching(wanted, self.preset == Preset::Quick)? {
                 if !all.contains(&scenario) {
                     all.push(scenario);
                 }
             }
         }
         Ok(all)
+    }
+
+    fn effort(&self) -> Effort {
+        let preset = self.preset.effort();
+        Effort {
+            rounds: self.rounds.map_or(preset.rounds, usize::from),
+            duration: self.seconds.unwrap_or(preset.duration),
+        }
+    }
+
+    /// What a run is called: its preset.
+    fn name(&self) -> String {
+        if self.micro {
+            return "micro".to_owned();
+        }
+        let value = self.preset.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    fn out(&self) -> PathBuf {
+        self.out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("reports/bench").join(self.name()))
     }
 }
 
@@ -121,36 +159,101 @@ fn run(arguments: &Arguments) -> Result<()> {
         list();
         return Ok(());
     }
+    let out = arguments.out();
+    match &arguments.page {
+        Some(page) if arguments.micro => return Micro::read(&out)?.write_page(page),
+        Some(page) => return Report::read(&out)?.write_page(page, &arguments.name()),
+        None => {}
+    }
+    if arguments.micro {
+        let workshop = Workshop::open(None)?;
+        return Micro::measure(&workshop, &Cores::choose()?)?.write(&out);
+    }
     let scenarios = arguments.scenarios()?;
+    let effort = arguments.effort();
     let servers = Workshop::open(arguments.uws_sources.clone())?.build(&arguments.peers())?;
-    let reference = servers.first().map_or("", |server| server.peer.title());
     let cores = Cores::choose()?;
     host::raise_file_limit()?;
     host::pin(cores.other)?;
     let certificate = Certificate::new()?;
-    let effort = Effort {
-        rounds: usize::from(arguments.rounds),
-        duration: arguments.seconds,
-    };
+    let reference = servers.first().map_or("", |server| server.peer.title());
     let mut report = Report {
         facts: facts(&cores, &servers, effort),
-        reference,
+        reference: reference.to_owned(),
         scenarios: Vec::new(),
     };
+    if arguments.resume {
+        report.resume(&out)?;
+    }
+    let mut clock = Clock::start(
+        scenarios
+            .iter()
+            .filter(|scenario| !report.has(&scenario.to_string()))
+            .map(|scenario| effort.time_for(scenario, &servers)),
+    );
     for (n, scenario) in scenarios.iter().enumerate() {
-        eprintln!("{} of {}: {scenario}", n + 1, scenarios.len());
+        let name = scenario.to_string();
+        if report.has(&name) {
+            continue;
+        }
+        eprintln!("{} of {}: {name}; {clock}", n + 1, scenarios.len());
         let measured = Measured {
-            scenario: scenario.to_string(),
+            scenario: name,
             rows: measure::scenario(scenario, &servers, effort, &certificate, &cores),
         };
+        clock.done(effort.time_for(scenario, &servers));
         let mut text = String::new();
         measured.write(reference, &mut text)?;
         println!("{text}");
         report.scenarios.push(measured);
-        report.write(&arguments.out)?;
+        report.write(&out)?;
     }
-    eprintln!("results are in {}", arguments.out.display());
+    println!("{}", proof::table(&report));
+    eprintln!("results are in {}", out.display());
     Ok(())
+}
+
+/// How long a run has taken and will take.
+struct Clock {
+    start: Instant,
+    /// As far as it was estimated, of what is behind and of what is ahead.
+    done: Duration,
+    left: Duration,
+}
+
+impl Clock {
+    fn start(estimates: impl Iterator<Item = Duration>) -> Self {
+        let left: Duration = estimates.sum();
+        eprintln!("this takes about {} on a machine that is quiet", minutes(left));
+        Self {
+            start: Instant::now(),
+            done: Duration::ZERO,
+            left,
+        }
+    }
+
+    fn done(&mut self, estimate: Duration) {
+        self.done += estimate;
+        self.left = self.left.saturating_sub(estimate);
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elapsed = self.start.elapsed();
+        // How much slower than estimated it has been so far is how much slower it will be.
+        let pace = match self.done {
+            Duration::ZERO => 1.0,
+            done => elapsed.as_secs_f64() / done.as_secs_f64(),
+        };
+        let left = minutes(self.left.mul_f64(pace));
+        write!(f, "after {}, about {left} left", minutes(elapsed))
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{}:{:02} min", seconds / 60, seconds % 60)
 }
 
 fn list() {
@@ -160,7 +263,7 @@ fn list() {
             println!("  {:22} {}", value.get_name(), peer.title());
         }
     }
-    println!("\nStandard scenarios; those of --quick are marked:");
+    println!("\nStandard scenarios; those of the preset quick are marked:");
     let quick = scenario::standard(true);
     for scenario in scenario::standard(false) {
         let mark = if quick.contains(&scenario) { '*' } else { ' ' };

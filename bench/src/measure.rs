@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
 use crate::host::{Cores, KernelMemory, Memory, Times};
@@ -28,10 +28,53 @@ pub(crate) struct Effort {
     pub(crate) duration: Duration,
 }
 
+impl Effort {
+    fn rounds_of(&self, scenario: &Scenario) -> usize {
+        match scenario.shape {
+            // Memory does not vary with what else the machine does.
+            Shape::Idle { .. } => 1,
+            _ => self.rounds,
+        }
+    }
+
+    /// About how long a scenario takes with these servers, on two cores that have nothing else to do.
+    pub(crate) fn time_for(&self, scenario: &Scenario, servers: &[Built]) -> Duration {
+        // Measured: to start a server, and for a connection's handshake on both sides.
+        let start = Duration::from_millis(60);
+        let each = Duration::from_micros(if scenario.tls { 900 } else { 80 });
+        let once = match scenario.shape {
+            Shape::Idle { connections } => 2 * SETTLE + each * connections as u32,
+            Shape::Echo {
+                connections,
+                half_load,
+                ..
+            } => {
+                let full = if half_load {
+                    WARM_UP + self.duration / 2
+                } else {
+                    Duration::ZERO
+                };
+                full + WARM_UP + self.duration + each * connections as u32
+            }
+            Shape::Publish { topics, members, .. } => {
+                WARM_UP + self.duration + each * (topics * members) as u32
+            }
+            Shape::Handshakes { .. } => WARM_UP + self.duration,
+        };
+        let runs = able(scenario, servers).count() * self.rounds_of(scenario);
+        (start + once) * runs as u32
+    }
+}
+
+/// The servers that can do what a scenario asks for.
+fn able<'a>(scenario: &Scenario, servers: &'a [Built]) -> impl Iterator<Item = &'a Built> {
+    servers.iter().filter(|server| server.peer.can(scenario))
+}
+
 /// What one server did in one scenario, round after round.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    pub(crate) peer: &'static str,
+    pub(crate) peer: String,
     /// For loads; empty for idle connections.
     pub(crate) loads: Vec<LoadSample>,
     /// For idle connections.
@@ -41,7 +84,7 @@ pub(crate) struct Row {
 }
 
 /// One load.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct LoadSample {
     /// Which round; a server that failed in one has no sample of it.
     pub(crate) round: usize,
@@ -62,7 +105,7 @@ pub(crate) struct LoadSample {
 }
 
 /// Microseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
@@ -71,7 +114,7 @@ pub(crate) struct Latency {
 }
 
 /// Idle connections: what each takes, in bytes.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct IdleSample {
     pub(crate) connections: usize,
     pub(crate) resident: f64,
@@ -100,17 +143,9 @@ pub(crate) fn scenario(
     certificate: &Certificate,
     cores: &Cores,
 ) -> Vec<Row> {
-    let servers: Vec<&Built> = servers
-        .iter()
-        .filter(|server| server.peer.can(scenario))
-        .collect();
+    let servers: Vec<&Built> = able(scenario, servers).collect();
     let mut rows: Vec<Row> = servers.iter().map(|server| Row::new(server)).collect();
-    let rounds = match scenario.shape {
-        // Memory does not vary with what else the machine does.
-        Shape::Idle { .. } => 1,
-        _ => effort.rounds,
-    };
-    for round in 0..rounds {
+    for round in 0..effort.rounds_of(scenario) {
         // Each takes each place in the order: none is always the first.
         for turn in 0..rows.len() {
             let place = (turn + round) % rows.len();
@@ -132,7 +167,7 @@ pub(crate) fn scenario(
 impl Row {
     fn new(server: &Built) -> Self {
         Self {
-            peer: server.peer.title(),
+            peer: server.peer.title().to_owned(),
             loads: Vec::new(),
             idle: None,
             failure: None,

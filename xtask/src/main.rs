@@ -43,13 +43,13 @@ enum Task {
     },
     /// Only install what tests need
     Setup,
-    /// What a message costs a `server` or a `client`, beside other libraries; --quick for a short run
+    /// What a message costs clients, beside other libraries; --quick for a short run
     Compare {
         /// Handed on to the program
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// What servers cost beside µWebSockets and others: CPU per message, rate, latency, memory; --quick for a short run
+    /// What servers cost beside µWebSockets and others: CPU per message, rate, latency, memory; --help for the presets
     #[command(disable_help_flag = true)]
     Bench {
         /// Handed on to the program, `--help` too
@@ -99,10 +99,8 @@ fn main() -> ExitCode {
 fn compare(arguments: &[OsString]) -> anyhow::Result<Outcome> {
     let program = program::build("sockeye-tests", "compare")?;
     let mut command = Command::new(program);
-    if arguments.first().is_some_and(|which| which == "client") {
-        // Node's `ws` is among the libraries.
-        command.env("PATH", setup::node()?.search_path()?);
-    }
+    // Node's `ws` is among the libraries.
+    command.env("PATH", setup::node()?.search_path()?);
     process::run(command.args(arguments), COMPARE_TIME).map(|()| Outcome::Passed)
 }
 

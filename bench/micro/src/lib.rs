@@ -1,4 +1,11 @@
-//! The functions of several libraries that look at every byte of a message, under one signature.
+//! What several libraries do with every byte of a message, each part under one signature: unmasking, the check of text,
+//! the cutting of a stream into frames, compression. µWebSockets' parts are in `uwebsockets.cpp`.
+
+mod deflate;
+mod frames;
+
+pub use deflate::{Deflater, Inflater, deflaters, inflaters, json};
+pub use frames::{Reader, readers};
 
 /// Unmasks a payload in place (RFC 6455 §5.3).
 pub type Unmask = fn(&mut [u8], [u8; 4]);

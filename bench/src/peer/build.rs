@@ -13,6 +13,7 @@ use super::{Built, Peer, Program, scripts, uwebsockets};
 pub(crate) struct Workshop {
     /// The folder of this package.
     package: PathBuf,
+    target: PathBuf,
     /// The folder for what is not built by cargo.
     out: PathBuf,
     /// What cargo says of the packages that there are.
@@ -35,10 +36,36 @@ impl Workshop {
             .context("no target directory")?;
         Ok(Self {
             package,
+            target: target.into(),
             out: Path::new(target).join("bench-servers"),
             packages: metadata["packages"].as_array().cloned().unwrap_or_default(),
             uws_sources,
         })
+    }
+
+    /// A `cargo` command for this package.
+    pub(crate) fn cargo(&self) -> Command {
+        cargo(&self.package)
+    }
+
+    /// Where cargo puts what it makes.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// The program that measures what µWebSockets does with every byte, and µWebSockets' version.
+    pub(crate) fn build_micro(&self) -> Result<(PathBuf, String)> {
+        let sources = self.uwebsockets()?;
+        let ours = self.package.join("micro/uwebsockets.cpp");
+        let program = sources.compile(&ours, "micro", &self.out)?;
+        Ok((program, sources.version))
+    }
+
+    /// The sources that cargo downloaded.
+    fn uwebsockets(&self) -> Result<uwebsockets::Sources> {
+        Ok(uwebsockets::Sources::of_the_crate(
+            &self.folder("libuwebsockets-sys")?,
+        ))
     }
 
     /// Builds the servers of `peers`.
@@ -102,12 +129,12 @@ impl Workshop {
                     (Peer::UwebsocketsSources, None) => {
                         anyhow::bail!("--uws-sources says where the sources are")
                     }
-                    _ => uwebsockets::Sources::of_the_crate(&self.folder("libuwebsockets-sys")?),
+                    _ => self.uwebsockets()?,
                 };
                 let ours = self.package.join("servers/uwebsockets/main.cpp");
                 Ok(Built {
                     peer,
-                    program: sources.compile(&ours, &self.out)?,
+                    program: sources.compile(&ours, "server", &self.out)?,
                     arguments: Vec::new(),
                     version: sources.version,
                 })
@@ -129,7 +156,8 @@ impl Workshop {
         Ok(folder.context("a manifest without a folder")?.to_owned())
     }
 
-    fn version(&self, package: &str) -> String {
+    /// A package with its version.
+    pub(crate) fn version(&self, package: &str) -> String {
         let version = self.find(package).and_then(|found| found["version"].as_str());
         format!("{package} {}", version.unwrap_or("of unknown version"))
     }

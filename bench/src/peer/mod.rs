@@ -95,6 +95,22 @@ impl Peer {
         }
     }
 
+    /// The server that reports call so.
+    pub(crate) fn titled(title: &str) -> Option<Self> {
+        Self::value_variants()
+            .iter()
+            .copied()
+            .find(|peer| peer.title() == title)
+    }
+
+    /// Whether it is another library for Rust.
+    pub(crate) const fn is_rust_rival(self) -> bool {
+        match self {
+            Self::SockeyeUring | Self::SockeyeReadiness | Self::SockeyeAsync => false,
+            _ => matches!(self.program(), Program::Rust { .. }),
+        }
+    }
+
     /// The package whose version counts.
     const fn package(self) -> &'static str {
         match self {

@@ -58,10 +58,10 @@ impl Sources {
         })
     }
 
-    /// The program, compiled if anything about it has changed.
-    pub(super) fn compile(&self, ours: &Path, out: &Path) -> Result<PathBuf> {
-        let folder = out.join(self.name);
-        let program = folder.join("server");
+    /// A program of ours on them, in a folder of its own under `out`; compiled if anything about it has changed.
+    pub(super) fn compile(&self, ours: &Path, program: &str, out: &Path) -> Result<PathBuf> {
+        let folder = out.join(format!("{}-{program}", self.name));
+        let program = folder.join(program);
         let stamp = folder.join("compiled-from.txt");
         let inputs = format!(
             "{} {}\n{}\n{}\n{FLAGS:?}\n{}",
@@ -74,7 +74,7 @@ impl Sources {
         if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == inputs) {
             return Ok(program);
         }
-        eprintln!("compiling the server of µWebSockets {}", self.version);
+        eprintln!("compiling {} with µWebSockets {}", ours.display(), self.version);
         fs::create_dir_all(&folder)?;
         let sockets = self.sockets.join("src");
         let include = |folder: &Path| format!("-I{}", folder.display());
@@ -93,7 +93,8 @@ impl Sources {
             .arg(include(&sockets));
         cxx.arg(ours).args(files(&sockets.join("crypto"), "cpp")?);
         cxx.args(files(&folder, "o")?)
-            .args(["-lz", "-lssl", "-lcrypto", "-o", "server"]);
+            .args(["-lz", "-lssl", "-lcrypto", "-o"])
+            .arg(&program);
         output(&mut cxx, "g++").context("the Debian packages libssl-dev and zlib1g-dev are needed")?;
         fs::write(stamp, inputs)?;
         Ok(program)

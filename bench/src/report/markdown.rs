@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Measured, Report, median, ratio};
 use crate::measure::{LoadSample, Row};
+use crate::proof;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -12,8 +13,12 @@ impl fmt::Display for Report {
             writeln!(f, "- {name}: {value}")?;
         }
         writeln!(f)?;
+        let goals = proof::table(self);
+        if !goals.is_empty() {
+            writeln!(f, "## Goals\n\n{goals}")?;
+        }
         for measured in &self.scenarios {
-            measured.write(self.reference, f)?;
+            measured.write(&self.reference, f)?;
             writeln!(f, "![{0}]({0}.svg)\n", measured.scenario)?;
         }
         Ok(())
@@ -39,16 +44,14 @@ impl Measured {
     }
 
     fn write_loads(&self, reference: &str, f: &mut impl fmt::Write) -> fmt::Result {
-        let beside = self.rows.iter().find(|row| row.peer == reference);
+        let beside = self.row(reference);
         writeln!(
             f,
             "| server | µs CPU per message (min–max) | ÷ {reference} | in user space | messages/s | server's, load's core in use \
              | p50 µs | p99 µs | p99.9 µs | resident | bytes each |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
         )?;
         for row in &self.rows {
-            let middle = |value: fn(&LoadSample) -> f64| {
-                median(row.loads.iter().map(value).collect()).unwrap_or(f64::NAN)
-            };
+            let middle = |value| row.middle(value).unwrap_or(f64::NAN);
             let Some((least, greatest)) = row.extremes() else {
                 continue;
             };
@@ -75,12 +78,8 @@ impl Measured {
         Ok(())
     }
 
-    fn write_idle(&self, reference: &str, f: &mut impl fmt::Write) -> fmt::Result {
-        let beside = self
-            .rows
-            .iter()
-            .find(|row| row.peer == reference)
-            .and_then(|row| row.idle);
+    pub(super) fn write_idle(&self, reference: &str, f: &mut impl fmt::Write) -> fmt::Result {
+        let beside = self.row(reference);
         writeln!(
             f,
             "| server | resident bytes per connection | ÷ {reference} | of that heap | kernel objects, both ends \
@@ -88,7 +87,7 @@ impl Measured {
         )?;
         for row in &self.rows {
             let Some(idle) = row.idle else { continue };
-            let ratio = beside.map(|beside| idle.resident / beside.resident);
+            let ratio = beside.and_then(|beside| ratio(row, beside));
             writeln!(
                 f,
                 "| {} | {} | {} | {} | {} | {} | {:.1} MiB |",
@@ -106,6 +105,11 @@ impl Measured {
 }
 
 impl Row {
+    /// The median of something over all rounds.
+    pub(crate) fn middle(&self, value: fn(&LoadSample) -> f64) -> Option<f64> {
+        median(self.loads.iter().map(value).collect())
+    }
+
     /// The least and the greatest CPU time per message.
     fn extremes(&self) -> Option<(f64, f64)> {
         let times = || self.loads.iter().map(LoadSample::cpu_per_message);
@@ -114,7 +118,7 @@ impl Row {
 }
 
 /// A number with three digits that count.
-pub(super) fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     match number {
         n if n >= 100.0 => thousands(n),
         n if n >= 10.0 => format!("{n:.1}"),
@@ -123,7 +127,7 @@ pub(super) fn short(number: f64) -> String {
 }
 
 /// A number without a fraction, its thousands apart.
-fn thousands(number: f64) -> String {
+pub(super) fn thousands(number: f64) -> String {
     let digits = format!("{:.0}", number.abs());
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::markdown::short;
-use super::{Measured, median, ratio};
+use super::{Measured, ratio};
 use crate::measure::LoadSample;
 
 const WIDTH: i32 = 800;
@@ -80,26 +80,19 @@ pub(super) fn draw(measured: &Measured, reference: &str, folder: &Path) -> Resul
 
 /// What the bars mean, and one for each server that was measured.
 fn bars<'a>(measured: &'a Measured, reference: &str) -> (&'static str, Vec<Bar<'a>>) {
-    let beside = measured.rows.iter().find(|row| row.peer == reference);
+    let beside = measured.row(reference);
     let mut idle = false;
     let bars = measured
         .rows
         .iter()
         .filter_map(|row| {
-            if let Some(sample) = row.idle {
-                idle = true;
-                let ratio = beside
-                    .and_then(|beside| beside.idle)
-                    .map(|idle| sample.resident / idle.resident);
-                return Some(Bar {
-                    peer: row.peer,
-                    value: sample.resident,
-                    ratio,
-                });
-            }
+            idle |= row.idle.is_some();
             Some(Bar {
-                peer: row.peer,
-                value: median(row.loads.iter().map(LoadSample::cpu_per_message).collect())?,
+                peer: &row.peer,
+                value: match row.idle {
+                    Some(sample) => sample.resident,
+                    None => row.middle(LoadSample::cpu_per_message)?,
+                },
                 ratio: beside.and_then(|beside| ratio(row, beside)),
             })
         })

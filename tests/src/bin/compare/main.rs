@@ -1,9 +1,8 @@
-//! For the record: what an echoed message costs a server's CPU or a client's, and an idle connection its memory, with
-//! Sockeye and with other libraries, measured in one run.
+//! For the record: what an echoed message costs a client, with Sockeye and with other libraries, measured in one run.
+//! Servers are compared by the package `bench/`.
 //!
 //! ```sh
-//! cargo run --release -p sockeye-tests --bin compare -- server
-//! cargo run --release -p sockeye-tests --bin compare -- client
+//! cargo run --release -p sockeye-tests --bin compare
 //! ```
 
 use std::process::ExitCode;

@@ -1,18 +1,15 @@
-//! What the operating system knows: cores, limits, the time and memory that processes took.
+//! The cores that the two sides run on, and what a reader must know of the machine.
 
 use std::fs;
 use std::process::{Child, Command};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use nix::time::ClockId;
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
 
-use super::report::Facts;
+use super::figures::Facts;
 
 /// The cores that the two sides run on.
 #[derive(Clone, Copy, Debug)]
@@ -56,106 +53,8 @@ pub(super) fn end_with_parent() -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).context("cannot tie this process to its parent")
 }
 
-/// Allows this process as many open files as it may allow itself; gives how many that are.
-pub(super) fn raise_file_limit() -> Result<u64> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    Ok(hard)
-}
-
-/// The time a process has spent on a core.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    /// All of it, as the scheduler counts it: exact.
-    pub(super) cpu: Duration,
-    /// How the ticks of the clock found it: a sample, good for a proportion.
-    pub(super) user_ticks: u64,
-    pub(super) system_ticks: u64,
-}
-
-impl Times {
-    pub(super) fn of(pid: Pid) -> Result<Self> {
-        let clock = ClockId::pid_cpu_clock_id(pid).context("no clock of the server's CPU time")?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // proc_pid_stat(5): the name of the program, in parentheses, may hold anything.
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map(|(_, rest)| rest.split_whitespace().collect())
-            .unwrap_or_default();
-        let ticks = |field: usize| -> Result<u64> {
-            // Fields are numbered from 1, and the third is the first behind the name.
-            let text = fields.get(field - 3).context("/proc/<pid>/stat is short")?;
-            Ok(text.parse()?)
-        };
-        Ok(Self {
-            cpu: clock.now()?.into(),
-            user_ticks: ticks(14)?,
-            system_ticks: ticks(15)?,
-        })
-    }
-}
-
-/// The memory that a process has, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Memory {
-    /// Resident in all.
-    pub(super) resident: u64,
-    /// Resident, with shared pages divided among those who share them.
-    pub(super) proportional: u64,
-    /// Heap, stacks and the like: what no file is behind.
-    pub(super) anonymous: u64,
-}
-
-impl Memory {
-    pub(super) fn of(pid: Pid) -> Result<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-        let field = |name: &str| kib_field(&text, name).with_context(|| format!("no {name} in smaps_rollup"));
-        Ok(Self {
-            resident: field("Rss:")?,
-            proportional: field("Pss:")?,
-            anonymous: field("Anonymous:")?,
-        })
-    }
-}
-
-/// The memory that the kernel has for the whole machine, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KernelMemory {
-    /// Data in the buffers of TCP sockets.
-    pub(super) tcp_buffers: u64,
-    /// Its own objects, sockets among them.
-    pub(super) slab: u64,
-}
-
-impl KernelMemory {
-    pub(super) fn now() -> Result<Self> {
-        let sockets = fs::read_to_string("/proc/net/sockstat")?;
-        let pages: u64 = sockets
-            .lines()
-            .find(|line| line.starts_with("TCP:"))
-            .and_then(|line| line.split(" mem ").nth(1))
-            .and_then(|rest| rest.split_whitespace().next())
-            .context("no memory of TCP in /proc/net/sockstat")?
-            .parse()?;
-        let page = sysconf(SysconfVar::PAGE_SIZE)?.context("no page size")?;
-        let slab = kib_field(&fs::read_to_string("/proc/meminfo")?, "Slab:").context("no Slab in meminfo")?;
-        Ok(Self {
-            tcp_buffers: pages * page as u64,
-            slab,
-        })
-    }
-}
-
-/// The value of a line such as `Rss:   123 kB`, in bytes.
-fn kib_field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
-
-/// What a reader must know to place the numbers: `roles` are what runs on the two cores, `packages` those whose
-/// versions matter.
-pub(super) fn facts(cores: &Cores, roles: [&str; 2], packages: &[&str]) -> Facts {
+/// What a reader must know to place the numbers: `packages` are those whose versions matter.
+pub(super) fn facts(cores: &Cores, packages: &[&str]) -> Facts {
     let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
@@ -178,11 +77,9 @@ pub(super) fn facts(cores: &Cores, roles: [&str; 2], packages: &[&str]) -> Facts
         (
             "processor",
             format!(
-                "{}, {} on core {}, {} on core {}",
+                "{}, client on core {}, echo on core {}",
                 processor.unwrap_or_else(unknown),
-                roles[0],
                 cores.measured,
-                roles[1],
                 cores.other
             ),
         ),

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sockeye_proto::Opcode;
 
 /// Which kind of message is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -11,15 +10,6 @@ use sockeye_proto::Opcode;
 pub(super) enum Kind {
     Text,
     Binary,
-}
-
-impl Kind {
-    pub(super) const fn opcode(self) -> Opcode {
-        match self {
-            Self::Text => Opcode::Text,
-            Self::Binary => Opcode::Binary,
-        }
-    }
 }
 
 impl fmt::Display for Kind {

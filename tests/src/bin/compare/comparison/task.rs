@@ -12,16 +12,16 @@ use nix::time::ClockId;
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, LocalSet};
 
+use super::kind::Kind;
 use super::library::Library;
 use super::links::{Fastwebsockets, Link, Sockeye, TokioTungstenite, TokioWebsockets, Yawc};
 use super::plan::{Plan, Taken};
-use crate::comparison::Kind;
 
 /// While warming up, the clock is looked at each time so many messages came back.
 const BETWEEN_LOOKS: u64 = 16;
 
 /// Carries out a plan and prints what it took.
-pub(in crate::comparison) fn connect(plan: &str) -> Result<()> {
+pub(super) fn connect(plan: &str) -> Result<()> {
     let plan: Plan = serde_json::from_str(plan).context("a plan that cannot be read")?;
     let mut bytes = Vec::new();
     stdin().lock().read_to_end(&mut bytes)?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::comparison::WARM_UP;
+/// Time for caches, branch predictors and the libraries' buffers to settle before anything is counted.
+const WARM_UP: Duration = Duration::from_millis(150);
 
 /// A library under test, with its settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use super::host::{self, Cores};
 use super::library::Library;
 use super::messages::messages;
 use super::plan::{Plan, Taken};
-use crate::comparison::host::{self, Cores};
 
 /// A client that runs; dropping this ends it.
 #[derive(Debug)]

@@ -19,10 +19,10 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
 
+use super::kind::Kind;
 use super::library::Library;
 use super::plan::{Compression, Plan, Scenario};
 use super::task::Wanted;
-use crate::comparison::Kind;
 
 /// A connection of one library.
 pub(super) trait Link: Sized {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::kind::{self, Kind};
 use super::library::Library;
-use crate::comparison::kind::{self, Kind};
 
 /// How messages are compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

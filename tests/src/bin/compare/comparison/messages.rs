@@ -1,6 +1,6 @@
 //! What is sent: messages that compress as real ones do, each unlike those shortly before it.
 
-use crate::comparison::Kind;
+use super::kind::Kind;
 
 /// Messages repeat after so many bytes: more than the 32 KiB that a compressor can look back, so that none finds a
 /// whole earlier message there.
