@@ -1,5 +1,6 @@
 //! The data message in progress: what its frames add up to.
 
+use super::gathered::Gathered;
 use super::receive::{ChunkPlace, Lent};
 use super::workspace::Workspace;
 use crate::config::{Config, Delivery};
@@ -11,6 +12,14 @@ use crate::utf8::Utf8Validator;
 
 /// How many bytes of text are unmasked, checked and copied at a time: they stay in the innermost cache.
 const GATHER_BLOCK: usize = 16 * 1024;
+
+/// From so many bytes on that have come and that are to come, these are worth a call of their own to be received where
+/// they stay.
+const MIN_ROOM: usize = 32 * 1024;
+
+/// How many bytes are received at once where they stay: they do not push each other out of the second cache before they
+/// are unmasked.
+const MAX_ROOM: usize = 512 * 1024;
 
 /// The data message in progress.
 #[derive(Debug)]
@@ -33,7 +42,7 @@ pub(super) struct Incoming {
 pub(super) enum Body {
     Text(String),
     /// Also text that is delivered in frames, which need not end with a code point.
-    Binary(Vec<u8>),
+    Binary(Gathered),
 }
 
 impl Body {
@@ -46,15 +55,15 @@ impl Body {
     }
 
     /// Moves to `memory`, which is empty.
-    fn move_to(&mut self, mut memory: Vec<u8>) {
+    fn move_to(&mut self, mut memory: Gathered) {
         match self {
             Self::Text(text) => {
-                let mut moved = String::from_utf8(memory).unwrap_or_default();
+                let mut moved = String::from_utf8(memory.into_vec()).unwrap_or_default();
                 copy::append_str(&mut moved, text);
                 *text = moved;
             }
             Self::Binary(binary) => {
-                copy::append(&mut memory, binary);
+                memory.append(binary.as_bytes());
                 *binary = memory;
             }
         }
@@ -65,7 +74,7 @@ impl Incoming {
     pub(super) fn new(kind: MessageKind, compressed: bool, delivery: Delivery) -> Self {
         let body = match kind {
             MessageKind::Text if delivery == Delivery::Messages => Body::Text(String::new()),
-            _ => Body::Binary(Vec::new()),
+            _ => Body::Binary(Gathered::new()),
         };
         let utf8 = Utf8Validator::default();
         Self {
@@ -127,7 +136,9 @@ impl Incoming {
         if capacity - len >= piece {
             return;
         }
-        if let Some(large) = workspace.take_large(len + piece) {
+        let all = usize::try_from(remaining).unwrap_or(usize::MAX);
+        let all = (len + piece).saturating_add(all);
+        if let Some(large) = workspace.take_large(len + piece, all) {
             self.body.move_to(large);
         } else if self.fragments == 1 {
             // Memory that fits each of many fragments would be moved with each.
@@ -137,6 +148,55 @@ impl Incoming {
                 Body::Binary(binary) => binary.reserve_exact(wanted),
             }
         }
+    }
+
+    /// Room for the next bytes of a frame of which `remaining` are to come, if it is worth it to receive them where they stay:
+    /// in the memory of an earlier message, or else in no more than as much as came so far.
+    pub(super) fn room(&mut self, remaining: u64, workspace: &mut Workspace) -> Option<&mut [u8]> {
+        let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
+        let Body::Binary(binary) = &mut self.body else {
+            return None;
+        };
+        let len = binary.len();
+        if self.compressed || remaining < MIN_ROOM || len < MIN_ROOM {
+            return None;
+        }
+        if binary.capacity() - len < MIN_ROOM {
+            // What would be left over would have to be moved for.
+            let growth = if remaining < len + MIN_ROOM {
+                remaining
+            } else {
+                len
+            };
+            if let Some(large) = workspace.take_large(len, len.saturating_add(remaining)) {
+                self.body.move_to(large);
+            } else if self.fragments == 1 {
+                binary.reserve_exact(growth);
+            } else {
+                binary.reserve(growth);
+            }
+        }
+        match &mut self.body {
+            Body::Binary(binary) => Some(binary.room(remaining.min(MAX_ROOM))),
+            Body::Text(_) => None,
+        }
+    }
+
+    /// Adds the first `count` bytes of the [room](Self::room) to the body, and unmasks them there.
+    pub(super) fn fill(
+        &mut self,
+        count: usize,
+        mask: &mut Option<Mask>,
+        config: &Config,
+    ) -> Result<(), Limit> {
+        let (counted, limit) = self.count(count, config);
+        if let Body::Binary(binary) = &mut self.body {
+            let filled = binary.fill(counted);
+            if let Some(mask) = mask {
+                mask.apply(filled);
+            }
+        }
+        limit
     }
 
     /// Adds the next bytes of a message that is handed out whole to its body: unmasked, checked and copied while the
@@ -151,8 +211,8 @@ impl Incoming {
         let counted = &mut bytes[..counted];
         match &mut self.body {
             Body::Binary(binary) => match mask {
-                Some(mask) => mask.apply_copy(counted, binary),
-                None => copy::append(binary, counted),
+                Some(mask) => binary.append_masked(counted, mask),
+                None => binary.append(counted),
             },
             Body::Text(text) => {
                 for block in counted.chunks_mut(GATHER_BLOCK) {
@@ -175,7 +235,7 @@ impl Incoming {
         let valid = match &mut self.body {
             Body::Text(text) => self.utf8.feed(counted, |valid| copy::append_str(text, valid)),
             Body::Binary(binary) => {
-                copy::append(binary, counted);
+                binary.append(counted);
                 match self.kind {
                     MessageKind::Text => self.utf8.feed(counted, |_| ()),
                     MessageKind::Binary => Ok(()),
@@ -231,17 +291,17 @@ impl Incoming {
     }
 
     /// Takes the body of the frame in progress, if anything of it was gathered.
-    pub(super) fn take_frame(&mut self) -> Vec<u8> {
+    pub(super) fn take_frame(&mut self) -> Gathered {
         match &mut self.body {
             Body::Binary(binary) => std::mem::take(binary),
-            Body::Text(text) => std::mem::take(text).into_bytes(),
+            Body::Text(text) => std::mem::take(text).into_bytes().into(),
         }
     }
 
     /// Whether nothing was gathered of the frame in progress.
     pub(super) fn is_frame_ungathered(&self) -> bool {
         match &self.body {
-            Body::Binary(binary) => binary.is_empty(),
+            Body::Binary(binary) => binary.len() == 0,
             Body::Text(text) => text.is_empty(),
         }
     }

@@ -3,6 +3,7 @@
 
 mod control;
 mod event;
+mod gathered;
 mod incoming;
 mod rate;
 mod receive;
@@ -256,6 +257,47 @@ impl Connection {
         })
     }
 
+    /// Where the next bytes from the transport may be received, in place of an input: in the memory of a large message that is
+    /// being gathered, so that they need not be copied there. `None` while there is no such message.
+    ///
+    /// It is never more than what is still to come of the frame, nor, in memory that was not used before, more than what
+    /// came of the message. Go on with [`receive_in_room`](Self::receive_in_room) if anything was received; otherwise nothing
+    /// has changed.
+    #[inline]
+    pub fn room(&mut self, workspace: &mut Workspace) -> Option<&mut [u8]> {
+        if !self.reads() {
+            return None;
+        }
+        self.receiver.room(workspace, &self.config)
+    }
+
+    /// Reads the first `count` bytes of the [`room`](Self::room), which were received there: all of them are consumed.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    ///
+    /// # Panics
+    ///
+    /// If the room has not so many bytes.
+    pub fn receive_in_room<'a>(
+        &mut self,
+        count: usize,
+        workspace: &'a mut Workspace,
+        now: Instant,
+    ) -> Result<Received<'a>, Error> {
+        self.timers.received(true, now);
+        let is_whole = match self.receiver.fill(count, workspace, &self.config) {
+            Ok(is_whole) => is_whole,
+            Err(error) => return Err(self.failed(error, now)),
+        };
+        Ok(Received {
+            consumed: count,
+            takeable: is_whole && workspace.is_takeable(MessageKind::Binary),
+            event: is_whole.then(|| Event::Message(Message::Binary(workspace.binary.as_bytes()))),
+        })
+    }
+
     /// Reads what is not a whole message in one frame.
     fn receive_piece<'a>(
         &mut self,
@@ -298,7 +340,7 @@ impl Connection {
             }) => Some(Event::Message(Message::Binary(lend(
                 place,
                 input,
-                &workspace.binary,
+                workspace.binary.as_bytes(),
             )))),
             Some(Lent::Message {
                 kind: MessageKind::Text,
@@ -333,7 +375,7 @@ impl Connection {
             Some(Lent::Frame { opcode, fin, place }) => Some(Event::Frame(Frame {
                 opcode,
                 fin,
-                payload: lend(place, input, &workspace.binary),
+                payload: lend(place, input, workspace.binary.as_bytes()),
             })),
             Some(Lent::Control { opcode, place }) => {
                 let payload = lend(place, input, &workspace.control);

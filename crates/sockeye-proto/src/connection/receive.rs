@@ -169,6 +169,32 @@ impl Receiver {
         })
     }
 
+    /// Where the next bytes of the message in progress may be received to stay there.
+    #[inline]
+    pub(super) fn room(&mut self, workspace: &mut Workspace, config: &Config) -> Option<&mut [u8]> {
+        self.progress.as_mut()?.room(workspace, config)
+    }
+
+    /// Goes on with `count` bytes that were received in the [room](Self::room); gives whether the message is whole, which then
+    /// lies in the workspace.
+    pub(super) fn fill(
+        &mut self,
+        count: usize,
+        workspace: &mut Workspace,
+        config: &Config,
+    ) -> Result<bool, Error> {
+        let Some(mut progress) = self.progress.take() else {
+            return Ok(false);
+        };
+        let is_whole = progress.fill(count, workspace, config)?;
+        if progress.is_idle() {
+            workspace.keep(progress);
+        } else {
+            self.progress = Some(progress);
+        }
+        Ok(is_whole)
+    }
+
     /// Consumes `input` up to the end of the first event in it; gives how many bytes that took.
     pub(super) fn advance(
         &mut self,
@@ -417,12 +443,7 @@ impl Progress {
         if !ends {
             return Ok((used, None));
         }
-        message.finish()?;
-        match self.message.take().map(|message| message.body) {
-            Some(Body::Text(text)) => context.workspace.text = text,
-            Some(Body::Binary(binary)) => context.workspace.binary = binary,
-            None => {}
-        }
+        self.hand_out(context.workspace)?;
         Ok((
             used,
             Some(Lent::Message {
@@ -430,6 +451,46 @@ impl Progress {
                 place: Place::Workspace,
             }),
         ))
+    }
+
+    /// Puts a message that is whole into the workspace.
+    fn hand_out(&mut self, workspace: &mut Workspace) -> Result<(), Error> {
+        let Some(message) = self.message.take() else {
+            return Ok(());
+        };
+        message.finish()?;
+        match message.body {
+            Body::Text(text) => workspace.put_text(text),
+            Body::Binary(binary) => workspace.put_binary(binary),
+        }
+        Ok(())
+    }
+
+    fn room(&mut self, workspace: &mut Workspace, config: &Config) -> Option<&mut [u8]> {
+        let Phase::Payload(frame) = self.phase else {
+            return None;
+        };
+        if frame.opcode.is_control() || config.delivery != Delivery::Messages {
+            return None;
+        }
+        self.message.as_mut()?.room(frame.remaining, workspace)
+    }
+
+    fn fill(&mut self, count: usize, workspace: &mut Workspace, config: &Config) -> Result<bool, Error> {
+        let Phase::Payload(mut frame) = self.phase else {
+            return Ok(false);
+        };
+        let Some(message) = &mut self.message else {
+            return Ok(false);
+        };
+        message.fill(count, &mut frame.mask, config)?;
+        frame.remaining -= count as u64;
+        self.phase = frame.rest();
+        let is_whole = frame.fin && frame.remaining == 0;
+        if is_whole {
+            self.hand_out(workspace)?;
+        }
+        Ok(is_whole)
     }
 
     /// Adds payload to the frame in progress; lends the frame when it is whole.
@@ -472,7 +533,7 @@ impl Progress {
             if !ends_frame {
                 return Ok((used, None));
             }
-            context.workspace.binary = message.take_frame();
+            context.workspace.put_binary(message.take_frame());
             Place::Workspace
         };
         if fin {

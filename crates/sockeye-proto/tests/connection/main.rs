@@ -9,6 +9,7 @@ mod keepalive;
 mod limits;
 mod prepared;
 mod properties;
+mod room;
 mod streaming;
 #[path = "../support/mod.rs"]
 mod support;

@@ -173,6 +173,20 @@ pub trait Owner<D: Driver> {
     /// Connecting is over. After an error only closing is left to do.
     fn connected(&mut self, driver: &mut D, key: Key, result: io::Result<()>);
 
+    /// Lets the next bytes of a connection be received into memory of the owner's, if it has some waiting for them: calls
+    /// `receive` with that, which gives how it went. `None` if they are to come by [`received`](Self::received); a driver may
+    /// let them come so without asking, too.
+    fn receive_in_place<R>(
+        &mut self,
+        _key: Key,
+        _receive: impl FnOnce(&mut D::Socket, &mut [u8]) -> R,
+    ) -> Option<R> {
+        None
+    }
+
+    /// So many bytes came into the memory that [`receive_in_place`](Self::receive_in_place) lent just before.
+    fn received_in_place(&mut self, _driver: &mut D, _key: Key, _count: usize) {}
+
     /// Bytes came. They are the owner's to change, until it returns.
     fn received(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]);
 

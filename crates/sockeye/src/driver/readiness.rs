@@ -177,8 +177,38 @@ impl Readiness {
         if socket.phase != Phase::Connected || !socket.receives {
             return;
         }
+        let system = &mut self.system;
+        let in_place = owner.receive_in_place(key, |socket, room| {
+            (system.receive(&socket.descriptor, room), room.len())
+        });
+        if let Some((outcome, room)) = in_place {
+            if let Some(count) = self.came(key, outcome, room, owner) {
+                owner.received_in_place(self, key, count);
+            }
+            return;
+        }
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
         let mut buffer = std::mem::take(&mut self.buffer);
-        match self.system.receive(&socket.descriptor, &mut buffer) {
+        let outcome = self.system.receive(&socket.descriptor, &mut buffer);
+        if let Some(count) = self.came(key, outcome, buffer.len(), owner) {
+            owner.received(self, key, &mut buffer[..count]);
+        }
+        self.buffer = buffer;
+    }
+
+    /// Acts on what a call gave that had so much room; gives how many bytes came, if any did.
+    #[inline]
+    fn came(
+        &mut self,
+        key: Key,
+        outcome: Result<usize, Errno>,
+        room: usize,
+        owner: &mut impl Owner<Self>,
+    ) -> Option<usize> {
+        let socket = owner.socket(key)?;
+        match outcome {
             Ok(0) => {
                 socket.phase = Phase::Ended;
                 owner.ended(self, key);
@@ -186,10 +216,10 @@ impl Readiness {
             Ok(count) => {
                 // Less than there was room for: the socket is empty, and an event will say when it is not. Of the end there will
                 // be no other.
-                if count == buffer.len() || socket.ends {
+                if count == room || socket.ends {
                     self.unread.push(key);
                 }
-                owner.received(self, key, &mut buffer[..count]);
+                return Some(count);
             }
             Err(Errno::WOULDBLOCK) => {}
             Err(Errno::INTR) => self.unread.push(key),
@@ -198,7 +228,7 @@ impl Readiness {
                 owner.failed(self, key, error.into());
             }
         }
-        self.buffer = buffer;
+        None
     }
 
     fn accept(&mut self, key: Key, owner: &mut impl Owner<Self>) {

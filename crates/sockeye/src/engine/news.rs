@@ -23,6 +23,8 @@ pub(super) enum News<'n> {
     Dropped(Dropped),
     Opened,
     Received(&'n mut [u8]),
+    /// So many bytes were received where the message in progress is gathered.
+    ReceivedInPlace(usize),
     Ended,
     Lost(Error),
     /// The clock has reached a deadline.
@@ -74,6 +76,7 @@ impl<D: Driver> Connections<D> {
         };
         match news {
             News::Received(bytes) => telling.receive(bytes, &mut self.workspace),
+            News::ReceivedInPlace(count) => telling.receive_in_place(count, &mut self.workspace),
             news => telling.hear(news),
         }
         if !telling.lent.common.changes.is_empty() {
@@ -163,7 +166,7 @@ impl Telling<'_> {
     #[inline(never)]
     fn hear(&mut self, news: News<'_>) {
         match news {
-            News::Received(_) | News::Writable => {}
+            News::Received(_) | News::ReceivedInPlace(_) | News::Writable => {}
             News::Opened => self.opened(),
             News::Ended => self.ended(),
             News::Lost(error) => self.lost(error),

@@ -35,6 +35,19 @@ impl Telling<'_> {
         }
     }
 
+    /// Goes on with the message in whose memory `count` bytes were received.
+    #[inline(never)]
+    pub(super) fn receive_in_place(&mut self, count: usize, workspace: &mut Workspace) {
+        self.guard(|telling| {
+            telling
+                .seats
+                .read_in_place(telling.seat, telling.lent.reborrow(), count, workspace);
+        });
+        if self.lent.common.stop.is_some() {
+            self.stopped();
+        }
+    }
+
     /// What was received says that the WebSocket closes.
     #[inline(never)]
     fn stopped(&mut self) {

@@ -280,6 +280,31 @@ impl<D: Driver> Owner<D> for Connections<D> {
 
     fn connected(&mut self, _: &mut D, _: Key, _: io::Result<()>) {}
 
+    /// The memory of the large message that comes. Under TLS what comes are records, and they are opened elsewhere.
+    #[inline]
+    fn receive_in_place<R>(
+        &mut self,
+        key: Key,
+        receive: impl FnOnce(&mut D::Socket, &mut [u8]) -> R,
+    ) -> Option<R> {
+        let slot = self.slots.get_mut(key)?;
+        let Phase::Open(open) = &mut slot.phase else {
+            return None;
+        };
+        // What was kept while receiving was paused comes first.
+        if !slot.tls.is_none() || slot.flags.is_deaf() || slot.flags.resumes {
+            return None;
+        }
+        let room = open.connection.room(&mut self.workspace)?;
+        Some(receive(&mut slot.socket, room))
+    }
+
+    fn received_in_place(&mut self, driver: &mut D, key: Key, count: usize) {
+        self.tick();
+        self.news(driver, key, News::ReceivedInPlace(count));
+        self.give_out_if_much(driver);
+    }
+
     #[inline]
     fn received(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {
         self.tick();

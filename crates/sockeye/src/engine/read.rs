@@ -41,6 +41,27 @@ pub(super) fn read<H: Handler>(
     }
 }
 
+/// Goes on with the message in whose memory `count` bytes were received.
+pub(super) fn read_in_place<H: Handler>(
+    handler: &H,
+    socket: &mut Socket<'_, H::Data>,
+    count: usize,
+    workspace: &mut Workspace,
+) {
+    let lent = &mut socket.lent;
+    let now = lent.common.now;
+    match lent.open.connection.receive_in_room(count, workspace, now) {
+        Ok(received) => {
+            if let Some(Event::Message(message)) = received.event {
+                let len = message.as_bytes().len();
+                lent.common.tally.received(message.kind(), 1, len);
+                handler.message(socket, message);
+            }
+        }
+        Err(error) => lent.common.stop = Some(Stop::Failure(error)),
+    }
+}
+
 /// All but whole messages.
 #[inline(never)]
 fn other<H: Handler>(handler: &H, socket: &mut Socket<'_, H::Data>, event: Event<'_>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sockeye_proto::Workspace;
 
 use super::handler::{CloseEvent, Handler};
-use super::read::read;
+use super::read::{read, read_in_place};
 use super::session::Lent;
 use super::socket::Socket;
 use crate::MessageRef;
@@ -41,6 +41,8 @@ pub(crate) trait Seats {
     fn open(&mut self, seat: u32, lent: Lent<'_>);
     /// Hands out what was received.
     fn read(&mut self, seat: u32, lent: Lent<'_>, bytes: &mut [u8], workspace: &mut Workspace);
+    /// The same, for so many bytes that were received where the message in progress is gathered.
+    fn read_in_place(&mut self, seat: u32, lent: Lent<'_>, count: usize, workspace: &mut Workspace);
     fn drain(&mut self, seat: u32, lent: Lent<'_>);
     fn dropped(&mut self, seat: u32, lent: Lent<'_>, message: MessageRef<'_>, topic: Option<&str>);
     fn subscription(&mut self, seat: u32, lent: Lent<'_>, topic: &str, new: usize, old: usize);
@@ -150,6 +152,12 @@ impl<H: Handler> Seats for Table<H> {
     fn read(&mut self, seat: u32, lent: Lent<'_>, bytes: &mut [u8], workspace: &mut Workspace) {
         self.with(seat, lent, |handler, socket| {
             read(handler, socket, bytes, workspace)
+        });
+    }
+
+    fn read_in_place(&mut self, seat: u32, lent: Lent<'_>, count: usize, workspace: &mut Workspace) {
+        self.with(seat, lent, |handler, socket| {
+            read_in_place(handler, socket, count, workspace);
         });
     }
 

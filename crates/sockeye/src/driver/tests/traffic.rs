@@ -20,6 +20,8 @@ with_each_driver!(
     a_large_burst_arrives_whole,
     outputs_go_back_to_the_pool,
     large_and_small_messages_take_turns,
+    bytes_received_in_place_keep_their_order,
+    a_peer_may_end_behind_what_is_received_in_place,
 );
 
 fn what_comes_is_sent_back<D: Tested>() {
@@ -249,4 +251,64 @@ fn large_and_small_messages_take_turns<D: Tested>() {
     writer.join().unwrap();
     world.until(|world| world.seen(key).ended == 1);
     assert!(world.seen(key).bytes == expected);
+}
+
+/// A socket that is read much at a time, and its peer: then both drivers ask for a place.
+fn busy<D: Tested>(world: &mut World<D>) -> (crate::driver::Key, std::net::TcpStream) {
+    let (key, mut peer) = world.pair();
+    let much = pattern(1_000_000, 9);
+    let sender = peer.try_clone().unwrap();
+    let sender = writer(sender, much.clone());
+    world.until(|world| world.seen(key).bytes.len() == much.len());
+    sender.join().unwrap();
+    world.settle();
+    world.seen(key).bytes.clear();
+    peer.flush().unwrap();
+    (key, peer)
+}
+
+fn bytes_received_in_place_keep_their_order<D: Tested>() {
+    let mut world = World::<D>::new(Answer::Keep);
+    let (key, peer) = busy(&mut world);
+    let sent = pattern(3_000_000, 5);
+    let peer = writer(peer, sent.clone());
+    let mut rounds = 0;
+    world.until(|world| {
+        rounds += 1;
+        // Now here, now there.
+        let slot = &mut world.book.slots[key.index()];
+        slot.place = if rounds % 3 == 0 {
+            Vec::new()
+        } else {
+            vec![0; 40_000 * rounds % 300_007]
+        };
+        slot.seen.bytes.len() == sent.len()
+    });
+    assert!(world.seen(key).bytes == sent);
+    assert!(world.seen(key).in_place > 0);
+    drop(peer.join().unwrap());
+}
+
+fn a_peer_may_end_behind_what_is_received_in_place<D: Tested>() {
+    for resets in [false, true] {
+        let mut world = World::<D>::new(Answer::Keep);
+        let (key, peer) = busy(&mut world);
+        world.book.slots[key.index()].place = vec![0; 1 << 20];
+        let mut peer = peer;
+        peer.write_all(&pattern(50_000, 3)).unwrap();
+        if resets {
+            world.until(|world| world.seen(key).bytes.len() == 50_000);
+            world.book.slots[key.index()].place = vec![0; 1 << 20];
+            socket2::SockRef::from(&peer)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        }
+        drop(peer);
+        world.until(|world| world.seen(key).ended + world.seen(key).failed.len() > 0);
+        assert!(world.seen(key).bytes == pattern(50_000, 3));
+        assert_eq!(world.seen(key).ended, usize::from(!resets));
+        assert_eq!(world.seen(key).in_place, 50_000);
+        world.close(key);
+        world.settle();
+    }
 }

@@ -55,6 +55,8 @@ pub(super) struct Slot<D: Driver> {
     pub(super) socket: Option<D::Socket>,
     pub(super) outbox: Outbox,
     pub(super) seen: Seen,
+    /// Memory of the owner's that is offered for the next bytes; of any length.
+    pub(super) place: Vec<u8>,
 }
 
 /// What the owner was told of a connection.
@@ -67,6 +69,8 @@ pub(super) struct Seen {
     pub(super) writable: usize,
     /// Each call with bytes, how many.
     pub(super) portions: Vec<usize>,
+    /// How many bytes were received in the owner's memory.
+    pub(super) in_place: usize,
 }
 
 impl<D: Tested> World<D> {
@@ -226,12 +230,14 @@ impl<D: Driver> Book<D> {
                 socket: None,
                 outbox: Outbox::default(),
                 seen: Seen::default(),
+                place: Vec::new(),
             });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[index];
         slot.seen = Seen::default();
         slot.outbox = Outbox::default();
+        slot.place = Vec::new();
         Key::new(u32::try_from(index).unwrap(), slot.generation)
     }
 
@@ -302,6 +308,26 @@ impl<D: Driver> Owner<D> for Book<D> {
             .seen
             .connected
             .push(result.map_err(|error| error.kind()));
+    }
+
+    fn receive_in_place<R>(
+        &mut self,
+        key: Key,
+        receive: impl FnOnce(&mut D::Socket, &mut [u8]) -> R,
+    ) -> Option<R> {
+        let slot = self.slot(key);
+        let socket = slot.socket.as_mut().filter(|_| !slot.place.is_empty())?;
+        Some(receive(socket, &mut slot.place))
+    }
+
+    fn received_in_place(&mut self, driver: &mut D, key: Key, count: usize) {
+        let place = std::mem::take(&mut self.slot(key).place);
+        self.slot(key).seen.in_place += count;
+        self.received(driver, key, &mut place[..count].to_vec());
+        // Another length each time.
+        if self.answer == Answer::Keep {
+            self.slot(key).place = vec![0; place.len() * 3 % 100_003];
+        }
     }
 
     fn received(&mut self, driver: &mut D, key: Key, bytes: &mut [u8]) {

@@ -167,34 +167,64 @@ impl Uring {
         let Some(socket) = owner.socket(key) else {
             return;
         };
-        let Way::Calls { small, ends } = &mut socket.way else {
-            return;
-        };
         // As long as the operation of the other way has not ended, there may be bytes that came before.
-        if socket.phase != Phase::Connected || !socket.receives || socket.is_disarmed {
+        let is_called = matches!(socket.way, Way::Calls { .. });
+        if socket.phase != Phase::Connected || !is_called || !socket.receives || socket.is_disarmed {
             return;
         }
+        let system = &mut self.system;
+        let in_place = owner.receive_in_place(key, |socket, room| {
+            (system.receive(&socket.descriptor, room), room.len())
+        });
+        if let Some((outcome, room)) = in_place {
+            if let Some(count) = self.came(key, outcome, room, owner) {
+                owner.received_in_place(self, key, count);
+            }
+            return;
+        }
+        let Some(socket) = owner.socket(key) else {
+            return;
+        };
         let mut buffer = std::mem::take(&mut self.buffer);
         if buffer.is_empty() {
             buffer.resize(Self::CALL, 0);
         }
-        match self.system.receive(&socket.descriptor, &mut buffer) {
+        let outcome = self.system.receive(&socket.descriptor, &mut buffer);
+        if let Some(count) = self.came(key, outcome, buffer.len(), owner) {
+            owner.received(self, key, &mut buffer[..count]);
+        }
+        self.buffer = buffer;
+    }
+
+    /// Acts on what a call gave that had so much room; gives how many bytes came, if any did.
+    fn came(
+        &mut self,
+        key: Key,
+        outcome: Result<usize, Errno>,
+        room: usize,
+        owner: &mut impl Owner<Self>,
+    ) -> Option<usize> {
+        let socket = owner.socket(key)?;
+        let Way::Calls { small, ends } = &mut socket.way else {
+            return None;
+        };
+        match outcome {
             Ok(0) => self.end_reading(key, None, owner),
             Ok(count) => {
                 *small = if count < Self::LITTLE { *small + 1 } else { 0 };
-                if count == buffer.len() || *ends {
+                if count == room || *ends {
                     // There may be more, and nothing else will say so.
                     self.unread.push(key);
                 } else if *small == Self::SMALL_CALLS {
                     self.change(socket, Way::Buffers);
                 }
-                owner.received(self, key, &mut buffer[..count]);
+                return Some(count);
             }
             Err(Errno::WOULDBLOCK) => {}
             Err(Errno::INTR) => self.unread.push(key),
             Err(error) => self.end_reading(key, Some(error.into()), owner),
         }
-        self.buffer = buffer;
+        None
     }
 
     fn end_reading(&mut self, key: Key, error: Option<io::Error>, owner: &mut impl Owner<Self>) {

@@ -21,25 +21,29 @@ on_each_driver!(
 );
 
 /// A worker without its thread.
-struct Floor<D: Driver> {
-    driver: D,
-    connections: Connections<D>,
+pub(super) struct Floor<D: Driver> {
+    pub(super) driver: D,
+    pub(super) connections: Connections<D>,
     listener: TcpListener,
 }
 
 impl<D: Driver> Floor<D> {
-    fn new(make: fn() -> io::Result<D>) -> Self {
+    pub(super) fn new(make: fn() -> io::Result<D>) -> Self {
+        Self::with(make, Settings::default())
+    }
+
+    pub(super) fn with(make: fn() -> io::Result<D>, settings: Settings) -> Self {
         let hub = Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0);
         let common = Common::new(Mailbox::new(), Arc::new(SessionMetrics::new()), hub);
         Self {
             driver: make().unwrap(),
-            connections: Connections::new(common, Reception::of(server(Echo, Settings::default()))),
+            connections: Connections::new(common, Reception::of(server(Echo, settings))),
             listener: TcpListener::bind("127.0.0.1:0").unwrap(),
         }
     }
 
     /// A connection that was not accepted yet.
-    fn peer(&self) -> TcpStream {
+    pub(super) fn peer(&self) -> TcpStream {
         let peer = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         peer.set_nodelay(true).unwrap();
         peer.set_nonblocking(true).unwrap();
@@ -55,7 +59,7 @@ impl<D: Driver> Floor<D> {
     }
 
     /// Takes turns until the peer has so many bytes.
-    fn read(&mut self, peer: &mut TcpStream, into: &mut [u8]) {
+    pub(super) fn read(&mut self, peer: &mut TcpStream, into: &mut [u8]) {
         let mut filled = 0;
         while filled < into.len() {
             match peer.read(&mut into[filled..]) {
@@ -67,7 +71,7 @@ impl<D: Driver> Floor<D> {
         }
     }
 
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         self.connections.turn_begins();
         self.driver.turn(Some(millis(1)), &mut self.connections).unwrap();
         self.connections.turn_ends(&mut self.driver);
@@ -79,7 +83,7 @@ impl<D: Driver> Floor<D> {
         self.read(peer, answer);
     }
 
-    fn open(&mut self, peer: &mut TcpStream) {
+    pub(super) fn open(&mut self, peer: &mut TcpStream) {
         self.accept();
         peer.write_all(REQUEST).unwrap();
         let mut response = [0; 129];

@@ -257,6 +257,31 @@ impl Stage {
         self.turn();
     }
 
+    /// What arrives on a connection that is read much at a time: at most `piece` bytes by a call, and where the connection wants
+    /// them. Gives how many came to stay where they were received.
+    pub(super) fn receive_much(&mut self, key: Key, bytes: &[u8], piece: usize) -> usize {
+        let (mut rest, mut in_place) = (bytes, 0);
+        while !rest.is_empty() && self.driver.lines[&key].receives && self.driver.lines[&key].end.is_none() {
+            let came = self.connections.receive_in_place(key, |_, room| {
+                let count = room.len().min(piece).min(rest.len());
+                room[..count].copy_from_slice(&rest[..count]);
+                count
+            });
+            let count = came.unwrap_or_else(|| piece.min(rest.len()));
+            let (now, later) = rest.split_at(count);
+            rest = later;
+            if came.is_some() {
+                in_place += count;
+                self.connections.received_in_place(&mut self.driver, key, count);
+            } else {
+                let mut bytes = now.to_vec();
+                self.connections.received(&mut self.driver, key, &mut bytes);
+            }
+            self.turn();
+        }
+        in_place
+    }
+
     /// What is asked for through a handle.
     pub(super) fn order(&mut self, key: Key, order: Order) {
         self.mailbox.post(Letter::Socket(key, order));

@@ -9,6 +9,7 @@ mod door;
 mod ending;
 mod fake;
 mod handles;
+mod large;
 mod obedient;
 #[cfg(feature = "tls")]
 mod sealed;
