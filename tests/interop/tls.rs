@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, DnType, IsCa, KeyPair};
 use sockeye::tls::{ClientCertificates, Identity, Pem, ServerTls};
 use tempfile::TempDir;
 
@@ -100,11 +100,13 @@ async fn a_wish_to_renegotiate_is_declined() {
 
 #[tokio::test]
 async fn a_client_s_certificate_is_checked() {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = || KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(params.clone(), key()).expect("an authority");
-    let stranger = CertifiedIssuer::self_signed(params, key()).expect("an authority");
+    let issuer = |name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority")
+    };
+    let (authority, stranger) = (issuer("authority"), issuer("stranger"));
     let pem = Pem::bytes(authority.pem());
     let setting = Setting::start_with(|tls| tls.client_certificates(ClientCertificates::Required, pem)).await;
     let known = certificate(&setting, "known", &authority);

@@ -37,6 +37,10 @@ function start(more = {}) {
 
 /** Opens a WebSocket. */
 async function open(socket = start()) {
+  socket.received = Buffer.alloc(0);
+  socket.on('data', (bytes) => {
+    socket.received = Buffer.concat([socket.received, bytes]);
+  });
   await once(socket, 'secureConnect');
   report('secured', { version: socket.getProtocol(), resumed: socket.isSessionReused() });
   socket.write(
@@ -49,15 +53,14 @@ async function open(socket = start()) {
   return socket;
 }
 
+/** The next bytes, so many of them. */
 async function take(socket, length) {
-  for (;;) {
-    const bytes = length === 0 ? Buffer.alloc(0) : socket.read(length);
-    if (bytes !== null) {
-      assert.strictEqual(bytes.length, length);
-      return bytes;
-    }
-    await once(socket, 'readable');
+  while (socket.received.length < length) {
+    await once(socket, 'data');
   }
+  const bytes = socket.received.subarray(0, length);
+  socket.received = socket.received.subarray(length);
+  return bytes;
 }
 
 /** A binary message in one frame, under a masking key of zeros. */
@@ -95,6 +98,7 @@ function failure(socket) {
   return new Promise((resolve) => {
     socket.on('error', (error) => {
       report('error', { message: error.code });
+      socket.destroy();
       resolve();
     });
   });
@@ -105,7 +109,7 @@ const acts = {
     const socket = await open();
     await echoes(socket, 0, 1, 125, 126, 1000);
     await echoes(socket, 16_384, 65_535, 65_536);
-    await echoes(socket, 4_000_000);
+    await echoes(socket, 1_000_000);
     await echoes(socket, ...Array.from({ length: 500 }, (_, i) => i));
     socket.destroy();
   },
@@ -127,11 +131,11 @@ const acts = {
   /** Ends its direction with its last message. */
   async end() {
     const socket = await open();
+    const ended = once(socket, 'end');
     socket.write(frame(Buffer.from('the last one')));
     socket.end();
     assert.strictEqual((await message(socket)).toString(), 'the last one');
-    socket.resume();
-    await once(socket, 'end');
+    await ended;
   },
 
   /** Wishes to renegotiate. */
