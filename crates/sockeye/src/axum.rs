@@ -68,6 +68,37 @@ impl WebSocketUpgrade {
         Self(self.0.origins(policy))
     }
 
+    /// Gives the WebSocket the topics of this publisher, to [subscribe](crate::WebSocket::subscribe) to. Default: those of
+    /// the [`Server`](crate::Server) in whose fallback this is; none elsewhere.
+    ///
+    /// ```no_run
+    /// use axum::extract::State;
+    /// use axum::response::Response;
+    /// use axum::routing::any;
+    /// use sockeye::axum::WebSocketUpgrade;
+    /// use sockeye::hub::{HubConfig, Publisher};
+    ///
+    /// async fn prices(State(publisher): State<Publisher>, upgrade: WebSocketUpgrade) -> Response {
+    ///     upgrade.topics(&publisher).on_upgrade(|mut ws| async move {
+    ///         ws.subscribe("prices")?;
+    ///         while ws.recv().await?.is_some() {}
+    ///         Ok(())
+    ///     })
+    /// }
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let publisher = Publisher::new(HubConfig::default())?;
+    /// let app = axum::Router::new().route("/prices", any(prices)).with_state(publisher.clone());
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// axum::serve(listener, app).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(engine)]
+    pub fn topics(self, publisher: &crate::hub::Publisher) -> Self {
+        Self(self.0.topics(publisher))
+    }
+
     /// Compresses messages if the client offers it. Default: `None`, no compression.
     pub fn compression(self, compression: impl Into<Option<Deflate>>) -> Self {
         Self(self.0.compression(compression))

@@ -47,6 +47,8 @@ use sockeye_proto::handshake::{HeaderError, server};
 use sockeye_proto::{Config, Subprotocol};
 
 use crate::error::Kind;
+#[cfg(engine)]
+use crate::hub::{Hub, Publisher};
 use crate::session::{Driver, Joined};
 use crate::upgrade::{Accepted, Adoption, Context, Settings, check_origin, choose_subprotocol, mistake};
 use crate::{Error, HandlerResult, OriginPolicy, QueueLimits, Result, WebSocket};
@@ -80,6 +82,8 @@ pub struct Upgrade {
     origins: OriginPolicy,
     subprotocols: Vec<String>,
     settings: Settings,
+    #[cfg(engine)]
+    topics: Option<Arc<Hub>>,
     headers: Vec<(HeaderName, HeaderValue)>,
     data: http::Extensions,
 }
@@ -121,6 +125,8 @@ impl Upgrade {
             origins: OriginPolicy::same_origin(),
             subprotocols: Vec::new(),
             settings: Settings::default(),
+            #[cfg(engine)]
+            topics: None,
             headers: Vec::new(),
             data: http::Extensions::new(),
         })
@@ -149,6 +155,15 @@ impl Upgrade {
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Gives the WebSocket the topics of this publisher, to [subscribe](WebSocket::subscribe) to. Default: those of the
+    /// [`Server`](crate::Server) in whose fallback this is; none elsewhere.
+    #[cfg(engine)]
+    #[must_use]
+    pub fn topics(mut self, publisher: &Publisher) -> Self {
+        self.topics = Some(publisher.hub());
         self
     }
 
@@ -214,6 +229,11 @@ impl Upgrade {
         }
         let response = acceptance.response().map(|()| Full::default());
         let accepted = Accepted::new(&acceptance, self.settings, self.data, Context::of_process());
+        #[cfg(engine)]
+        let accepted = {
+            let of_server = || self.adoption.as_ref().and_then(Adoption::hub);
+            accepted.with_hub(self.topics.or_else(of_server))
+        };
         Ok((
             response,
             Upgrading {

@@ -54,7 +54,7 @@
 //! | receiving, sending, closing, splitting in two | [`WebSocket`], [`Sender`], [`Receiver`], [`Message`] |
 //! | a server: listeners, routes, limits, shutdown | [`Server`], [`server::ServerBuilder`], [`server::Route`] |
 //! | the fast way to serve: callbacks on workers | [`server::Handler`], [`server::Socket`], [`server::SocketHandle`] |
-//! | publish/subscribe between the WebSockets of a server | [`hub`], [`server::Socket::subscribe`], [`server::ServerHandle::publisher`] |
+//! | publish/subscribe between the WebSockets of a server | [`hub`], [`server::Socket::subscribe`], [`WebSocket::subscribe`], [`server::ServerHandle::publisher`] |
 //! | accepting or rejecting a request | [`server::UpgradeRequest`], [`server::Accept`], [`server::Rejection`], [`OriginPolicy`] |
 //! | a client: headers, subprotocols, TLS, timeouts | [`connect()`], [`Client`] |
 //! | where a client connects, and what it found there | [`ClientBuilder`], [`client::Resolve`], [`client::ConnectionInfo`] |

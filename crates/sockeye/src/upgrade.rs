@@ -11,6 +11,8 @@ use sockeye_proto::{Config, Connection, Role, Subprotocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::SetOnce;
 
+#[cfg(engine)]
+use crate::hub::Hub;
 use crate::metrics::SessionMetrics;
 use crate::opening::Opening;
 use crate::session::Driver;
@@ -130,6 +132,9 @@ pub(crate) fn choose_subprotocol<'o>(offered: &'o [Subprotocol], spoken: &[Strin
 pub(crate) struct Context {
     metrics: Arc<SessionMetrics>,
     pool: Arc<Pool>,
+    /// Where their topics are.
+    #[cfg(engine)]
+    hub: Option<Arc<Hub>>,
 }
 
 impl Context {
@@ -137,6 +142,17 @@ impl Context {
         Self {
             metrics: Arc::new(SessionMetrics::new()),
             pool: Arc::default(),
+            #[cfg(engine)]
+            hub: None,
+        }
+    }
+
+    /// The same, with topics.
+    #[cfg(engine)]
+    pub(crate) fn with_hub(self, hub: Arc<Hub>) -> Self {
+        Self {
+            hub: Some(hub),
+            ..self
         }
     }
 
@@ -176,20 +192,40 @@ pub(crate) fn mistake(what: &dyn fmt::Display) -> Rejection {
 /// Where a [`Server`](crate::Server) learns of the WebSocket that its fallback made of a connection. It travels with
 /// each request as an extension.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Adoption(Arc<SetOnce<WeakSender>>);
+pub(crate) struct Adoption {
+    websocket: Arc<SetOnce<WeakSender>>,
+    /// Where the topics of the server are.
+    #[cfg(engine)]
+    hub: Option<Arc<Hub>>,
+}
 
 impl Adoption {
+    /// One into a server with topics.
+    #[cfg(engine)]
+    pub(crate) fn with_hub(hub: Arc<Hub>) -> Self {
+        Self {
+            hub: Some(hub),
+            ..Self::default()
+        }
+    }
+
+    /// Where the topics of the server are.
+    #[cfg(all(feature = "hyper", engine))]
+    pub(crate) fn hub(&self) -> Option<Arc<Hub>> {
+        self.hub.clone()
+    }
+
     /// Tells the server of the WebSocket.
     #[cfg(feature = "hyper")]
     pub(crate) fn adopt(&self, websocket: WeakSender) {
         // A connection is upgraded once, so there is none yet.
-        let _ = self.0.set(websocket);
+        let _ = self.websocket.set(websocket);
     }
 
     /// Waits for a WebSocket, for ever if there is never one.
     #[cfg(feature = "server")]
     pub(crate) async fn adopted(&self) -> WeakSender {
-        self.0.wait().await.clone()
+        self.websocket.wait().await.clone()
     }
 }
 
@@ -232,6 +268,8 @@ impl Accepted {
                 .and_then(|value| value.to_str().map(str::to_owned).ok())
                 .unwrap_or_default(),
             data,
+            #[cfg(engine)]
+            hub: context.hub.clone(),
         };
         Self {
             settings,
@@ -239,6 +277,13 @@ impl Accepted {
             agreement,
             metrics: Arc::clone(&context.metrics),
         }
+    }
+
+    /// With these topics, if any.
+    #[cfg(all(feature = "hyper", engine))]
+    pub(crate) fn with_hub(mut self, hub: Option<Arc<Hub>>) -> Self {
+        self.agreement.hub = hub;
+        self
     }
 
     pub(crate) fn agreement(&self) -> &Agreement {

@@ -126,6 +126,8 @@ impl Settings {
             subprotocol: negotiated.subprotocol.map(String::from),
             extensions,
             data,
+            #[cfg(engine)]
+            hub: None,
         };
         let ws = self.start(io, request, agreement, negotiated.deflate, received);
         Ok(Answer::Opened(ws))

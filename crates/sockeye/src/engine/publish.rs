@@ -8,7 +8,7 @@ use super::mailbox::{Letter, Mailbox};
 use super::news::News;
 use super::owner::Connections;
 use super::route::Routes;
-use super::session::{Flags, Lent, Open, TOO_FAR_BEHIND, hang_up};
+use super::session::{Flags, Lent, Open, hang_up};
 use super::slab::Slab;
 use super::slot::{Phase, Slot};
 use super::wire::{Line, Wire};
@@ -16,7 +16,7 @@ use crate::MessageRef;
 use crate::driver::{Driver, Key, Outbox, Output, OutputPool};
 use crate::hub::{Local, Outlet, Post, Pressure, PublishError, Recipient, Recipients, SubscribeError, Topic};
 use crate::metrics::Tally;
-use crate::session::QueueLimits;
+use crate::session::{QueueLimits, TOO_FAR_BEHIND};
 
 /// How often a worker gives out what was published while it gave out what was published before, until it lets other
 /// events have their turn.
@@ -60,6 +60,12 @@ impl Lent<'_> {
     ) -> Result<(), PublishError> {
         let from = excluding_self.then(|| slot_of(self.key));
         self.common.hub.publish(from, topic, message, None, compress)
+    }
+
+    pub(super) fn publish_prepared(&mut self, topic: &str, message: &Prepared) -> Result<(), PublishError> {
+        let (from, as_it_is) = (Some(slot_of(self.key)), message.message());
+        let hub = &mut self.common.hub;
+        hub.publish(from, topic, as_it_is, Some(message), Compress::Auto)
     }
 
     /// Publishes a message of this WebSocket that was handed over by another thread.

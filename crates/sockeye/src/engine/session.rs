@@ -17,7 +17,7 @@ use crate::MessageRef;
 use crate::driver::{Key, Outbox, Output};
 use crate::hub::Pressure;
 use crate::server::Address;
-use crate::session::{Overflow, QueueLimits};
+use crate::session::{Overflow, QueueLimits, TOO_FAR_BEHIND};
 
 /// Output of a callback is given to the system before the callback returns when it is more than this, in bytes.
 const MUCH: usize = 64 * 1024;
@@ -503,6 +503,3 @@ pub(super) fn deadline(connection: &Connection, now: Instant) -> Option<Instant>
         .and_then(|time| now.checked_add(time));
     [connection.poll_timeout(), horizon].into_iter().flatten().min()
 }
-
-/// The reason in the Close frame for a peer that is dropped for what waits for it.
-pub(super) const TOO_FAR_BEHIND: &str = "too much waits for you";

@@ -120,6 +120,15 @@ impl<Data> Socket<'_, Data> {
         self.lent.publish(false, topic, message.as_message(), compress)
     }
 
+    /// Publishes a message that was framed ahead, as [`publish`](Self::publish) does: what it was compressed to before, for
+    /// whatever subscriber, is used again.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish_prepared(&mut self, topic: &str, message: &Prepared) -> Result<(), PublishError> {
+        self.lent.publish_prepared(topic, message)
+    }
+
     /// How many WebSockets are subscribed to this very topic, on all workers.
     pub fn num_subscribers(&self, topic: &str) -> usize {
         self.lent.common.hub.num_subscribers(topic)

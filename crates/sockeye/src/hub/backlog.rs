@@ -15,8 +15,9 @@ pub(super) struct Backlogs {
     sockets: HashMap<u32, Backlog, foldhash::fast::RandomState>,
 }
 
+/// What waits for one of them.
 #[derive(Debug, Default)]
-struct Backlog {
+pub(crate) struct Backlog {
     messages: VecDeque<Waiting>,
     bytes: usize,
 }
@@ -32,11 +33,11 @@ pub(super) struct Drained {
 
 /// A message that waits.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     /// Where it was published, if it was.
-    pub(super) topic: Option<Topic>,
-    pub(super) message: Prepared,
-    pub(super) compress: Compress,
+    pub(crate) topic: Option<Topic>,
+    pub(crate) message: Prepared,
+    pub(crate) compress: Compress,
 }
 
 impl Waiting {
@@ -59,30 +60,10 @@ impl Backlogs {
         slot: u32,
         message: Waiting,
         limits: Pressure,
-        mut dropped: impl FnMut(Waiting),
+        dropped: impl FnMut(Waiting),
     ) -> Option<Waiting> {
         let backlog = self.sockets.entry(slot).or_default();
-        let cost = message.cost();
-        if limits.policy == Overflow::KeepLatest {
-            let older = |waiting: &Waiting| waiting.topic == message.topic;
-            if message.topic.is_some()
-                && let Some(at) = backlog.messages.iter().position(older)
-            {
-                backlog.remove(at).map(&mut dropped);
-            }
-        }
-        if !limits.queues() && !backlog.messages.is_empty() && backlog.bytes + cost > limits.for_messages() {
-            return Some(message);
-        }
-        // The newest message always has room.
-        while backlog.bytes + cost > limits.for_messages()
-            && let Some(oldest) = backlog.remove(0)
-        {
-            dropped(oldest);
-        }
-        backlog.bytes += cost;
-        backlog.messages.push_back(message);
-        None
+        backlog.push(message, limits, dropped)
     }
 
     /// Sends what waits for this socket, as long as no more than `room` waits as bytes.
@@ -139,6 +120,50 @@ impl Backlogs {
 }
 
 impl Backlog {
+    /// Lets a message wait. What has to go for it is given to `dropped`; gives it back if there is no room.
+    pub(crate) fn push(
+        &mut self,
+        message: Waiting,
+        limits: Pressure,
+        mut dropped: impl FnMut(Waiting),
+    ) -> Option<Waiting> {
+        let cost = message.cost();
+        if limits.policy == Overflow::KeepLatest {
+            let older = |waiting: &Waiting| waiting.topic == message.topic;
+            if message.topic.is_some()
+                && let Some(at) = self.messages.iter().position(older)
+            {
+                self.remove(at).map(&mut dropped);
+            }
+        }
+        if !limits.queues() && !self.messages.is_empty() && self.bytes + cost > limits.for_messages() {
+            return Some(message);
+        }
+        // The newest message always has room.
+        while self.bytes + cost > limits.for_messages()
+            && let Some(oldest) = self.remove(0)
+        {
+            dropped(oldest);
+        }
+        self.bytes += cost;
+        self.messages.push_back(message);
+        None
+    }
+
+    /// What waits longest.
+    pub(crate) fn first(&self) -> Option<&Waiting> {
+        self.messages.front()
+    }
+
+    /// Forgets what waits longest.
+    pub(crate) fn pop(&mut self) {
+        self.remove(0);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     fn remove(&mut self, at: usize) -> Option<Waiting> {
         let waiting = self.messages.remove(at)?;
         self.bytes -= waiting.cost();

@@ -50,8 +50,8 @@ pub enum PublishError {
     /// Too much is on its way to other workers, who are busy: [`HubConfig::max_in_transit`].
     #[error("too many published messages are on their way")]
     Full,
-    /// There is no server to publish on: it is not built yet, has ended, or has no workers.
-    #[error("there is no server with workers to publish on")]
+    /// There is no server to publish on: it is not built yet, or has ended; or the WebSocket is not one of a server.
+    #[error("there is no server to publish on")]
     NoServer,
     /// The WebSocket that was to publish it is closed.
     #[error("the WebSocket is closed")]
@@ -71,6 +71,9 @@ pub enum SubscribeError {
     /// The WebSocket is closed.
     #[error("the WebSocket is closed")]
     Closed,
+    /// It is not a WebSocket of a [`Server`](crate::Server), and was given no other topics.
+    #[error("the WebSocket is not one of a server, and was given no topics")]
+    NoServer,
 }
 
 /// Topics and how many subscribers they have.

@@ -124,16 +124,21 @@ impl Histories {
 
     /// The last messages of a topic, at most `count`.
     pub(super) fn replay(&self, topic: &str, count: usize) -> Replay {
+        self.replay_and(topic, count, |replay| replay)
+    }
+
+    /// The same, given to `and` before any other message is kept.
+    pub(super) fn replay_and<R>(&self, topic: &str, count: usize, and: impl FnOnce(Replay) -> R) -> R {
         let rings = self.lock();
         let messages = rings.topics.peek(topic).map_or_else(Vec::new, |ring| {
             let skipped = ring.messages.len().saturating_sub(count);
             let last = ring.messages.iter().skip(skipped);
             last.map(|(_, message)| message.clone()).collect()
         });
-        Replay {
+        and(Replay {
             messages,
             up_to: rings.last,
-        }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Rings> {

@@ -46,7 +46,11 @@ impl HubMetrics {
     }
 
     pub(super) fn dropped(&self) {
-        self.dropped.increment(1);
+        self.dropped_many(1);
+    }
+
+    pub(super) fn dropped_many(&self, messages: u64) {
+        self.dropped.increment(messages);
     }
 
     pub(super) fn refused(&self) {

@@ -4,6 +4,8 @@
 //! (`batch`) and given to the subscribers when the callback has returned, or the turn is over (`local`,
 //! `delivery`). Other workers get it by their mailboxes if they have subscribers (`registry`, `shared`).
 //!
+//! WebSockets of async handlers are subscribers too; no worker sees to them (`sessions`).
+//!
 //! # What is promised
 //!
 //! - A subscriber gets the messages that one publisher published to one topic in their order. On one worker it gets
@@ -26,17 +28,20 @@ mod metrics;
 mod policy;
 mod recipient;
 mod registry;
+mod sessions;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod topic;
 
+pub(crate) use backlog::{Backlog, Waiting};
 pub use config::{HubConfig, PublishError, SubscribeError, Topics};
 pub(crate) use delivery::Dropped;
 pub use history::History;
 pub(crate) use local::{Change, Local};
 pub(crate) use policy::Pressure;
 pub(crate) use recipient::{Recipient, Recipients};
+pub(crate) use sessions::Seat;
 pub use shared::Publisher;
 pub(crate) use shared::{Hub, Outlet, Post};
 pub use topic::{Topic, TopicError};

@@ -24,7 +24,7 @@ impl Pressure {
     }
 
     /// How much may wait as bytes, in order and for good.
-    pub(super) const fn for_output(self) -> usize {
+    pub(crate) const fn for_output(self) -> usize {
         if self.queues() { self.max / 2 } else { self.max }
     }
 

@@ -11,6 +11,7 @@ use super::config::HubConfig;
 use super::history::Histories;
 use super::metrics::HubMetrics;
 use super::registry::{Interest, Registry};
+use super::sessions::Sessions;
 use super::topic::{Topic, TopicError, check_filter, check_name, is_filter};
 use super::{PublishError, Topics};
 
@@ -23,6 +24,8 @@ pub(crate) struct Hub {
     pub(super) wildcards: Interest,
     pub(super) histories: Histories,
     pub(super) metrics: HubMetrics,
+    /// The subscribers that no worker sees to. Among workers, they have the number behind the last.
+    pub(super) sessions: Sessions,
     /// Bytes of messages that may be on their way between threads.
     room: Arc<Semaphore>,
     workers: usize,
@@ -41,6 +44,8 @@ pub(crate) struct Post {
     pub(super) topic: Topic,
     pub(super) message: Prepared,
     pub(super) compress: Compress,
+    /// The session that published it and is not to have it.
+    pub(super) session: Option<u32>,
     /// Its number, if its topic is kept.
     pub(super) number: u64,
     /// Given back when the last worker has taken it.
@@ -57,10 +62,11 @@ impl Hub {
             )),
             config,
             hasher: foldhash::fast::RandomState::default(),
-            registry: Registry::new(workers),
-            wildcards: Interest::new(workers),
+            registry: Registry::new(workers + 1),
+            wildcards: Interest::new(workers + 1),
             histories,
             metrics: HubMetrics::new(),
+            sessions: Sessions::default(),
             workers,
             outlets: (0..workers).map(|_| OnceLock::new()).collect(),
         }))
@@ -77,6 +83,12 @@ impl Hub {
 
     pub(super) fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// Whether there may be subscribers that are not on the worker which asks.
+    #[inline]
+    pub(super) fn has_others(&self) -> bool {
+        self.workers > 1 || self.sessions.has_any()
     }
 
     /// Checks what somebody wants to subscribe to; gives whether it is a pattern.
@@ -120,7 +132,7 @@ impl Hub {
                 && (self.wildcards.has(*worker)
                     || known.as_ref().is_some_and(|known| known.interest.has(*worker)))
         };
-        (0..self.workers).filter(has)
+        (0..=self.workers).filter(has)
     }
 
     /// Room for a message on its way between threads, if there is.
@@ -139,9 +151,10 @@ impl Hub {
     }
 
     pub(super) fn post(&self, worker: usize, posts: &mut Vec<Arc<Post>>) {
-        match self.outlets[worker].get() {
-            Some(outlet) => outlet.post(posts),
-            None => posts.clear(),
+        match self.outlets.get(worker).map(OnceLock::get) {
+            Some(Some(outlet)) => outlet.post(posts),
+            Some(None) => posts.clear(),
+            None => self.give_sessions(posts),
         }
     }
 
@@ -158,6 +171,7 @@ impl Hub {
             topic,
             message,
             compress,
+            session: None,
             number: 0,
             _room: room,
         }
@@ -179,7 +193,7 @@ impl fmt::Debug for Post {
     }
 }
 
-/// Publishes to the topics of a server, from any thread. Clones publish to the same server.
+/// Publishes to topics, those of a server in most cases, from any thread. Clones publish to the same.
 ///
 /// What is published reaches the subscribers of each topic in the order in which one thread published it. Between
 /// publishers, subscribers of different workers may see different orders.
@@ -187,8 +201,24 @@ impl fmt::Debug for Post {
 pub struct Publisher(Arc<Hub>);
 
 impl Publisher {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+    /// One with topics of its own, for WebSockets that no [`Server`](crate::Server) serves: with `sockeye::axum` and
+    /// `sockeye::hyper` they are given these by `topics`. Those of a server come with
+    /// [`ServerHandle::publisher`](crate::server::ServerHandle::publisher).
+    ///
+    /// # Errors
+    /// A pattern of the configured [history](HubConfig::history) is none.
+    pub fn new(config: HubConfig) -> Result<Self, TopicError> {
+        Hub::new(config, 0).map(Self)
+    }
+
+    /// That of a server.
+    pub(crate) fn of(hub: Arc<Hub>) -> Self {
         Self(hub)
+    }
+
+    #[cfg(feature = "hyper")]
+    pub(crate) fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.0)
     }
 
     /// Publishes a message to the subscribers of a topic, on all workers. It is compressed where that was negotiated and the
@@ -213,7 +243,7 @@ impl Publisher {
         compress: Compress,
     ) -> Result<(), PublishError> {
         let post = self.0.post_to(topic, message.into(), compress)?;
-        self.hand_over(post);
+        self.0.hand_over(post);
         Ok(())
     }
 
@@ -235,24 +265,9 @@ impl Publisher {
         // It is never closed.
         let room = room.await.map_err(|_| PublishError::Full)?;
         let hash = self.0.hash(&topic);
-        self.hand_over(self.0.make_post(hash, topic, message, Compress::Auto, room));
+        self.0
+            .hand_over(self.0.make_post(hash, topic, message, Compress::Auto, room));
         Ok(())
-    }
-
-    fn hand_over(&self, mut post: Post) {
-        let hub = &self.0;
-        let limits = hub.histories.limits_of(&post.topic);
-        hub.metrics.flushed(1, 0);
-        match limits {
-            None => hub.distribute(post, None),
-            Some(limits) => {
-                let (topic, message) = (post.topic.clone(), post.message.clone());
-                hub.histories.keep(&topic, limits, &message, |number| {
-                    post.number = number;
-                    hub.distribute(post, None);
-                });
-            }
-        }
     }
 
     /// How many WebSockets are subscribed to this topic, on all workers; those subscribed to a pattern of it do not
@@ -273,6 +288,35 @@ impl Publisher {
 }
 
 impl Hub {
+    /// Publishes a message of a session, if it has this slot to all others.
+    pub(crate) fn publish_from_session(
+        &self,
+        slot: Option<u32>,
+        topic: &str,
+        message: Prepared,
+    ) -> Result<(), PublishError> {
+        let mut post = self.post_to(topic, message, Compress::Auto)?;
+        post.session = slot;
+        self.hand_over(post);
+        Ok(())
+    }
+
+    /// Hands a message that no worker publishes to all who have subscribers of it.
+    fn hand_over(&self, mut post: Post) {
+        let limits = self.histories.limits_of(&post.topic);
+        self.metrics.flushed(1, 0);
+        match limits {
+            None => self.distribute(post, None),
+            Some(limits) => {
+                let (topic, message) = (post.topic.clone(), post.message.clone());
+                self.histories.keep(&topic, limits, &message, |number| {
+                    post.number = number;
+                    self.distribute(post, None);
+                });
+            }
+        }
+    }
+
     /// Hands a message to all workers but `own` that have subscribers of it.
     pub(super) fn distribute(&self, post: Post, own: Option<usize>) {
         let post = Arc::new(post);

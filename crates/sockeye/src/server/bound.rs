@@ -187,16 +187,16 @@ impl Shared {
     /// Starts the workers, if there are to be any.
     fn start_workers(self: &Arc<Self>) -> Result<()> {
         let force = &self.workforce;
-        let Some(hub) = &self.hub else {
+        if force.workers == 0 {
             return Ok(());
-        };
+        }
         let plan = Plan {
             workers: force.workers,
             driver: force.driver,
             pin: force.pin,
             reception: Reception::new(Arc::clone(self)),
             metrics: self.context.metrics(),
-            hub: Arc::clone(hub),
+            hub: Arc::clone(&self.hub),
         };
         let workers = Workers::start(plan)
             .map_err(|error| ConfigError::new(format!("the workers cannot be started: {error}")))?;

@@ -87,9 +87,9 @@ pub(super) struct Shared {
     pub(super) context: Context,
     #[cfg(engine)]
     pub(super) workforce: Workforce,
-    /// Of a server with workers.
+    /// Where its topics are.
     #[cfg(engine)]
-    pub(super) hub: Option<Arc<Hub>>,
+    pub(super) hub: Arc<Hub>,
     /// The workers, once they are at work.
     #[cfg(engine)]
     pub(super) workers: OnceLock<Workers>,
@@ -211,7 +211,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How publish/subscribe works between the WebSockets of routes with a [`Handler`].
+    /// How publish/subscribe works between the WebSockets of this server.
     #[cfg(engine)]
     #[must_use]
     pub fn hub(mut self, hub: HubConfig) -> Self {
@@ -430,10 +430,11 @@ impl ServerBuilder {
             .wishes
             .settle(self.routes.iter().any(|(.., route)| route.callbacks().is_some()))?;
         #[cfg(engine)]
-        let hub = (workforce.workers > 0)
-            .then(|| Hub::new(self.hub, workforce.workers))
-            .transpose()
+        let hub = Hub::new(self.hub, workforce.workers)
             .map_err(|error| ConfigError::new(format!("the history of the hub: {error}")))?;
+        let context = Context::new();
+        #[cfg(engine)]
+        let context = context.with_hub(Arc::clone(&hub));
         let routes = Routes::new(self.origins, self.settings);
         for (host, path, route) in self.routes {
             let host = host.map(|name| HostPattern::new(&name)).transpose()?;
@@ -454,7 +455,7 @@ impl ServerBuilder {
             lifecycle: self.lifecycle,
             metrics: ServerMetrics::new(),
             observer: self.observer,
-            context: Context::new(),
+            context,
             #[cfg(engine)]
             workforce,
             #[cfg(engine)]

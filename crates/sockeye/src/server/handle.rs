@@ -148,14 +148,11 @@ impl ServerHandle {
     /// What publishes to the topics of this server, from any thread.
     ///
     /// # Errors
-    /// [`Error::is_config`]: the server is not built yet, or has ended; or it has no workers, whose WebSockets are the ones
-    /// that subscribe.
+    /// [`Error::is_config`]: the server is not built yet, or has ended.
     #[cfg(engine)]
     pub fn publisher(&self) -> Result<Publisher> {
-        match &self.lifecycle.server()?.hub {
-            Some(hub) => Ok(Publisher::new(Arc::clone(hub))),
-            None => Err(Error::config("the server has no workers, and so no topics")),
-        }
+        let server = self.lifecycle.server()?;
+        Ok(Publisher::of(Arc::clone(&server.hub)))
     }
 
     /// Publishes a message to the subscribers of a topic, on all workers: as [`Publisher::publish`] of a

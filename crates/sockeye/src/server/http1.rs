@@ -84,6 +84,10 @@ impl Exchange {
         deadline: Instant,
         passed: usize,
     ) -> Self {
+        #[cfg(engine)]
+        let adoption = Adoption::with_hub(Arc::clone(&shared.hub));
+        #[cfg(not(engine))]
+        let adoption = Adoption::default();
         Self {
             shared,
             info,
@@ -91,7 +95,7 @@ impl Exchange {
             deadline_moved: Notify::new(),
             had_request: AtomicBool::new(false),
             pending: Mutex::default(),
-            adoption: Adoption::default(),
+            adoption,
             passed: AtomicUsize::new(passed),
             #[cfg(engine)]
             desk: None,

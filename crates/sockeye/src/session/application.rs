@@ -128,6 +128,8 @@ impl Session {
 
     pub(crate) fn close(&mut self, frame: Option<CloseFrame<'_>>) {
         if self.is_open() {
+            #[cfg(engine)]
+            self.release_published();
             self.connection.close(frame, now(), &mut self.queue);
             self.release();
             self.wake_driver();

@@ -10,6 +10,8 @@ mod buffers;
 mod inbox;
 mod join;
 mod pings;
+#[cfg(engine)]
+mod published;
 mod standby;
 mod stream;
 #[cfg(test)]
@@ -32,6 +34,8 @@ pub(crate) use inbox::Incoming;
 pub(crate) use join::{HandlerFuture, Joined, Stage};
 pub(crate) use pings::PingId;
 use pings::Pings;
+#[cfg(engine)]
+pub(crate) use published::TOO_FAR_BEHIND;
 pub(crate) use standby::Next;
 use standby::Parked;
 pub(crate) use stream::Driver;
@@ -197,6 +201,12 @@ pub(crate) struct Session {
     frames_of: MessageKind,
     /// The Pings that were not answered yet, if there are any.
     pings: Option<Box<Pings>>,
+    /// What it has of topics, once it was subscribed to any.
+    #[cfg(engine)]
+    published: Option<Box<published::Published>>,
+    /// How many messages were published to it that it was not sent.
+    #[cfg(engine)]
+    pub(crate) missed: u64,
     aborted: bool,
     /// The transport is to be dropped once it has what waits.
     hangs_up: bool,
@@ -247,6 +257,10 @@ impl Shared {
             is_writing: false,
             frames_of: MessageKind::Binary,
             pings: None,
+            #[cfg(engine)]
+            published: None,
+            #[cfg(engine)]
+            missed: 0,
             aborted: false,
             hangs_up: false,
             peer_close: None,
@@ -300,6 +314,14 @@ impl Shared {
         }
     }
 
+    /// Leaves all topics.
+    #[cfg(engine)]
+    fn leave_hub(&self) {
+        let published = self.lock().leave_hub();
+        // Not while the session is locked: it locks the hub, which whoever publishes has locked when it locks the session.
+        drop(published);
+    }
+
     /// Something happened to the transport, or a deadline passed.
     fn rouse(&self) {
         // Before the driver is told to look.
@@ -310,7 +332,13 @@ impl Shared {
 
     /// Nothing will be received or sent any more.
     fn end(&self) {
+        // Before anybody can see that it has ended.
+        #[cfg(engine)]
+        self.leave_hub();
         self.lock().end();
+        // It may have been subscribed to something meanwhile.
+        #[cfg(engine)]
+        self.leave_hub();
         self.ended.notify_waiters();
     }
 }

@@ -154,6 +154,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
         if session.is_abandoned() {
             let normal = CloseFrame::truncated(CloseCode::NORMAL, "");
+            #[cfg(engine)]
+            session.release_published();
             session.connection.close(Some(normal), now, &mut session.queue);
         }
         self.paused = session.is_reading_paused();
@@ -217,7 +219,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 session.pings_flushed(began);
             }
         }
+        // All of what was taken is with the transport.
+        session.in_flight = 0;
         session.poll_output(now);
+        #[cfg(engine)]
+        session.drain_published();
         self.pinging = session.has_pings_to_write().then_some(now);
         mem::swap(&mut self.writing, &mut session.queue);
         session.in_flight = self.writing.len();

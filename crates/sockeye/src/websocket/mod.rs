@@ -5,6 +5,8 @@ mod reader;
 mod receiver;
 mod sender;
 mod stream_sink;
+#[cfg(engine)]
+mod topics;
 mod weak;
 mod writer;
 
@@ -64,6 +66,9 @@ pub(crate) struct Agreement {
     pub(crate) subprotocol: Option<String>,
     pub(crate) extensions: String,
     pub(crate) data: http::Extensions,
+    /// Where the topics of its server are.
+    #[cfg(engine)]
+    pub(crate) hub: Option<Arc<crate::hub::Hub>>,
 }
 
 impl WebSocket {

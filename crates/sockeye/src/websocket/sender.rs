@@ -300,6 +300,12 @@ impl Sender {
         &self.agreement.data
     }
 
+    /// Where the topics of its server are, if it is a server's.
+    #[cfg(engine)]
+    pub(super) fn hub(&self) -> Option<&Arc<crate::hub::Hub>> {
+        self.agreement.hub.as_ref()
+    }
+
     pub(super) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
     }

@@ -6,6 +6,8 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::any;
 use sockeye::axum::WebSocketUpgrade;
+use sockeye::hub::{HubConfig, PublishError, Publisher, SubscribeError};
+use sockeye::proto::Message;
 use sockeye::proto::deflate::Deflate;
 use sockeye::server::Drain;
 use sockeye::{Config, OriginPolicy};
@@ -170,6 +172,66 @@ async fn a_server_counts_and_closes_the_websockets_of_its_fallback() {
     let report = soon(server.report()).await;
     assert_eq!((report.connections, report.closed, report.forced), (1, 1, 0));
     assert_eq!((server.connections(), server.websockets()), (0, 0));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_websocket_of_the_fallback_has_the_topics_of_the_server() {
+    let room = any(|upgrade: WebSocketUpgrade| async {
+        upgrade.on_upgrade(|mut ws| async move {
+            ws.subscribe("t")?;
+            while let Some(message) = ws.recv().await? {
+                ws.publish("t", message)?;
+            }
+            Ok(())
+        })
+    });
+    let (address, server) = start(server().fallback(Router::new().route("/room", room))).await;
+    let mut one = Peer::open(address, "/room", &[]).await;
+    let mut other = Peer::open(address, "/room", &[]).await;
+    let publisher = server.publisher().unwrap();
+    eventually(|| publisher.num_subscribers("t") == 2).await;
+    one.send_text("hello").await;
+    assert_eq!(other.receive_text().await, "hello");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn without_a_server_of_ours_a_websocket_has_the_topics_that_it_was_given() {
+    let publisher = Publisher::new(HubConfig::default()).unwrap();
+    let topics = publisher.clone();
+    let given = any(move |upgrade: WebSocketUpgrade| async move {
+        upgrade.topics(&topics).on_upgrade(|mut ws| async move {
+            ws.subscribe("t")?;
+            while ws.recv().await?.is_some() {}
+            Ok(())
+        })
+    });
+    let none = any(|upgrade: WebSocketUpgrade| async {
+        upgrade.on_upgrade(|ws| async move {
+            assert_eq!(ws.subscribe("t"), Err(SubscribeError::NoServer));
+            assert_eq!(ws.publish("t", "x"), Err(PublishError::NoServer));
+            ws.send("none").await?;
+            Ok(())
+        })
+    });
+    let app = Router::new().route("/given", given).route("/none", none);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut peers = [
+        Peer::open(address, "/given", &[]).await,
+        Peer::open(address, "/given", &[]).await,
+    ];
+    eventually(|| publisher.num_subscribers("t") == 2).await;
+    publisher.publish("t", Message::Text("hello")).unwrap();
+    for peer in &mut peers {
+        assert_eq!(peer.receive_text().await, "hello");
+    }
+    assert_eq!(
+        Peer::open(address, "/none", &[]).await.receive_text().await,
+        "none"
+    );
 }
 
 #[tokio::test]

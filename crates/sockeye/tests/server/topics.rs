@@ -1,9 +1,9 @@
-//! Topics of a server with two workers.
+//! Topics of a server.
 
-use sockeye::MessageRef;
 use sockeye::hub::{History, HubConfig, PublishError};
 use sockeye::proto::Message;
 use sockeye::server::{Handler, Server, Socket};
+use sockeye::{HandlerResult, MessageRef, WebSocket};
 
 use crate::peer::{Peer, TEXT, echo, eventually, frame, server, start};
 
@@ -64,9 +64,63 @@ async fn a_server_publishes_to_all_its_workers() {
     assert_eq!(publisher.topics().len(), 0);
 }
 
+async fn room(mut websocket: WebSocket) -> HandlerResult {
+    websocket.subscribe("t")?;
+    while let Some(message) = websocket.recv().await? {
+        websocket.publish("t", message)?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
-async fn a_server_without_workers_has_no_topics() {
-    let (_, handle) = start(server().route("/", echo).workers(0)).await;
+async fn async_handlers_have_topics_on_workers_and_without() {
+    for workers in [0, 1, 2] {
+        let (address, server) = start(server().route("/", room).workers(workers)).await;
+        let mut one = Peer::open(address, "/", &[]).await;
+        let mut other = Peer::open(address, "/", &[]).await;
+        let publisher = server.publisher().unwrap();
+        eventually(|| publisher.num_subscribers("t") == 2).await;
+        one.send_text("hello").await;
+        assert_eq!(other.receive_text().await, "hello");
+        server.publish("t", "to all").unwrap();
+        assert_eq!(one.receive_text().await, "to all");
+        assert_eq!(other.receive_text().await, "to all");
+        drop((one, other));
+        eventually(|| publisher.topics().len() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn callbacks_and_async_handlers_share_topics() {
+    let builder = server()
+        .handle("/callbacks", Chat)
+        .route("/task", room)
+        .workers(2);
+    let (address, server) = start(builder).await;
+    let mut callbacks = Peer::open(address, "/callbacks", &[]).await;
+    callbacks.send_text("t").await;
+    let mut task = Peer::open(address, "/task", &[]).await;
+    let publisher = server.publisher().unwrap();
+    eventually(|| publisher.num_subscribers("t") == 2).await;
+    for number in 0..10 {
+        let text = format!("from callbacks {number}");
+        callbacks.send_text(&text).await;
+        assert_eq!(task.receive_text().await, text);
+        let text = format!("from the task {number}");
+        task.send_text(&text).await;
+        assert_eq!(callbacks.receive_text().await, text);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_ended_has_no_topics() {
+    let (_, handle) = start(server().route("/", echo)).await;
+    let publisher = handle.publisher().unwrap();
+    handle.shutdown();
+    handle.report().await;
+    eventually(|| handle.publisher().is_err()).await;
     assert!(handle.publisher().unwrap_err().is_config());
     assert_eq!(handle.publish("t", "x"), Err(PublishError::NoServer));
+    // There is nobody to hear it.
+    publisher.publish("t", Message::Text("x")).unwrap();
 }

@@ -2,6 +2,7 @@
 //! real sockets.
 
 mod behind;
+mod choices;
 mod clock;
 mod conversation;
 mod cost;

@@ -82,7 +82,8 @@ pub(crate) struct Change {
 
 impl Local {
     pub(crate) fn new(hub: Arc<Hub>, worker: usize) -> Self {
-        let outgoing = (0..hub.workers()).map(|_| Vec::new()).collect();
+        // One more, for the subscribers that no worker sees to.
+        let outgoing = (0..=hub.workers()).map(|_| Vec::new()).collect();
         Self {
             delivery: Delivery::new(Arc::clone(&hub)),
             hub,

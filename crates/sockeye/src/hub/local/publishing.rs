@@ -93,13 +93,13 @@ impl Local {
             Some(id) => self.index.get(id).extra.kept,
             None => hub.histories.limits_of(name),
         };
-        if kept.is_none() && hub.workers() == 1 {
+        if kept.is_none() && !hub.has_others() {
             return None;
         }
         let workers: SmallVec<[usize; 16]> = match id {
             Some(id) => {
                 let known = &self.index.get(id).extra.known;
-                (0..hub.workers())
+                (0..=hub.workers())
                     .filter(|worker| *worker != self.worker)
                     .filter(|worker| known.interest.has(*worker) || hub.wildcards.has(*worker))
                     .collect()

@@ -5,6 +5,7 @@ mod model;
 mod order;
 mod pressure;
 mod replay;
+mod sessions;
 mod support;
 mod topics;
 mod workers;

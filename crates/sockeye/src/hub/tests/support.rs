@@ -78,7 +78,7 @@ impl World {
         }
         Self {
             workers,
-            publisher: Publisher::new(hub),
+            publisher: Publisher::of(hub),
         }
     }
 
