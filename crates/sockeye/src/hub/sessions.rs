@@ -190,10 +190,7 @@ impl Hub {
     fn session_leaves(&self, slot: u32) {
         let session = {
             let mut table = self.sessions.lock();
-            while let Some(id) = {
-                let last = table.index.topics_of(slot).next_back();
-                last
-            } {
+            while let Some(id) = table.last_topic_of(slot) {
                 self.session_parts(&mut table, slot, id);
             }
             table.free.push(slot);
@@ -228,6 +225,10 @@ impl Table {
         self.sessions.push(Some(session));
         // As many sessions as that fit no machine's memory.
         (self.sessions.len() - 1) as u32
+    }
+
+    fn last_topic_of(&self, slot: u32) -> Option<TopicId> {
+        self.index.topics_of(slot).next_back()
     }
 
     /// Those who are to have a message, each once.

@@ -52,8 +52,8 @@ impl Session {
         }
         // While the transport has not taken what it was given, what may be dropped later is not made bytes.
         let waits_anyway = self.in_flight > 0 && limits.queues();
-        let has_backlog = |published: &Box<Published>| !published.backlog.is_empty();
-        let is_direct = !waits_anyway && !self.published.as_ref().is_some_and(has_backlog);
+        let has_backlog = |published: &Published| !published.backlog.is_empty();
+        let is_direct = !waits_anyway && !self.published.as_deref().is_some_and(has_backlog);
         if is_direct {
             match self.add_published(message, compress, limits.for_output()) {
                 Ok(true) => {

@@ -112,7 +112,7 @@ fn a_socket_tells_how_far_it_is_and_what_was_agreed_on() {
         diary.read(),
         [
             "Open Some(\"a\") true",
-            "Closing Some(\"a\") true",
+            "Closing Some(\"a\") false",
             "Closed Some(\"a\") false"
         ]
     );
