@@ -133,6 +133,12 @@ impl Wheel {
         (self.armed > 0).then(|| self.next.saturating_duration_since(now))
     }
 
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(super) fn armed(&self) -> usize {
+        self.armed
+    }
+
     /// A time, to the tick, in less memory.
     pub(super) fn stamp(&self, at: Instant) -> Stamp {
         Stamp(NonZeroU32::MIN.saturating_add(self.ticks(at)))

@@ -1,6 +1,6 @@
 //! Topics of a server.
 
-use sockeye::hub::{History, HubConfig, PublishError};
+use sockeye::hub::{History, HubConfig, PublishError, Topic};
 use sockeye::proto::Message;
 use sockeye::server::{Handler, Server, Socket};
 use sockeye::{HandlerResult, MessageRef, WebSocket};
@@ -110,6 +110,38 @@ async fn callbacks_and_async_handlers_share_topics() {
         task.send_text(&text).await;
         assert_eq!(callbacks.receive_text().await, text);
     }
+}
+
+#[tokio::test]
+async fn handles_subscribe_and_publish_from_any_task() {
+    let (address, server) = start(server().handle("/", Chat).workers(2)).await;
+    let mut peers = Vec::new();
+    for _ in 0..4 {
+        peers.push(Peer::open(address, "/", &[]).await);
+    }
+    eventually(|| server.websockets() == 4).await;
+    let sockets = server.sockets().await;
+    for socket in &sockets {
+        assert_eq!(socket.handle().subscribe("t").await, Ok(true));
+    }
+    let publisher = server.publisher().unwrap();
+    assert_eq!(publisher.num_subscribers("t"), 4);
+    let first = sockets[0].handle();
+    for number in 0..20 {
+        first.publish("t", number.to_string()).unwrap();
+    }
+    first.send("its own").unwrap();
+    assert_eq!(peers[0].receive_text().await, "its own");
+    for peer in &mut peers[1..] {
+        for number in 0..20 {
+            assert_eq!(peer.receive_text().await, number.to_string());
+        }
+    }
+    let topics = first.topics().await.unwrap();
+    assert_eq!(topics, [Topic::new("t").unwrap()]);
+    first.unsubscribe("t").unwrap();
+    assert!(first.topics().await.unwrap().is_empty());
+    assert_eq!(publisher.num_subscribers("t"), 3);
 }
 
 #[tokio::test]

@@ -160,6 +160,28 @@ fn a_handshake_that_takes_too_long_is_dropped() {
 }
 
 #[test]
+fn each_connection_has_one_timer_which_traffic_does_not_touch() {
+    let (mut stage, key, _) = opened(with_config(Config {
+        idle_timeout: Some(Duration::from_secs(60)),
+        max_lifetime: Some(Duration::from_secs(3600)),
+        ..Config::server()
+    }));
+    stage.open();
+    stage.open();
+    assert_eq!(stage.connections.wheel.armed(), 3);
+    let next = |stage: &Stage| {
+        let now = stage.connections.common.now;
+        now + stage.connections.wheel.wait(now).unwrap()
+    };
+    let before = next(&stage);
+    for _ in 0..50 {
+        stage.receive(key, &text("traffic"));
+        stage.pass(millis(100));
+    }
+    assert_eq!((next(&stage), stage.connections.wheel.armed()), (before, 3));
+}
+
+#[test]
 fn idle_connections_are_looked_at_no_more_than_they_ask_for() {
     let (stage, _, _) = opened(Settings::default());
     let wait = stage.connections.wait().unwrap();
