@@ -90,7 +90,12 @@ impl<D: Driver> Connections<D> {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        if slot.has_output() && !slot.flags.is_full {
+        if slot.flags.is_full {
+            // A callback that sent much may have filled the system: from now on the peer has its time.
+            if slot.stalled.is_none() && slot.has_output() {
+                self.stalled(key);
+            }
+        } else if slot.has_output() {
             match slot.send(driver, &mut self.common.pool) {
                 Ok(()) if slot.has_output() => self.stalled(key),
                 Ok(()) => self.given(driver, key),

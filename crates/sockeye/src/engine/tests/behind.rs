@@ -84,6 +84,21 @@ fn a_peer_that_takes_nothing_is_dropped_after_the_write_timeout() {
 }
 
 #[test]
+fn a_peer_that_takes_part_of_much_is_dropped_after_the_write_timeout_too() {
+    let (mut stage, key, diary) = opened(Settings::default());
+    stage.line(key).room = 100;
+    // So much that it is given to the system before the callback returns.
+    stage.receive(key, &text("pour 300000"));
+    diary.read();
+    stage.pass(millis(9_900));
+    assert!(diary.read().is_empty());
+    stage.pass(millis(300));
+    let notes = diary.read();
+    assert_eq!(notes[0], "close 1006 \"\" false: the peer took no data for 10s");
+    assert_eq!(stage.line(key).end, Some(End::Reset));
+}
+
+#[test]
 fn a_slow_peer_delays_no_other() {
     let (mut stage, slow, _) = opened(Settings::default());
     let other = stage.open();
