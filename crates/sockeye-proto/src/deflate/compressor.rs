@@ -123,6 +123,10 @@ impl Compressor {
     ///
     /// [`DeflateError::Internal`] if the compression library fails; `out` is then as it was.
     pub(crate) fn compress_alone(&self, input: &[u8], out: &mut Vec<u8>) -> Result<(), DeflateError> {
+        if self.settings.is_standalone() && !input.is_empty() {
+            self.append_standalone(input, out);
+            return Ok(());
+        }
         let start = out.len();
         let mut encoder = None;
         let settings = self.settings.for_message(input.len());
@@ -156,6 +160,11 @@ impl Compressor {
 
     fn append(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
         let mut encoder = self.encoder.take();
+        let is_whole = fin && encoder.is_none() && !input.is_empty();
+        if is_whole && self.context == Context::Nothing && self.settings.is_standalone() {
+            self.append_standalone(input, out);
+            return Ok(());
+        }
         let settings = match self.context {
             Context::Nothing if fin => self.settings.for_message(input.len()),
             Context::Bytes if fin => self.settings.for_message_in_context(input.len()),
@@ -165,6 +174,13 @@ impl Compressor {
         let done = self.append_to(&mut encoder, settings, history, input, fin, out);
         self.encoder = encoder;
         done
+    }
+
+    /// As `append`, for a whole message that refers to no other one, by the compressor that is made for those.
+    fn append_standalone(&self, input: &[u8], out: &mut Vec<u8>) {
+        let mut standalone = self.pool.take_standalone();
+        standalone.compress(input, self.settings.window_bits.window_size(), out);
+        self.pool.put_standalone(standalone);
     }
 
     /// As `append`, with an encoder that is taken from the pool, with these settings and this context, when a stream

@@ -52,6 +52,7 @@ mod negotiation;
 mod options;
 mod parameters;
 mod pool;
+mod standalone;
 
 pub use compressor::Compressor;
 pub use decompressor::{Decompressor, Finished, Inflated};

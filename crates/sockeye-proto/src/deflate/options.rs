@@ -79,13 +79,6 @@ bounded! {
     Level, 0..=9, default 2
 }
 
-impl Level {
-    pub(super) const FASTEST: Self = Self(1);
-
-    /// From how many bytes on the default level gives a message a code of its own.
-    pub(super) const OWN_CODE: usize = 200;
-}
-
 bounded! {
     /// How much memory a compressor uses for its buffers, beside the window: 1 (least) to 9, by default 8.
     ///

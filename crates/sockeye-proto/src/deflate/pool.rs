@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use zlib_rs::DeflateConfig;
 
 use super::decoder::Decoder;
+use super::standalone::Standalone;
 use super::{Level, MemLevel, WindowBits};
 
 /// A store of idle compressors and decompressors that connections share.
@@ -52,6 +53,7 @@ struct Idle {
     /// The most recently used one last, because its memory is warm.
     encoders: Vec<Box<Encoder>>,
     decoders: Vec<Box<Decoder>>,
+    standalones: Vec<Box<Standalone>>,
     stats: PoolStats,
 }
 
@@ -92,7 +94,7 @@ impl Pool {
         let mut sum = PoolStats::default();
         for part in &self.parts {
             part.with_idle(|idle| {
-                sum.idle_compressors += idle.encoders.len();
+                sum.idle_compressors += idle.encoders.len() + idle.standalones.len();
                 sum.idle_decompressors += idle.decoders.len();
                 sum.created_compressors += idle.stats.created_compressors;
                 sum.created_decompressors += idle.stats.created_decompressors;
@@ -129,6 +131,24 @@ impl Pool {
     pub(super) fn put_encoder(&self, encoder: Box<Encoder>) {
         // What does not fit is freed after the lock was released.
         drop(self.with_idle(|idle| put(&mut idle.encoders, encoder, self.max_idle)));
+    }
+
+    /// A compressor of messages that stand alone.
+    pub(super) fn take_standalone(&self) -> Box<Standalone> {
+        let idle = self.with_idle(|idle| {
+            let standalone = idle.standalones.pop();
+            let counter = match standalone {
+                Some(_) => &mut idle.stats.reused_compressors,
+                None => &mut idle.stats.created_compressors,
+            };
+            *counter += 1;
+            standalone
+        });
+        idle.unwrap_or_else(|| Box::new(Standalone::new()))
+    }
+
+    pub(super) fn put_standalone(&self, standalone: Box<Standalone>) {
+        drop(self.with_idle(|idle| put(&mut idle.standalones, standalone, self.max_idle)));
     }
 
     /// A decompressor at the start of a stream.
@@ -203,11 +223,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether messages that refer to no other one are compressed by [`Standalone`].
+    pub(super) const fn is_standalone(self) -> bool {
+        matches!(self.level.get(), 2..=5)
+    }
+
     /// Settings of a lighter compressor for a stream of one message of `length` bytes.
     ///
     /// It writes the same bytes: no reference goes further back than the message does, and there are no more symbols
     /// than bytes. The library clears its buffer for symbols, which follows the memory level, with each message and each
-    /// block. Only the default level gives up something: see [`Level`].
+    /// block.
     pub(super) fn for_message(self, length: usize) -> Self {
         // The window, less the 262 bytes that the library keeps clear of its end, holds the message; the
         // buffer holds 2 ^ (level + 6) symbols.
@@ -216,15 +241,10 @@ impl Settings {
             1000..4000 => (13, 6),
             _ => return self,
         };
-        let level = if length < Level::OWN_CODE && self.level == Level::default() {
-            Level::FASTEST
-        } else {
-            self.level
-        };
         Self {
             window_bits: WindowBits::new(window_bits)
                 .map_or(self.window_bits, |bits| bits.min(self.window_bits)),
-            level,
+            level: self.level,
             mem_level: MemLevel::new(mem_level).map_or(self.mem_level, |level| level.min(self.mem_level)),
         }
     }

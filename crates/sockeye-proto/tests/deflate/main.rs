@@ -4,6 +4,7 @@ mod bits;
 mod negotiation;
 mod pool;
 mod round_trip;
+mod standalone;
 mod streams;
 mod window;
 

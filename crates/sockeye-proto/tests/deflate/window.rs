@@ -8,7 +8,7 @@ use crate::bits::greatest_distance;
 use crate::{TAKEOVER, bits, compress, decompressor, inflate_whole};
 
 /// A pseudorandom sequence, the same in each run.
-fn noise(seed: u32) -> impl Iterator<Item = u8> {
+pub(crate) fn noise(seed: u32) -> impl Iterator<Item = u8> {
     std::iter::successors(Some(seed), |&state| {
         Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
     })
@@ -18,11 +18,11 @@ fn noise(seed: u32) -> impl Iterator<Item = u8> {
 
 /// Messages that tempt a compressor to refer back as far as it can: noise that repeats after each period
 /// in question, so that there is nothing nearer to refer to.
-fn temptations(window: usize) -> Vec<Vec<u8>> {
+pub(crate) fn temptations(window: usize) -> Vec<Vec<u8>> {
     let periods = [
         window / 2,
-        window - 262,
-        window - 261,
+        window.saturating_sub(262),
+        window.saturating_sub(261),
         window - 256,
         window - 3,
         window - 1,

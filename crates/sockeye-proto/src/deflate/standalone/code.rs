@@ -1,0 +1,212 @@
+//! Huffman codes.
+
+/// How often each symbol of an alphabet occurs, and the code that follows from it.
+///
+/// The alphabet has `SYMBOLS` symbols. `N` is a power of two above that, so that an index needs no check beyond a mask.
+pub(super) struct Code<const SYMBOLS: usize, const N: usize> {
+    pub(super) counts: [u32; N],
+    /// The length of each symbol's code in bits, 0 for those that do not occur.
+    pub(super) lengths: [u8; N],
+    /// Of the symbols that occur.
+    pub(super) words: Words<N>,
+    /// The symbols that occur, in their order.
+    used: [u16; N],
+    used_len: usize,
+}
+
+/// The longest code of a literal, a length or a distance (RFC 1951 §3.2.7).
+pub(super) const MAX_LENGTH: usize = 15;
+
+/// For each symbol what [`word`] makes of its code, 0 if it has none.
+pub(super) type Words<const N: usize> = [u32; N];
+
+/// A symbol's code as it is written: the bits, their number from bit 16 on, and from bit 24 on the number of bits with the
+/// `extra` ones that follow the code.
+pub(super) const fn word(code: u16, length: u32, extra: u32) -> u32 {
+    // RFC 1951 §3.1.1: Huffman codes begin with their highest bit.
+    (code.reverse_bits() as u32 >> (16 - length)) | length << 16 | (length + extra) << 24
+}
+
+impl<const SYMBOLS: usize, const N: usize> Code<SYMBOLS, N> {
+    const MASK: usize = N - 1;
+
+    pub(super) const fn new() -> Self {
+        Self {
+            counts: [0; N],
+            lengths: [0; N],
+            words: [0; N],
+            used: [0; N],
+            used_len: 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn count(&mut self, symbol: usize) {
+        self.counts[symbol & Self::MASK] += 1;
+    }
+
+    /// Forgets what was counted.
+    pub(super) fn clear(&mut self) {
+        self.counts[..SYMBOLS].fill(0);
+    }
+
+    /// The greatest symbol that occurs, and one.
+    pub(super) fn end(&self) -> usize {
+        self.used[..self.used_len]
+            .last()
+            .map_or(0, |&symbol| usize::from(symbol) + 1)
+    }
+
+    /// How many bits the codes of all that was counted take, if they are as long as that.
+    pub(super) fn cost(&self, lengths: &[u8]) -> usize {
+        let bits = self.counts[..SYMBOLS]
+            .iter()
+            .zip(lengths)
+            .map(|(&count, &length)| count * u32::from(length));
+        bits.sum::<u32>() as usize
+    }
+
+    /// Makes the lengths of the best code whose codes have at most `limit` bits.
+    ///
+    /// Some decoders refuse a code with less than two symbols, so there are two at least.
+    pub(super) fn make_lengths(&mut self, limit: usize) {
+        let mut order = [0; N];
+        let mut len = self.collect(&mut order);
+        if len < 2 {
+            for symbol in 0..2 {
+                if len < 2 && self.counts[symbol] == 0 {
+                    self.counts[symbol] = 1;
+                    len += 1;
+                }
+            }
+            self.collect(&mut order);
+        }
+        let order = &mut order[..len];
+        // By how often they occur, and then by symbol.
+        order.sort_unstable();
+        let mut per_length = depths(order.iter().map(|key| key >> SYMBOL_BITS));
+        shorten(&mut per_length, limit);
+        self.lengths[..SYMBOLS].fill(0);
+        let mut rarest_last = order.iter().rev();
+        for (length, &count) in per_length.iter().enumerate() {
+            for key in rarest_last.by_ref().take(count as usize) {
+                self.lengths[*key as usize & Self::MASK] = length as u8;
+            }
+        }
+    }
+
+    /// Collects the symbols that occur, also with their counts as keys to sort by; how many they are.
+    fn collect(&mut self, keys: &mut [u32; N]) -> usize {
+        const { assert!(SYMBOLS < N && N <= 1 << SYMBOL_BITS && N.is_power_of_two()) };
+        let mut len = 0;
+        for (symbol, &count) in self.counts[..SYMBOLS].iter().enumerate() {
+            // Written in any case, rather than with a branch that nobody can foretell.
+            keys[len & Self::MASK] = count << SYMBOL_BITS | symbol as u32;
+            self.used[len & Self::MASK] = symbol as u16;
+            len += usize::from(count > 0);
+        }
+        self.used_len = len;
+        len
+    }
+
+    /// Makes the codes that follow from the lengths (RFC 1951 §3.2.2). `extra` says how many bits follow a symbol's code.
+    pub(super) fn make_words(&mut self, extra: impl Fn(usize) -> u32) {
+        let mut per_length = [0; MAX_LENGTH + 1];
+        let used = &self.used[..self.used_len];
+        for &symbol in used {
+            per_length[usize::from(self.lengths[usize::from(symbol)]) & MAX_LENGTH] += 1;
+        }
+        let (mut next, mut code) = ([0; MAX_LENGTH + 1], 0);
+        for length in 1..=MAX_LENGTH {
+            next[length] = code;
+            code = (code + per_length[length]) << 1;
+        }
+        for &symbol in used {
+            let symbol = usize::from(symbol);
+            let length = self.lengths[symbol];
+            let code = &mut next[usize::from(length) & MAX_LENGTH];
+            self.words[symbol] = word(*code, length.into(), extra(symbol));
+            *code = code.wrapping_add(1);
+        }
+    }
+}
+
+/// How many bits of a key tell the symbol.
+const SYMBOL_BITS: u32 = 9;
+
+/// How many bits a code can have before it is shortened: with that many, the rarest of its symbols occurs once among more
+/// than there can be in a block.
+const MAX_DEPTH: usize = 32;
+
+/// How many codes of each length the best code has, for symbols that occur as often as that, the rarest first.
+///
+/// The algorithm of Moffat and Katajainen, "In-place calculation of minimum-redundancy codes" (1995).
+fn depths(counts: impl ExactSizeIterator<Item = u32>) -> [u32; MAX_DEPTH] {
+    let len = counts.len();
+    let mut nodes = [0; 1 << SYMBOL_BITS];
+    let nodes = &mut nodes[..len];
+    for (node, count) in nodes.iter_mut().zip(counts) {
+        *node = count;
+    }
+    // Each inner node takes the place of a leaf that has its parent: first with its weight, then with its parent's place.
+    let (mut root, mut leaf) = (0, 0);
+    for next in 0..len - 1 {
+        let mut weight = 0;
+        for _ in 0..2 {
+            if leaf >= len || (root < next && nodes[root] < nodes[leaf]) {
+                weight += nodes[root];
+                nodes[root] = next as u32;
+                root += 1;
+            } else {
+                weight += nodes[leaf];
+                leaf += 1;
+            }
+        }
+        nodes[next] = weight;
+    }
+    // Parents come after their children, so from the root down each one's depth follows from its parent's.
+    nodes[len - 2] = 0;
+    for node in (0..len - 2).rev() {
+        nodes[node] = nodes[nodes[node] as usize] + 1;
+    }
+    // What is not an inner node at its depth is a leaf.
+    let mut per_length = [0; MAX_DEPTH];
+    let (mut places, mut inner) = (1, len - 1);
+    for (depth, leaves) in per_length.iter_mut().enumerate() {
+        let start = inner;
+        while inner > 0 && nodes[inner - 1] as usize == depth {
+            inner -= 1;
+        }
+        let here = (start - inner) as u32;
+        *leaves = places - here;
+        places = 2 * here;
+    }
+    per_length
+}
+
+/// Changes how many codes there are of each length so that none is longer than `limit`.
+fn shorten(per_length: &mut [u32; MAX_DEPTH], limit: usize) {
+    let (within, beyond) = per_length.split_at_mut(limit + 1);
+    let too_long: u32 = beyond.iter().sum();
+    if too_long == 0 {
+        return;
+    }
+    beyond.fill(0);
+    within[limit] += too_long;
+    // What the codes take of all there are of the greatest length, which may be too much now (Kraft's inequality).
+    let taken = within
+        .iter()
+        .enumerate()
+        .map(|(length, &count)| count << (limit - length));
+    let mut excess = taken.sum::<u32>() - (1 << limit);
+    while excess > 0 {
+        // A code of the greatest length goes where a shorter one was, which becomes longer by a bit to make room.
+        let Some(shorter) = (1..limit).rev().find(|&length| within[length] > 0) else {
+            return;
+        };
+        within[shorter] -= 1;
+        within[shorter + 1] += 2;
+        within[limit] -= 1;
+        excess -= 1;
+    }
+}

@@ -1,0 +1,200 @@
+//! The search for repetitions.
+
+use super::block::Block;
+use super::token::{MAX_MATCH, MIN_MATCH};
+
+/// Where byte sequences were seen of late: for each hash of four bytes the two latest positions.
+///
+/// Positions have numbers that go on from message to message. What an earlier message left here has a number from before
+/// the message began, so nothing has to be cleared for it, until numbers run out.
+pub(super) struct Index {
+    slots: Box<[Slot; SLOTS]>,
+    /// The number of the next message's first position; those before may be in the slots.
+    next: u16,
+}
+
+/// The latest position first.
+type Slot = [u16; 2];
+
+/// The most slots that are of use, for messages of some KiB and more.
+const SLOTS: usize = 1 << MAX_BITS;
+const MAX_BITS: u32 = 14;
+const MIN_BITS: u32 = 9;
+
+impl Index {
+    pub(super) fn new() -> Self {
+        let slots = vec![Slot::default(); SLOTS].into_boxed_slice();
+        Self {
+            slots: slots
+                .try_into()
+                .unwrap_or_else(|_| Box::new([Slot::default(); SLOTS])),
+            next: 1,
+        }
+    }
+
+    /// The search in `message`. References reach back at most `window` bytes.
+    pub(super) fn search<'a>(&'a mut self, message: &'a [u8], window: usize) -> Search<'a> {
+        let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+        if self.next.checked_add(length).is_none() {
+            self.slots.fill(Slot::default());
+            self.next = 1;
+        }
+        let base = self.next;
+        // In a message for which numbers do not suffice at all they start over. A candidate may then not be what it seems,
+        // but its bytes are compared in any case; and the slots were empty at the start, so what is found depends on
+        // the message alone.
+        self.next = base.saturating_add(length);
+        Search {
+            slots: &mut self.slots,
+            base,
+            message,
+            window,
+            // About two slots for each byte of a short message: fewer make it meet what has the same hash by chance, more
+            // would drive out of the processor's cache what others need.
+            shift: u32::BITS - (usize::BITS - message.len().leading_zeros()).clamp(MIN_BITS, MAX_BITS),
+            at: 0,
+        }
+    }
+}
+
+/// The search for repetitions in one message.
+pub(super) struct Search<'a> {
+    slots: &'a mut [Slot; SLOTS],
+    base: u16,
+    message: &'a [u8],
+    window: usize,
+    /// How far the hash of four bytes is shifted to be the number of a slot.
+    shift: u32,
+    /// What was searched.
+    at: usize,
+}
+
+/// A repetition of what was `distance` bytes before.
+#[derive(Clone, Copy)]
+struct Match {
+    length: usize,
+    distance: usize,
+}
+
+impl Search<'_> {
+    /// A match of this length is taken without a look whether one that begins a byte later is longer.
+    const GOOD: usize = 16;
+
+    /// Fills a block with what comes next; the bytes it stands for, which are none at the end of the message.
+    pub(super) fn fill(&mut self, block: &mut Block) -> &[u8] {
+        let message = self.message;
+        let start = self.at;
+        let mut at = start;
+        while at < message.len() && block.has_room() {
+            let mut found = self.find(at);
+            let mut next = at + 1;
+            if found.length < MIN_MATCH {
+                block.literal(message[at]);
+                at = next;
+                continue;
+            }
+            while found.length < Self::GOOD && next < message.len() {
+                let later = self.find(next);
+                next += 1;
+                if later.length <= found.length {
+                    break;
+                }
+                block.literal(message[at]);
+                at += 1;
+                found = later;
+            }
+            block.reference(found.length, found.distance);
+            at += found.length;
+            for skipped in next..at {
+                self.enter(skipped, load(message, skipped));
+            }
+        }
+        self.at = at;
+        &message[start..at]
+    }
+
+    /// Enters the position `at` in the index, where the bytes `word` are; the latest positions of the same hash.
+    #[inline]
+    fn enter(&mut self, at: usize, word: u64) -> Slot {
+        // The multiplier is that of Fibonacci hashing: 2 ^ 32 divided by the golden ratio.
+        let hash = (word as u32).wrapping_mul(0x9E37_79B1) >> self.shift;
+        let number = self.number(at);
+        let slot = &mut self.slots[hash as usize % SLOTS];
+        let latest = *slot;
+        *slot = [number, latest[0]];
+        latest
+    }
+
+    #[inline]
+    const fn number(&self, at: usize) -> u16 {
+        self.base.wrapping_add(at as u16)
+    }
+
+    /// Enters the position `at` and finds the longest match there.
+    #[inline]
+    fn find(&mut self, at: usize) -> Match {
+        let message = self.message;
+        let word = load(message, at);
+        let [latest, second] = self.enter(at, word);
+        // Whether a candidate is any good cannot be foretold, so up to eight bytes are compared without a branch.
+        let (mut latest, mut second) = (self.compare(latest, at, word), self.compare(second, at, word));
+        let rest = message.len() - at;
+        if latest.length.max(second.length) == size_of::<u64>() && rest > size_of::<u64>() {
+            for candidate in [&mut latest, &mut second] {
+                if candidate.length == size_of::<u64>() {
+                    candidate.length = common(message, at, candidate.distance);
+                }
+            }
+        }
+        // Of equal ones the nearer one costs less.
+        let mut longest = if second.length > latest.length {
+            second
+        } else {
+            latest
+        };
+        // Beyond the end of the message both are zeros.
+        longest.length = longest.length.min(rest);
+        longest
+    }
+
+    /// Compares the next eight bytes, `word`, to those at the position of this number.
+    #[inline]
+    fn compare(&self, number: u16, at: usize, word: u64) -> Match {
+        let distance = usize::from(self.number(at).wrapping_sub(number));
+        let valid = (1..=at.min(self.window)).contains(&distance);
+        let from = at - if valid { distance } else { 0 };
+        let same = (load(self.message, from) ^ word).trailing_zeros() / 8;
+        Match {
+            length: if valid { same as usize } else { 0 },
+            distance,
+        }
+    }
+}
+
+/// Eight bytes of the message from `at` on, which is within it; zeros beyond its end.
+#[inline]
+fn load(message: &[u8], at: usize) -> u64 {
+    let rest = &message[at..];
+    if let Some(bytes) = rest.first_chunk() {
+        return u64::from_le_bytes(*bytes);
+    }
+    let mut bytes = [0; 8];
+    bytes[..rest.len()].copy_from_slice(rest);
+    u64::from_le_bytes(bytes)
+}
+
+/// How many bytes from `at` on are what was `distance` bytes before, of which the first eight are.
+fn common(message: &[u8], at: usize, distance: usize) -> usize {
+    let limit = (message.len() - at).min(MAX_MATCH);
+    let (new, old) = (&message[at..][..limit], &message[at - distance..][..limit]);
+    let mut length = size_of::<u64>();
+    while length + size_of::<u64>() <= limit {
+        let differ = load(new, length) ^ load(old, length);
+        if differ != 0 {
+            return length + (differ.trailing_zeros() / 8) as usize;
+        }
+        length += size_of::<u64>();
+    }
+    let rest = new[length..].iter().zip(&old[length..]);
+    length + rest.take_while(|(new, old)| new == old).count()
+}
