@@ -8,6 +8,7 @@ fn main() -> io::Result<()> {
     responses()?;
     frames()?;
     compressed()?;
+    standalone()?;
     operations()
 }
 
@@ -175,6 +176,26 @@ fn compressed() -> io::Result<()> {
             input.extend_from_slice(message);
         }
         write("deflate", name, &input)?;
+    }
+    Ok(())
+}
+
+/// Long messages, of a few parts each.
+fn standalone() -> io::Result<()> {
+    // Window and level; then parts: their kind, and what it takes.
+    let text = b"\x00\x21to and fro and to and fro, and on";
+    let noise = b"\x01\x07\x00\x00\x00\xff\x3f";
+    let again = b"\x02\x00\x02\xff\x7f";
+    for (name, parts) in [
+        ("text", [&text[..], again, text]),
+        ("noise", [noise, noise, again]),
+        ("mixed", [text, noise, again]),
+    ] {
+        for window in [0, 7] {
+            let mut input = vec![window, 0];
+            input.extend(parts.concat());
+            write("standalone", &format!("{name}_{window}"), &input)?;
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The decompressor on any bytes, and the compressor's output through the decompressor.
+//! The decompressor on any bytes, and the compressors' output through the decompressor.
 
 use std::sync::Arc;
 
@@ -89,8 +89,24 @@ fn compress(compressor: &mut Compressor, message: &[u8], fragment: usize) -> Vec
     payload
 }
 
+/// A message of any length, in one piece.
+fn inflate_all(decompressor: &mut Decompressor, payload: &[u8]) -> Result<Vec<u8>, DeflateError> {
+    let inflated = inflate_up_to(usize::MAX, decompressor, payload, payload.len().max(1), 64 * 1024)?;
+    Ok(inflated.unwrap_or_default())
+}
+
 /// A message, `None` if it is too long.
 fn inflate(
+    decompressor: &mut Decompressor,
+    payload: &[u8],
+    piece: usize,
+    room: usize,
+) -> Result<Option<Vec<u8>>, DeflateError> {
+    inflate_up_to(MAX_INFLATED, decompressor, payload, piece, room)
+}
+
+fn inflate_up_to(
+    limit: usize,
     decompressor: &mut Decompressor,
     payload: &[u8],
     piece: usize,
@@ -107,7 +123,7 @@ fn inflate(
             );
             piece = &piece[step.consumed..];
             message.extend_from_slice(&output[..step.produced]);
-            if message.len() > MAX_INFLATED {
+            if message.len() > limit {
                 return Ok(None);
             }
         }
@@ -116,11 +132,78 @@ fn inflate(
         let step = decompressor.finish(&mut output)?;
         assert!(step.done || step.produced == room, "stopped early: {step:?}");
         message.extend_from_slice(&output[..step.produced]);
-        if message.len() > MAX_INFLATED {
+        if message.len() > limit {
             return Ok(None);
         }
         if step.done {
             return Ok(Some(message));
         }
     }
+}
+
+/// When a message is as long as that, there are no more.
+const MAX_MESSAGE: usize = 1 << 17;
+
+/// Input: a window, a level, then the parts of messages, of which few bytes make many: blocks would not end otherwise. Each is compressed by a pool that has seen those before, and by one
+/// that has not.
+pub fn standalone(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok((window, level)) = <(u8, u8)>::arbitrary(&mut input) else {
+        return;
+    };
+    let window = WindowBits::new(8 + window % 8).expect("from 8 to 15");
+    let parameters = Parameters {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        server_max_window_bits: window,
+        client_max_window_bits: window,
+    };
+    let options = Deflate {
+        level: Level::new(2 + level % 4).expect("from 2 to 5"),
+        ..Deflate::default()
+    };
+    let pool = Arc::new(Pool::new(1));
+    let mut compressor = Compressor::new(Role::Client, parameters, &options, Arc::clone(&pool));
+    let mut decompressor = Decompressor::new(Role::Server, parameters, pool);
+    let mut message = Vec::new();
+    // Every part ends a message, which the next one makes longer.
+    while add_part(&mut input, &mut message).is_ok() {
+        let payload = compress(&mut compressor, &message, usize::MAX);
+        let mut fresh = Compressor::new(Role::Client, parameters, &options, Arc::default());
+        assert!(
+            payload == compress(&mut fresh, &message, usize::MAX),
+            "not the first message"
+        );
+        assert!(payload.len() <= message.len() + 5 * (message.len() / 16384 + 1) + 2);
+        let inflated = inflate_all(&mut decompressor, &payload);
+        assert!(inflated.as_deref() == Ok(&message), "another message");
+        if input.is_empty() || message.len() >= MAX_MESSAGE {
+            return;
+        }
+    }
+}
+
+/// Appends bytes of the input, noise, or what the message had before.
+fn add_part(input: &mut Unstructured<'_>, message: &mut Vec<u8>) -> arbitrary::Result<()> {
+    match input.arbitrary::<u8>()? % 3 {
+        0 => {
+            let length = usize::from(input.arbitrary::<u8>()?).min(input.len());
+            message.extend_from_slice(input.bytes(length)?);
+        }
+        1 => {
+            let (mut seed, length) = input.arbitrary::<(u32, u16)>()?;
+            message.extend((0..length).map(|_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (seed >> 24) as u8
+            }));
+        }
+        _ => {
+            let (distance, length) = input.arbitrary::<(u16, u16)>()?;
+            let from = message.len().saturating_sub(distance.into());
+            for at in from..from + usize::from(length) {
+                message.push(message.get(at).copied().unwrap_or_default());
+            }
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ mod replay;
 #[path = "../../crates/sockeye-proto/tests/support/mod.rs"]
 mod support;
 
-pub use compression::deflate;
+pub use compression::{deflate, standalone};
 pub use frames::{frames_client, frames_server};
 pub use handshake::{client_handshake, server_handshake};
 pub use pair::pair;
@@ -27,11 +27,12 @@ pub use pair::pair;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("server_handshake", server_handshake),
     ("client_handshake", client_handshake),
     ("frames_server", frames_server),
     ("frames_client", frames_client),
     ("deflate", deflate),
+    ("standalone", standalone),
     ("pair", pair),
 ];

@@ -99,6 +99,11 @@ fn compressed_bytes_do_no_harm() {
 }
 
 #[test]
+fn messages_that_stand_alone_survive() {
+    replay(target("standalone"));
+}
+
+#[test]
 fn pairs_lose_nothing_and_get_closed() {
     replay(target("pair"));
 }

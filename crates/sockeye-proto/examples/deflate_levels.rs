@@ -14,7 +14,7 @@ use std::{fs, io};
 use sockeye_proto::Role;
 use sockeye_proto::deflate::{Compressor, Deflate, Level, Pool, WindowBits};
 
-const LEVELS: [u8; 5] = [1, 2, 3, 6, 9];
+const LEVELS: [u8; 4] = [1, 2, 6, 9];
 const LENGTHS: [usize; 3] = [256, 1024, 16 * 1024];
 /// How many messages of each length are taken from a text.
 const MESSAGES: usize = 17;
@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     for level in LEVELS {
         print!(" level {level} |");
     }
-    println!("\n|---|---|---|---|---|---|---|");
+    println!("\n|---|---|---|---|---|---|");
     for (name, text) in [
         ("English", guide()?),
         ("JSON, chat messages", chat()),

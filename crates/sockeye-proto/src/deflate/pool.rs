@@ -76,12 +76,12 @@ pub struct PoolStats {
 }
 
 impl Pool {
-    /// A pool that keeps at most `max_idle` compressors and as many decompressors for reuse in each of its eight parts,
+    /// A pool that keeps at most `max_idle` compressors of each kind and as many decompressors for reuse in each of its eight parts,
     /// among which the threads that use it are divided evenly.
     ///
-    /// Of compressors, a thread uses up to three for whole messages: short ones are compressed in less memory. More are
-    /// of use to messages that are sent in fragments over some time, and where connections negotiate different
-    /// windows. The default is 16.
+    /// Of compressors, a thread uses one for whole messages at levels 2 to 5, whatever their window, and at others up to
+    /// three: short messages are compressed in less memory. More are of use to messages that are sent in fragments over some
+    /// time, and where connections negotiate different windows. The default is 16.
     pub fn new(max_idle: usize) -> Self {
         Self {
             max_idle,

@@ -210,3 +210,69 @@ fn shorten(per_length: &mut [u32; MAX_DEPTH], limit: usize) {
         excess -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Small = Code<30, 32>;
+
+    fn code_of(counts: &[u32], limit: usize) -> Small {
+        let mut code = Small::new();
+        code.counts[..counts.len()].copy_from_slice(counts);
+        code.make_lengths(limit);
+        code
+    }
+
+    /// How much of all codes of `limit` bits those of a code take.
+    fn taken(code: &Small, limit: usize) -> u32 {
+        let lengths = code.lengths.iter().filter(|&&length| length > 0);
+        lengths.map(|&length| 1 << (limit - usize::from(length))).sum()
+    }
+
+    #[test]
+    fn a_code_that_would_be_too_long_is_shortened_to_a_whole_one() {
+        // Each symbol as rare as the two before it together: the best code has one of every length.
+        let counts: Vec<u32> = std::iter::successors(Some((1, 1)), |&(a, b)| Some((b, a + b)))
+            .map(|(count, _)| count)
+            .take(22)
+            .collect();
+        for limit in [5, 7, 15] {
+            let code = code_of(&counts, limit);
+            let lengths = &code.lengths[..counts.len()];
+            assert!(lengths.is_sorted_by(|rarer, other| rarer >= other), "{lengths:?}");
+            assert_eq!(usize::from(lengths[0]), limit);
+            assert_eq!(taken(&code, limit), 1 << limit);
+        }
+    }
+
+    #[test]
+    fn there_are_two_symbols_at_least() {
+        for counts in [&[][..], &[3], &[0, 3], &[0, 0, 0, 3]] {
+            let code = code_of(counts, MAX_LENGTH);
+            assert_eq!(
+                code.lengths.iter().filter(|&&length| length == 1).count(),
+                2,
+                "{counts:?}"
+            );
+            assert_eq!(taken(&code, MAX_LENGTH), 1 << MAX_LENGTH);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn codes_are_whole_and_within_a_bit_of_the_entropy(
+            counts in prop::collection::vec(prop_oneof![Just(0), 1..50_u32, 1..3000_u32], 2..30),
+        ) {
+            prop_assume!(counts.iter().filter(|&&count| count > 0).count() >= 2);
+            let code = code_of(&counts, MAX_LENGTH);
+            prop_assert_eq!(taken(&code, MAX_LENGTH), 1 << MAX_LENGTH);
+            let total = f64::from(counts.iter().sum::<u32>());
+            let used = counts.iter().filter(|&&count| count > 0).map(|&count| f64::from(count));
+            let entropy: f64 = used.map(|count| count * (total / count).log2()).sum();
+            let cost = code.cost(&code.lengths) as f64;
+            prop_assert!(entropy <= cost + 0.001 && cost <= entropy + total, "{} {}", entropy, cost);
+        }
+    }
+}

@@ -3,18 +3,16 @@
 use super::block::Block;
 use super::token::{MAX_MATCH, MIN_MATCH};
 
-/// Where byte sequences were seen of late: for each hash of four bytes the two latest positions.
+/// Where byte sequences were seen of late: for each hash of four bytes the latest position, in the lower half of a slot, and
+/// the one before.
 ///
 /// Positions have numbers that go on from message to message. What an earlier message left here has a number from before
 /// the message began, so nothing has to be cleared for it, until numbers run out.
 pub(super) struct Index {
-    slots: Box<[Slot; SLOTS]>,
+    slots: Box<[u32; SLOTS]>,
     /// The number of the next message's first position; those before may be in the slots.
     next: u16,
 }
-
-/// The latest position first.
-type Slot = [u16; 2];
 
 /// The most slots that are of use, for messages of some KiB and more.
 const SLOTS: usize = 1 << MAX_BITS;
@@ -23,11 +21,9 @@ const MIN_BITS: u32 = 9;
 
 impl Index {
     pub(super) fn new() -> Self {
-        let slots = vec![Slot::default(); SLOTS].into_boxed_slice();
+        let slots = vec![0; SLOTS].into_boxed_slice();
         Self {
-            slots: slots
-                .try_into()
-                .unwrap_or_else(|_| Box::new([Slot::default(); SLOTS])),
+            slots: slots.try_into().unwrap_or_else(|_| Box::new([0; SLOTS])),
             next: 1,
         }
     }
@@ -36,7 +32,7 @@ impl Index {
     pub(super) fn search<'a>(&'a mut self, message: &'a [u8], window: usize) -> Search<'a> {
         let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
         if self.next.checked_add(length).is_none() {
-            self.slots.fill(Slot::default());
+            self.slots.fill(0);
             self.next = 1;
         }
         let base = self.next;
@@ -59,7 +55,7 @@ impl Index {
 
 /// The search for repetitions in one message.
 pub(super) struct Search<'a> {
-    slots: &'a mut [Slot; SLOTS],
+    slots: &'a mut [u32; SLOTS],
     base: u16,
     message: &'a [u8],
     window: usize,
@@ -79,6 +75,8 @@ struct Match {
 impl Search<'_> {
     /// A match of this length is taken without a look whether one that begins a byte later is longer.
     const GOOD: usize = 16;
+    /// How many positions of a match are entered in the index, the last ones: the others were entered where it repeats them.
+    const ENTERED: usize = 16;
 
     /// Fills a block with what comes next; the bytes it stands for, which are none at the end of the message.
     pub(super) fn fill(&mut self, block: &mut Block) -> &[u8] {
@@ -105,7 +103,7 @@ impl Search<'_> {
             }
             block.reference(found.length, found.distance);
             at += found.length;
-            for skipped in next..at {
+            for skipped in next.max(at.saturating_sub(Self::ENTERED))..at {
                 self.enter(skipped, load(message, skipped));
             }
         }
@@ -113,15 +111,15 @@ impl Search<'_> {
         &message[start..at]
     }
 
-    /// Enters the position `at` in the index, where the bytes `word` are; the latest positions of the same hash.
+    /// Enters the position `at` in the index, where the bytes `word` are; what the slot held.
     #[inline]
-    fn enter(&mut self, at: usize, word: u64) -> Slot {
+    fn enter(&mut self, at: usize, word: u64) -> u32 {
         // The multiplier is that of Fibonacci hashing: 2 ^ 32 divided by the golden ratio.
         let hash = (word as u32).wrapping_mul(0x9E37_79B1) >> self.shift;
         let number = self.number(at);
         let slot = &mut self.slots[hash as usize % SLOTS];
         let latest = *slot;
-        *slot = [number, latest[0]];
+        *slot = latest << 16 | u32::from(number);
         latest
     }
 
@@ -131,13 +129,16 @@ impl Search<'_> {
     }
 
     /// Enters the position `at` and finds the longest match there.
-    #[inline]
+    #[inline(always)]
     fn find(&mut self, at: usize) -> Match {
         let message = self.message;
         let word = load(message, at);
-        let [latest, second] = self.enter(at, word);
+        let slot = self.enter(at, word);
         // Whether a candidate is any good cannot be foretold, so up to eight bytes are compared without a branch.
-        let (mut latest, mut second) = (self.compare(latest, at, word), self.compare(second, at, word));
+        let (mut latest, mut second) = (
+            self.compare(slot as u16, at, word),
+            self.compare((slot >> 16) as u16, at, word),
+        );
         let rest = message.len() - at;
         if latest.length.max(second.length) == size_of::<u64>() && rest > size_of::<u64>() {
             for candidate in [&mut latest, &mut second] {
@@ -161,11 +162,11 @@ impl Search<'_> {
     #[inline]
     fn compare(&self, number: u16, at: usize, word: u64) -> Match {
         let distance = usize::from(self.number(at).wrapping_sub(number));
-        let valid = (1..=at.min(self.window)).contains(&distance);
-        let from = at - if valid { distance } else { 0 };
-        let same = (load(self.message, from) ^ word).trailing_zeros() / 8;
+        // From 1 to what there is, or to the window: all ones if so, and zeros otherwise.
+        let valid = usize::from(distance.wrapping_sub(1) < at.min(self.window)).wrapping_neg();
+        let same = (load(self.message, at - (distance & valid)) ^ word).trailing_zeros() / 8;
         Match {
-            length: if valid { same as usize } else { 0 },
+            length: same as usize & valid,
             distance,
         }
     }
