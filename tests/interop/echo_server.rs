@@ -28,6 +28,11 @@ impl EchoServer {
         Self::start_with("wss", Server::builder().tls(tls)).await
     }
 
+    /// The same on a worker, whose TLS has no stream.
+    pub(crate) async fn start_tls_on_a_worker(tls: ServerTls) -> Self {
+        Self::start_with("wss", Server::builder().tls(tls).workers(1)).await
+    }
+
     async fn start_with(scheme: &str, builder: ServerBuilder) -> Self {
         let (report, closed) = mpsc::unbounded_channel();
         let route = Route::new(move |ws: WebSocket| echo(ws, report.clone()));

@@ -1,4 +1,4 @@
-//! Sockeye's TLS with another one than rustls: that of Node, which is OpenSSL's.
+//! The TLS of Sockeye's workers with another one than rustls: that of Node, which is OpenSSL's.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ impl Setting {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("authority.pem"), cert.pem()).expect("a file");
         Self {
-            server: EchoServer::start_tls(tls.expect("a certificate that can be shown")).await,
+            server: EchoServer::start_tls_on_a_worker(tls.expect("a certificate that can be shown")).await,
             folder,
         }
     }
