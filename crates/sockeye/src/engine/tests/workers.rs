@@ -271,28 +271,38 @@ fn handles_send_from_any_thread_in_order<D: Driver + 'static>(make: fn() -> io::
     assert!(handle.send("later still").is_err());
 }
 
-/// Answers after a while, from a task.
-struct Later;
+/// Answers from a task, a moment after it was told to.
+#[derive(Default)]
+struct Later {
+    told: Arc<tokio::sync::Notify>,
+}
 
 impl Handler for Later {
     type Data = ();
 
     fn message(&self, socket: &mut Socket<'_, ()>, message: MessageRef<'_>) {
-        if message == MessageRef::Text("now") {
-            assert_eq!(socket.send("now"), Sent::Sent);
-            return;
+        match message {
+            MessageRef::Text("now") => {
+                assert_eq!(socket.send("now"), Sent::Sent);
+                return;
+            }
+            MessageRef::Text("go on") => return self.told.notify_one(),
+            _ => {}
         }
+        let told = Arc::clone(&self.told);
         let handle = socket.handle();
         let text = std::rc::Rc::new(format!("{message:?}"));
         socket.spawn(async move {
-            tokio::time::sleep(millis(20)).await;
+            told.notified().await;
+            // The timers of tokio go too.
+            tokio::time::sleep(millis(1)).await;
             let _ = handle.send(text.as_str());
         });
     }
 }
 
 fn tasks_run_on_the_worker_beside_its_sockets<D: Driver + 'static>(make: fn() -> io::Result<D>) {
-    let (worker, address) = start(make, Later, Settings::default());
+    let (worker, address) = start(make, Later::default(), Settings::default());
     let mut stream = connect(address);
     for _ in 0..10 {
         stream.write_all(&text("a while")).unwrap();
@@ -301,6 +311,7 @@ fn tasks_run_on_the_worker_beside_its_sockets<D: Driver + 'static>(make: fn() ->
             stream.write_all(&text("now")).unwrap();
             assert_eq!(next(&mut stream), (0x81, b"now".to_vec()));
         }
+        stream.write_all(&text("go on")).unwrap();
         assert_eq!(next(&mut stream), (0x81, b"Text(\"a while\")".to_vec()));
     }
     finish(stream, worker);
