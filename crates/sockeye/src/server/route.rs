@@ -182,7 +182,7 @@ impl Route {
     /// Serves only some of the clients of the path, by the subprotocols that they offer. Several routes may share a
     /// path this way.
     ///
-    /// The path is chosen first: a client whom none of the routes of the best pattern serves is turned down, also where a
+    /// The path is chosen first: a client whom none of the routes of the best pattern serves is answered 404, also where a
     /// less specific pattern would take it. To leave it to that one, let a route for [`ForProtocol::Any`] pass it on
     /// ([`Decline::Next`]).
     #[must_use]

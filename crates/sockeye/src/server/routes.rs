@@ -66,6 +66,8 @@ impl Table {
         for router in self.routers(host) {
             match router.find(path, offered, passed) {
                 Err(NoMatch::Path) => {}
+                // The path is spoken for, by routes for other subprotocols.
+                Err(NoMatch::Protocol) if passed == 0 => return Err(NoMatch::Protocol),
                 Err(NoMatch::Protocol) => {
                     found = Err(NoMatch::Protocol);
                     passed -= router.count(path, offered);
