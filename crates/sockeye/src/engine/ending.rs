@@ -79,6 +79,21 @@ impl<D: Driver> Connections<D> {
         self.wind_up(driver, key);
     }
 
+    /// The peer of a connection has ended its direction: nobody waits for it any more, but it may still read our last words.
+    pub(super) fn peer_left(&mut self, driver: &mut D, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let is_done = !slot.has_output() && driver.in_flight(&slot.socket) == 0;
+        match &mut slot.phase {
+            Phase::Closing(closing) if !is_done => {
+                closing.lingers = false;
+                self.wind_up(driver, key);
+            }
+            _ => self.remove(driver, key, false),
+        }
+    }
+
     /// Goes on with the end of a connection.
     pub(super) fn wind_up(&mut self, driver: &mut D, key: Key) {
         let Some(slot) = self.slots.get_mut(key) else {

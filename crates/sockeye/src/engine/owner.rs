@@ -253,7 +253,7 @@ impl<D: Driver> Connections<D> {
             return self.piped_ended(key);
         }
         self.news(driver, key, News::Ended);
-        self.remove(driver, key, false);
+        self.peer_left(driver, key);
     }
 }
 

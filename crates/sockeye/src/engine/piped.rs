@@ -156,7 +156,7 @@ impl<D: Driver> Connections<D> {
         self.open(driver, key, admitted, &mut leftover);
         if has_ended {
             self.news(driver, key, News::Ended);
-            self.remove(driver, key, false);
+            self.peer_left(driver, key);
         }
     }
 

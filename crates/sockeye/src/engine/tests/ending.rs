@@ -239,3 +239,31 @@ fn a_stop_closes_open_connections_and_drops_the_others() {
     assert_eq!(diary.read()[0], "close 1001 \"\" true");
     assert_eq!(stage.connections.slots.len(), 0);
 }
+
+#[test]
+fn a_peer_that_has_ended_its_direction_still_gets_what_waits_for_it() {
+    let (mut stage, key, diary) = opened(Settings::default());
+    stage.line(key).room = 3;
+    stage.receive(key, &[text("last words"), close(1000, "")].concat());
+    stage.end(key);
+    assert_eq!(diary.read().last().unwrap(), "dropped after 1");
+    assert_eq!(stage.line(key).end, None);
+    stage.make_room(key, usize::MAX);
+    let sent = frames(&stage.sent(key));
+    assert_eq!(sent[0], (0x81, b"last words!".to_vec()));
+    assert_eq!(sent[1], (0x88, close_body(1000, "")));
+    // Nobody is waited for any more.
+    assert_eq!(stage.line(key).end, Some(End::Closed));
+    assert_eq!(stage.connections.slots.len(), 0);
+}
+
+#[test]
+fn a_peer_that_has_ended_its_direction_and_takes_nothing_is_dropped_in_the_end() {
+    let (mut stage, key, _) = opened(Settings::default());
+    stage.line(key).room = 3;
+    stage.receive(key, &[text("last words"), close(1000, "")].concat());
+    stage.end(key);
+    stage.pass(Config::server().close_timeout + millis(500));
+    assert_eq!(stage.line(key).end, Some(End::Reset));
+    assert_eq!(stage.connections.slots.len(), 0);
+}
