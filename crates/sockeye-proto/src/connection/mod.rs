@@ -434,9 +434,10 @@ impl Connection {
         self.receiver.restart_clock(now);
     }
 
-    /// Notes that all output so far was handed to the transport: the clock of an outstanding Ping starts.
-    pub fn handle_flushed(&mut self, now: Instant) {
-        self.timers.flushed(now);
+    /// Notes that all output so far was handed to the transport: the clock of an outstanding Ping starts. Gives whether
+    /// there was one; then [`poll_timeout`](Self::poll_timeout) may be earlier than before.
+    pub fn handle_flushed(&mut self, now: Instant) -> bool {
+        self.timers.flushed(now)
     }
 
     /// Notes that the transport ended.

@@ -94,11 +94,14 @@ impl Timers {
         }
     }
 
-    pub(super) fn flushed(&mut self, now: Instant) {
-        if self.wait == Wait::PingWritten {
+    /// Gives whether a Ping was among what was flushed.
+    pub(super) fn flushed(&mut self, now: Instant) -> bool {
+        let was_pinged = self.wait == Wait::PingWritten;
+        if was_pinged {
             self.wait = Wait::Pong;
             self.since = now;
         }
+        was_pinged
     }
 
     /// Takes the Ping that is owed, if any.

@@ -84,7 +84,9 @@ impl<D: Driver> Connections<D> {
             return;
         };
         if !is_in_flight {
-            open.connection.handle_flushed(now);
+            if open.connection.handle_flushed(now) {
+                self.rearm(key);
+            }
         } else if slot.stalled.is_none() {
             slot.stalled = Some(self.wheel.stamp(now));
             let route = self.routes.get_mut(open.seat.route);
