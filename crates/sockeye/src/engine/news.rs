@@ -85,6 +85,9 @@ impl<D: Driver> Connections<D> {
         let needs_care = telling.needs_care();
         if needs_care {
             telling.settle();
+        }
+        let ahead = telling.lent.ahead;
+        if needs_care {
             self.tell_closed(key);
         }
         let Some(slot) = self.slots.get_mut(key) else {
@@ -100,6 +103,13 @@ impl<D: Driver> Connections<D> {
                 Ok(()) if slot.has_output() => self.stalled(key),
                 Ok(()) => self.given(driver, key),
                 Err(error) => return self.lost(driver, key, io_error(error)),
+            }
+        } else if slot.stalled.is_none() {
+            // A callback may have sent so much that it was given to the driver already.
+            if slot.has_output() {
+                self.stalled(key);
+            } else if ahead > 0 {
+                self.given(driver, key);
             }
         }
         if needs_care {

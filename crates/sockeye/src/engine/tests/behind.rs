@@ -220,3 +220,25 @@ fn close_after_flush_lets_everything_out_first() {
     stage.end(key);
     assert_eq!(stage.line(key).end, Some(End::ShutDown));
 }
+
+#[test]
+fn a_peer_that_takes_nothing_of_a_large_message_is_dropped_though_nothing_else_happens() {
+    let queues = QueueLimits {
+        write_timeout: millis(2000),
+        ..QueueLimits::default()
+    };
+    // Some of it is given to the driver before the callback returns.
+    for room in [0, 10, 90_000] {
+        let (mut stage, key, diary) = opened(with_queues(queues.clone()));
+        stage.line(key).room = room;
+        stage.receive(key, &binary(&[7; 100_000]));
+        stage.pass(millis(1500));
+        assert_eq!(stage.line(key).end, None, "{room}");
+        stage.pass(millis(1000));
+        assert_eq!(stage.line(key).end, Some(End::Reset), "{room}");
+        assert!(
+            diary.read().iter().any(|note| note.starts_with("close 1006")),
+            "{room}"
+        );
+    }
+}
