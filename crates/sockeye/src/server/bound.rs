@@ -158,9 +158,10 @@ impl BoundServer {
         tracing::info!(connections = lifecycle.open(), notice = ?drain.notice, "shutting down");
         tokio::time::sleep(drain.notice).await;
         listeners.shutdown().await;
+        let connections = lifecycle.open();
         #[cfg(engine)]
         shared.drain_workers(&drain);
-        let report = lifecycle.drain(drain, asked_at).await;
+        let report = lifecycle.drain(drain, connections, asked_at).await;
         #[cfg(engine)]
         shared.stop_workers().await;
         drop(shared);

@@ -201,12 +201,16 @@ impl Lifecycle {
         }
     }
 
-    /// Closes the connections. Call it when no listener accepts any more.
-    pub(super) async fn drain(&self, drain: Arc<Drain>, asked_at: Instant) -> ShutdownReport {
+    /// Closes the connections. Call it when no listener accepts any more; so many connections were open then.
+    pub(super) async fn drain(
+        &self,
+        drain: Arc<Drain>,
+        connections: usize,
+        asked_at: Instant,
+    ) -> ShutdownReport {
         /// How long dropping the connections may take: a task that computes without a pause cannot be dropped.
         const UNWIND: Duration = Duration::from_secs(1);
 
-        let connections = self.open();
         let deadline = Instant::now() + drain.deadline;
         self.phase.send_replace(Phase::Draining {
             since: Instant::now(),
@@ -435,7 +439,7 @@ mod tests {
         lifecycle.ask(Drain::default());
         assert!(!lifecycle.is_ready());
         let drain = lifecycle.asked().await;
-        let report = lifecycle.drain(drain, started).await;
+        let report = lifecycle.drain(drain, 100, started).await;
         lifecycle.ended(report);
         assert_eq!((report.connections, report.closed, report.forced), (100, 90, 10));
         assert_eq!(report.elapsed, Duration::from_secs(20));
@@ -452,7 +456,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_without_connections_ends_at_once() {
         let lifecycle = Lifecycle::new();
-        let report = lifecycle.drain(Arc::default(), Instant::now()).await;
+        let report = lifecycle.drain(Arc::default(), 0, Instant::now()).await;
         assert_eq!((report.connections, report.elapsed), (0, Duration::ZERO));
     }
 
