@@ -25,3 +25,5 @@ mod sockets;
 mod tls;
 #[cfg(unix)]
 mod topics;
+#[cfg(unix)]
+mod workers;

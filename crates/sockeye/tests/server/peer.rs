@@ -254,6 +254,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 }
 
+/// A client whose window is small and closes as soon as it does not read.
+pub(crate) async fn narrow(address: SocketAddr) -> Peer {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    Peer::new(socket.connect(address).await.unwrap())
+}
+
 /// A handshake request.
 pub(crate) fn handshake(path: &str, headers: &[(&str, &str)]) -> String {
     let mut text = format!(

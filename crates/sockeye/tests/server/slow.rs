@@ -1,13 +1,11 @@
 //! Clients that take little or nothing of what they are sent, at each stage of a connection.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use sockeye::server::Drain;
 use sockeye::{Config, HandlerResult, QueueLimits, WebSocket};
-use tokio::net::TcpSocket;
 
-use crate::peer::{Peer, echo, eventually, handshake, server, soon, start};
+use crate::peer::{Peer, echo, eventually, handshake, narrow, server, soon, start};
 
 /// Sends more than any buffer takes.
 async fn pour(ws: WebSocket) -> HandlerResult {
@@ -15,13 +13,6 @@ async fn pour(ws: WebSocket) -> HandlerResult {
         ws.send(vec![0; 64 * 1024]).await?;
         assert!(ws.buffered_amount() <= 1024 * 1024 + 64 * 1024 + 10);
     }
-}
-
-/// A client whose window is small and closes as soon as it does not read.
-async fn narrow(address: SocketAddr) -> Peer {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(2048).unwrap();
-    Peer::new(socket.connect(address).await.unwrap())
 }
 
 async fn asks_well(bystander: &mut Peer) {

@@ -12,6 +12,7 @@ with_each_driver!(
     large_payloads_with_few_buffers_lose_nothing,
     more_happens_than_the_queues_hold,
     many_accepts_come_at_once,
+    a_crowd_that_leaves_at_once_takes_several_turns,
 );
 
 fn many_sockets_with_few_buffers_lose_nothing<D: Tested>() {
@@ -110,6 +111,22 @@ fn many_accepts_come_at_once<D: Tested>() {
             .book
             .accepted
             .iter()
+            .all(|key| world.book.slots[key.index()].seen.ended == 1)
+    });
+}
+
+fn a_crowd_that_leaves_at_once_takes_several_turns<D: Tested>() {
+    /// What else a worker has to do must not wait for more than so many events.
+    const MOST: usize = 1024;
+
+    let mut world = World::<D>::with(D::scarce(), Answer::Keep);
+    let (keys, peers): (Vec<_>, Vec<_>) = (0..1500).map(|_| world.pair()).unzip();
+    world.settle();
+    drop(peers);
+    world.until(|world| {
+        let count = world.turn(Duration::ZERO);
+        assert!(count <= MOST, "{count} events in a turn");
+        keys.iter()
             .all(|key| world.book.slots[key.index()].seen.ended == 1)
     });
 }
