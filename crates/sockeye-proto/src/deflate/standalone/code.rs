@@ -84,7 +84,7 @@ impl<const SYMBOLS: usize, const N: usize> Code<SYMBOLS, N> {
         let order = &mut order[..len];
         // By how often they occur, and then by symbol.
         order.sort_unstable();
-        let mut per_length = depths(order.iter().map(|key| key >> SYMBOL_BITS));
+        let mut per_length = depths::<N>(order.iter().map(|key| key >> SYMBOL_BITS));
         shorten(&mut per_length, limit);
         self.lengths[..SYMBOLS].fill(0);
         let mut rarest_last = order.iter().rev();
@@ -141,9 +141,9 @@ const MAX_DEPTH: usize = 32;
 /// How many codes of each length the best code has, for symbols that occur as often as that, the rarest first.
 ///
 /// The algorithm of Moffat and Katajainen, "In-place calculation of minimum-redundancy codes" (1995).
-fn depths(counts: impl ExactSizeIterator<Item = u32>) -> [u32; MAX_DEPTH] {
+fn depths<const N: usize>(counts: impl ExactSizeIterator<Item = u32>) -> [u32; MAX_DEPTH] {
     let len = counts.len();
-    let mut nodes = [0; 1 << SYMBOL_BITS];
+    let mut nodes = [0; N];
     let nodes = &mut nodes[..len];
     for (node, count) in nodes.iter_mut().zip(counts) {
         *node = count;

@@ -72,6 +72,13 @@ struct Match {
     distance: usize,
 }
 
+impl Match {
+    const NONE: Self = Self {
+        length: 0,
+        distance: 0,
+    };
+}
+
 impl Search<'_> {
     /// A match of this length is taken without a look whether one that begins a byte later is longer.
     const GOOD: usize = 16;
@@ -134,12 +141,16 @@ impl Search<'_> {
         let message = self.message;
         let word = load(message, at);
         let slot = self.enter(at, word);
-        // Whether a candidate is any good cannot be foretold, so up to eight bytes are compared without a branch.
-        let (mut latest, mut second) = (
-            self.compare(slot as u16, at, word),
-            self.compare((slot >> 16) as u16, at, word),
-        );
         let rest = message.len() - at;
+        let (latest, second) = (
+            self.candidate(slot as u16, at),
+            self.candidate((slot >> 16) as u16, at),
+        );
+        // Which candidate is any good cannot be foretold, so that is asked once, for both.
+        if !(latest.begins_like(word) | second.begins_like(word)) {
+            return Match::NONE;
+        }
+        let (mut latest, mut second) = (latest.compare(word), second.compare(word));
         if latest.length.max(second.length) == size_of::<u64>() && rest > size_of::<u64>() {
             for candidate in [&mut latest, &mut second] {
                 if candidate.length == size_of::<u64>() {
@@ -158,16 +169,42 @@ impl Search<'_> {
         longest
     }
 
-    /// Compares the next eight bytes, `word`, to those at the position of this number.
-    #[inline]
-    fn compare(&self, number: u16, at: usize, word: u64) -> Match {
+    /// What lies at the position of this number, for a match at `at`.
+    #[inline(always)]
+    fn candidate(&self, number: u16, at: usize) -> Candidate {
         let distance = usize::from(self.number(at).wrapping_sub(number));
         // From 1 to what there is, or to the window: all ones if so, and zeros otherwise.
         let valid = usize::from(distance.wrapping_sub(1) < at.min(self.window)).wrapping_neg();
-        let same = (load(self.message, at - (distance & valid)) ^ word).trailing_zeros() / 8;
-        Match {
-            length: same as usize & valid,
+        Candidate {
+            word: load(self.message, at - (distance & valid)),
             distance,
+            valid,
+        }
+    }
+}
+
+/// Where a match may be.
+#[derive(Clone, Copy)]
+struct Candidate {
+    /// The eight bytes there.
+    word: u64,
+    distance: usize,
+    /// All ones if it is within the message and the window, zeros otherwise.
+    valid: usize,
+}
+
+impl Candidate {
+    /// Whether the shortest match is one.
+    #[inline(always)]
+    const fn begins_like(self, word: u64) -> bool {
+        (self.word as u32 == word as u32) & (self.valid != 0)
+    }
+
+    #[inline(always)]
+    const fn compare(self, word: u64) -> Match {
+        Match {
+            length: ((self.word ^ word).trailing_zeros() / 8) as usize & self.valid,
+            distance: self.distance,
         }
     }
 }
