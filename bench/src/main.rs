@@ -76,6 +76,9 @@ struct Arguments {
     /// Where results are written [default: reports/bench/PRESET]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Only build what the run needs, so that nothing is compiled when it starts
+    #[arg(long)]
+    build: bool,
     /// Go on with the run whose results are there
     #[arg(long)]
     resume: bool,
@@ -167,11 +170,17 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.micro {
         let workshop = Workshop::open(None)?;
+        if arguments.build {
+            return Micro::build(&workshop).map(drop);
+        }
         return Micro::measure(&workshop, &Cores::choose()?)?.write(&out);
     }
     let scenarios = arguments.scenarios()?;
     let effort = arguments.effort();
     let servers = Workshop::open(arguments.uws_sources.clone())?.build(&arguments.peers())?;
+    if arguments.build {
+        return Ok(());
+    }
     let cores = Cores::choose()?;
     host::raise_file_limit()?;
     host::pin(cores.other)?;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -51,22 +51,14 @@ struct Rate {
 impl Micro {
     /// Measures on the core that servers have otherwise: some minutes.
     pub(crate) fn measure(workshop: &Workshop, cores: &Cores) -> Result<Self> {
-        let (uwebsockets, version) = workshop.build_micro()?;
-        let bench = || {
-            let mut command = workshop.cargo();
-            command.args(["bench", "--quiet", "-p", "micro"]);
-            command
-        };
-        eprintln!("building the package micro");
-        let built = bench().arg("--no-run").status().context("cannot run cargo")?;
-        ensure!(built.success(), "cargo bench --no-run failed");
+        let (uwebsockets, version) = Self::build(workshop)?;
         let criterion = workshop.target().join("criterion");
         if criterion.exists() {
             fs::remove_dir_all(&criterion)?;
         }
         eprintln!("measuring; this takes some two minutes");
         let mut rates = measured_by_uwebsockets(&uwebsockets, cores)?;
-        let ran = host::spawn_measured(bench().stdout(Stdio::null()), cores)?.wait()?;
+        let ran = host::spawn_measured(bench(workshop).stdout(Stdio::null()), cores)?.wait()?;
         ensure!(ran.success(), "cargo bench failed");
         read_criterion(&criterion, &mut rates)?;
         let mut facts = host::facts(cores);
@@ -78,6 +70,17 @@ impl Micro {
             key(one).cmp(&key(other))
         });
         Ok(Self { facts, rates })
+    }
+
+    /// Builds both parts; gives the one in C++, and µWebSockets' version.
+    pub(crate) fn build(workshop: &Workshop) -> Result<(PathBuf, String)> {
+        eprintln!("building the package micro");
+        let built = bench(workshop)
+            .arg("--no-run")
+            .status()
+            .context("cannot run cargo")?;
+        ensure!(built.success(), "cargo bench --no-run failed");
+        workshop.build_micro()
     }
 
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
@@ -147,6 +150,13 @@ impl Micro {
             .find(|rate| rate.group == group && rate.library == library && rate.bytes == bytes);
         Some(found?.gigabytes_per_second)
     }
+}
+
+/// The part in Rust.
+fn bench(workshop: &Workshop) -> Command {
+    let mut command = workshop.cargo();
+    command.args(["bench", "--quiet", "-p", "micro"]);
+    command
 }
 
 /// Runs the program in C++, which prints a line for each: group, length, rate.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Measured, Report, median, ratio};
 use crate::measure::{LoadSample, Row};
+use crate::peer::Peer;
 use crate::proof;
 
 impl fmt::Display for Report {
@@ -47,8 +48,9 @@ impl Measured {
         let beside = self.row(reference);
         writeln!(
             f,
-            "| server | µs CPU per message (min–max) | ÷ {reference} | in user space | messages/s | server's, load's core in use \
-             | p50 µs | p99 µs | p99.9 µs | resident | bytes each |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+            "| server | µs CPU per message (min–max) | ÷ {reference} | {SOCKEYE} | in user space | messages/s \
+             | server's, load's core in use | p50 µs | p99 µs | p99.9 µs | resident | bytes each |\n\
+             |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
         )?;
         for row in &self.rows {
             let middle = |value| row.middle(value).unwrap_or(f64::NAN);
@@ -58,12 +60,13 @@ impl Measured {
             let ratio = beside.and_then(|beside| ratio(row, beside));
             writeln!(
                 f,
-                "| {} | {} ({}–{}) | {} | {} | {} | {:.0}, {:.0} % | {} | {} | {} | {:.1} MiB | {} |",
+                "| {} | {} ({}–{}) | {} | {} | {} | {} | {:.0}, {:.0} % | {} | {} | {} | {:.1} MiB | {} |",
                 row.peer,
                 short(middle(LoadSample::cpu_per_message)),
                 short(least),
                 short(greatest),
-                ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×")),
+                times(ratio),
+                self.sockeye_beside(row),
                 short(middle(|sample| sample.cpu_per_message() * sample.user_share)),
                 thousands(middle(|sample| sample.count as f64 / sample.seconds)),
                 middle(|sample| sample.server_cpu / sample.seconds * 100.0),
@@ -82,18 +85,20 @@ impl Measured {
         let beside = self.row(reference);
         writeln!(
             f,
-            "| server | resident bytes per connection | ÷ {reference} | of that heap | kernel objects, both ends \
-             | kernel buffers, both ends | server without connections |\n|---|---:|---:|---:|---:|---:|---:|"
+            "| server | resident bytes per connection | ÷ {reference} | {SOCKEYE} | of that heap \
+             | kernel objects, both ends | kernel buffers, both ends | server without connections |\n\
+             |---|---:|---:|---:|---:|---:|---:|---:|"
         )?;
         for row in &self.rows {
             let Some(idle) = row.idle else { continue };
             let ratio = beside.and_then(|beside| ratio(row, beside));
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {} | {:.1} MiB |",
+                "| {} | {} | {} | {} | {} | {} | {} | {:.1} MiB |",
                 row.peer,
                 thousands(idle.resident),
-                ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×")),
+                times(ratio),
+                self.sockeye_beside(row),
                 thousands(idle.anonymous),
                 thousands(idle.kernel_slab),
                 thousands(idle.kernel_buffers),
@@ -102,6 +107,22 @@ impl Measured {
         }
         Ok(())
     }
+}
+
+/// The column that says how many times each server's cost Sockeye's callbacks have.
+const SOCKEYE: &str = "Sockeye ÷ it: `uring`, `readiness`";
+
+impl Measured {
+    fn sockeye_beside(&self, row: &Row) -> String {
+        let beside = [Peer::SockeyeUring, Peer::SockeyeReadiness]
+            .map(|peer| times(self.row(peer.title()).and_then(|ours| ratio(ours, row))));
+        beside.join(", ")
+    }
+}
+
+/// How many times one cost is another, if both were measured.
+fn times(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}×"))
 }
 
 impl Row {
