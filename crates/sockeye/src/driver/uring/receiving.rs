@@ -39,6 +39,8 @@ impl Uring {
     const LITTLE: usize = 4 * 1024;
     /// After so many such calls in a row, the ring's buffers are used again.
     const SMALL_CALLS: u8 = 16;
+    /// How many calls in a row read one socket that has more and more.
+    const READS: usize = 4;
     /// How much a call receives, in bytes.
     const CALL: usize = 256 * 1024;
 
@@ -162,69 +164,88 @@ impl Uring {
         }
     }
 
-    /// Reads by a call what is there, or a buffer full of it.
+    /// Reads by calls what is there, or a buffer or some full of it.
     pub(super) fn read(&mut self, key: Key, owner: &mut impl Owner<Self>) {
+        // A large message is taken while its memory is in the processor's cache, before the others have their turn.
+        for _ in 0..Self::READS {
+            if !self.read_once(key, owner) {
+                return;
+            }
+        }
+        // There may be more, and nothing else will say so.
+        self.unread.push(key);
+    }
+
+    /// Gives whether there may be more.
+    fn read_once(&mut self, key: Key, owner: &mut impl Owner<Self>) -> bool {
         let Some(socket) = owner.socket(key) else {
-            return;
+            return false;
         };
-        // As long as the operation of the other way has not ended, there may be bytes that came before.
         let is_called = matches!(socket.way, Way::Calls { .. });
+        // As long as the operation of the other way has not ended, there may be bytes that came before.
         if socket.phase != Phase::Connected || !is_called || !socket.receives || socket.is_disarmed {
-            return;
+            return false;
         }
         let system = &mut self.system;
         let in_place = owner.receive_in_place(key, |socket, room| {
             (system.receive(&socket.descriptor, room), room.len())
         });
         if let Some((outcome, room)) = in_place {
-            if let Some(count) = self.came(key, outcome, room, owner) {
+            let (count, goes_on) = self.came(key, outcome, room, owner);
+            if count > 0 {
                 owner.received_in_place(self, key, count);
             }
-            return;
+            return goes_on;
         }
         let Some(socket) = owner.socket(key) else {
-            return;
+            return false;
         };
         let mut buffer = std::mem::take(&mut self.buffer);
         if buffer.is_empty() {
             buffer.resize(Self::CALL, 0);
         }
         let outcome = self.system.receive(&socket.descriptor, &mut buffer);
-        if let Some(count) = self.came(key, outcome, buffer.len(), owner) {
+        let (count, goes_on) = self.came(key, outcome, buffer.len(), owner);
+        if count > 0 {
             owner.received(self, key, &mut buffer[..count]);
         }
         self.buffer = buffer;
+        goes_on
     }
 
-    /// Acts on what a call gave that had so much room; gives how many bytes came, if any did.
+    /// Acts on what a call gave that had so much room; gives how many bytes came, and whether there may be more.
     fn came(
         &mut self,
         key: Key,
         outcome: Result<usize, Errno>,
         room: usize,
         owner: &mut impl Owner<Self>,
-    ) -> Option<usize> {
-        let socket = owner.socket(key)?;
+    ) -> (usize, bool) {
+        let Some(socket) = owner.socket(key) else {
+            return (0, false);
+        };
         let Way::Calls { small, ends } = &mut socket.way else {
-            return None;
+            return (0, false);
         };
         match outcome {
             Ok(0) => self.end_reading(key, None, owner),
             Ok(count) => {
-                *small = if count < Self::LITTLE { *small + 1 } else { 0 };
-                if count == room || *ends {
-                    // There may be more, and nothing else will say so.
-                    self.unread.push(key);
-                } else if *small == Self::SMALL_CALLS {
+                *small = if count < Self::LITTLE {
+                    small.saturating_add(1)
+                } else {
+                    0
+                };
+                let goes_on = count == room || *ends;
+                if !goes_on && *small == Self::SMALL_CALLS {
                     self.change(socket, Way::Buffers);
                 }
-                return Some(count);
+                return (count, goes_on);
             }
             Err(Errno::WOULDBLOCK) => {}
-            Err(Errno::INTR) => self.unread.push(key),
+            Err(Errno::INTR) => return (0, true),
             Err(error) => self.end_reading(key, Some(error.into()), owner),
         }
-        None
+        (0, false)
     }
 
     fn end_reading(&mut self, key: Key, error: Option<io::Error>, owner: &mut impl Owner<Self>) {

