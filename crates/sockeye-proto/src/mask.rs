@@ -9,6 +9,10 @@ const COPY_BLOCK: usize = 128;
 /// Bytes that are masked at once, as long as there are as many: the rest of a short payload is not worth vectors.
 const BLOCK: usize = 64;
 
+/// From so many bytes on, payloads are masked in one plain loop over words. Over blocks of them, compilers for processors
+/// with AVX-512 make vectors of words from different blocks, and gathering and scattering those is many times slower.
+const LONG: usize = 512;
+
 /// A source of masking keys for a client.
 ///
 /// RFC 6455 §5.3: "The masking key needs to be unpredictable": draw keys from a cryptographic generator. This
@@ -83,6 +87,11 @@ impl Mask {
         crate::work::count(payload.len());
         let half = u32::from_ne_bytes(self.key);
         let key = u64::from(half) << 32 | u64::from(half);
+        let (long, payload) = payload.as_chunks_mut::<LONG>();
+        let (words, _) = long.as_flattened_mut().as_chunks_mut();
+        for word in words {
+            *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+        }
         let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
         for block in blocks {
             let (words, _) = block.as_chunks_mut();
