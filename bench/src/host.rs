@@ -149,12 +149,7 @@ pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
     });
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
     let unknown = || "unknown".to_owned();
-    let mut command = "cargo xtask bench".to_owned();
-    // A run that was interrupted and goes on is the same run.
-    for argument in std::env::args().skip(1).filter(|argument| argument != "--resume") {
-        command.push(' ');
-        command.push_str(&argument);
-    }
+    let command = command(std::env::args().skip(1));
     let facts = [
         ("command", format!("`{command}`")),
         (
@@ -189,9 +184,44 @@ pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
         .collect()
 }
 
+/// How the same could be measured elsewhere. A run that was interrupted and goes on is the same run, and where somebody's
+/// folders are says nothing of it.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let mut command = "cargo xtask bench".to_owned();
+    let mut arguments = arguments.filter(|argument| argument != "--resume");
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--out" => drop(arguments.next()),
+            "--uws-sources" => {
+                arguments.next();
+                command.push_str(" --uws-sources FOLDER");
+            }
+            _ => {
+                command.push(' ');
+                command.push_str(&argument);
+            }
+        }
+    }
+    command
+}
+
 /// The first line of what a program prints, if it runs.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     Some(text.lines().next()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_told_without_folders() {
+        let words = "--preset proof --uws-sources /home/me/uws --out /tmp/run --resume --rounds 9";
+        assert_eq!(
+            command(words.split(' ').map(str::to_owned)),
+            "cargo xtask bench --preset proof --uws-sources FOLDER --rounds 9"
+        );
+    }
 }
