@@ -65,6 +65,11 @@ impl Output {
         self.pieces.push_back(Piece { before, bytes });
     }
 
+    /// What waits, if it is all in one piece: small frames, mostly.
+    pub(super) fn only(&self) -> Option<&[u8]> {
+        self.pieces.is_empty().then(|| &self.tail[self.sent..])
+    }
+
     /// Fills `slices` with what is to be sent, from the front; gives those filled.
     pub fn slices<'o, 's>(&'o self, slices: &'s mut [IoSlice<'o>]) -> &'s [IoSlice<'o>] {
         let mut at = self.sent;
@@ -87,6 +92,9 @@ impl Output {
     /// # Panics
     /// If that is more than wait.
     pub fn advance(&mut self, mut count: usize) {
+        if count == self.len() {
+            return self.clear();
+        }
         while let Some(piece) = self.pieces.front_mut()
             && count > 0
         {

@@ -35,9 +35,8 @@ impl System {
 
     /// Sends from the front of what waits; gives how many bytes were offered, and how many the system took.
     pub(super) fn send(&mut self, socket: &OwnedFd, output: &Output) -> io::Result<(usize, usize)> {
-        let mut first = [IoSlice::new(&[]); 2];
-        if let slices @ [_] = output.slices(&mut first) {
-            return self.write(socket, slices);
+        if let Some(only) = output.only() {
+            return self.write(socket, &[IoSlice::new(only)]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         self.write(socket, output.slices(&mut slices))

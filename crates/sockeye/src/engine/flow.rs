@@ -1,5 +1,7 @@
 //! What waits to be sent to the peers of open WebSockets, and what waits to be received from them.
 
+use sockeye_proto::State;
+
 use super::ending::io_error;
 use super::news::News;
 use super::owner::Connections;
@@ -12,6 +14,16 @@ impl<D: Driver> Connections<D> {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
+        // Mostly something was published, and that is all.
+        if let Phase::Open(open) = &slot.phase
+            && slot.has_output()
+            && !slot.flags.is_full
+            && !slot.flags.wants_care()
+            && !open.connection.has_output()
+            && open.connection.state() == State::Open
+        {
+            return self.flush(driver, key);
+        }
         if slot.flags.resumes {
             return self.resume(driver, key);
         }
@@ -23,7 +35,7 @@ impl<D: Driver> Connections<D> {
 
     /// Whether so little waits for the peer that the handler is to be told, who was told that much does.
     pub(super) fn has_caught_up(&mut self, driver: &mut D, key: Key) -> bool {
-        let Some(slot) = self.slots.get_mut(key) else {
+        let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.flags.is_behind) else {
             return false;
         };
         let Phase::Open(open) = &slot.phase else {
@@ -33,7 +45,7 @@ impl<D: Driver> Connections<D> {
             return false;
         };
         let waits = slot.waiting() + driver.in_flight(&slot.socket);
-        slot.flags.is_behind && waits <= open.queues(&route.queues).low_water
+        waits <= open.queues(&route.queues).low_water
     }
 
     /// Hands out what came while receiving was paused, then receives again.
