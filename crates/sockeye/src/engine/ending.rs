@@ -7,7 +7,7 @@ use sockeye_proto::Shutdown;
 
 use super::news::News;
 use super::owner::Connections;
-use super::session::Open;
+use super::session::{Open, Rare};
 use super::slot::{Closing, Phase};
 use crate::Error;
 use crate::driver::{Driver, Key};
@@ -38,7 +38,7 @@ impl<D: Driver> Connections<D> {
             if slot.flags.is_aborted {
                 return self.remove(driver, key, true);
             }
-            if !slot.flags.is_told {
+            if !slot.flags.rare.has(Rare::TOLD) {
                 // One more callback in this turn, but not under the feet of this one.
                 if (slot.flags.resumes || has_caught_up) && !slot.flags.is_dirty {
                     slot.flags.is_dirty = true;

@@ -7,7 +7,7 @@ use sockeye_proto::{CloseCode, CloseFrame, State, Workspace};
 use super::common::{Closed, Stop};
 use super::handler::CloseEvent;
 use super::route::Seats;
-use super::session::Lent;
+use super::session::{Lent, Rare};
 use crate::error::Kind;
 use crate::hub::Change;
 use crate::{CloseInfo, Error, Utf8Bytes};
@@ -137,7 +137,7 @@ impl Telling<'_> {
 
     /// The connection failed: tells the peer, if it can be told, and the handler.
     fn failed(&mut self, error: Error) {
-        if self.lent.flags.is_told {
+        if self.lent.flags.rare.has(Rare::TOLD) {
             return;
         }
         if let Some(error) = error.protocol() {
@@ -153,7 +153,7 @@ impl Telling<'_> {
     /// Tells the handler, once, that the WebSocket has closed.
     fn close(&mut self, code: u16, reason: &str, error: Option<&Error>) {
         let flags = &mut *self.lent.flags;
-        if std::mem::replace(&mut flags.is_told, true) {
+        if flags.rare.set(Rare::TOLD, true) {
             return;
         }
         flags.is_over = true;

@@ -4,6 +4,7 @@
 use sockeye_proto::{Chunk, Event, Frame, MessageKind, Opcode, Workspace};
 
 use super::common::Stop;
+use super::session::Rare;
 use super::{Handler, Socket};
 
 /// Hands out what `bytes` amount to. What comes behind a pause is kept for later, what comes behind the end dropped.
@@ -96,10 +97,11 @@ fn piece_of<'f, Data>(socket: &mut Socket<'_, Data>, frame: Frame<'f>) -> Chunk<
     let flags = &mut *socket.lent.flags;
     let starts_message = frame.opcode != Opcode::Continuation;
     if starts_message {
-        flags.frames_are_text = frame.opcode == Opcode::Text;
+        let is_text = frame.opcode == Opcode::Text;
+        flags.rare.set(Rare::FRAMES_ARE_TEXT, is_text);
     }
     Chunk {
-        kind: if flags.frames_are_text {
+        kind: if flags.rare.has(Rare::FRAMES_ARE_TEXT) {
             MessageKind::Text
         } else {
             MessageKind::Binary

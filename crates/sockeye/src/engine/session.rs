@@ -63,12 +63,32 @@ pub(crate) struct Flags {
     pub(super) resumes: bool,
     /// The connection is to be dropped.
     pub(super) is_aborted: bool,
-    /// The kind of the message whose frames come one by one is text.
-    pub(super) frames_are_text: bool,
     /// Nothing that comes is of interest any more, and nothing can be sent.
     pub(super) is_over: bool,
+    /// What is seldom asked for.
+    pub(super) rare: Rare,
+}
+
+/// Flags that share a byte: with one more, a slot would be larger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Rare(u8);
+
+impl Rare {
+    /// The kind of the message whose frames come one by one is text.
+    pub(super) const FRAMES_ARE_TEXT: Self = Self(1);
     /// The handler was told that the WebSocket has closed.
-    pub(super) is_told: bool,
+    pub(super) const TOLD: Self = Self(1 << 1);
+
+    pub(super) const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    /// Sets or removes a flag; gives whether it was there.
+    pub(super) fn set(&mut self, flag: Self, on: bool) -> bool {
+        let had = self.has(flag);
+        self.0 = if on { self.0 | flag.0 } else { self.0 & !flag.0 };
+        had
+    }
 }
 
 /// An open WebSocket and what is needed to do something with it, for as long as a callback runs.

@@ -107,3 +107,16 @@ impl<D: Driver> Slot<D> {
         self.tls.discard(pool);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Readiness;
+
+    #[test]
+    fn a_connection_takes_as_much_with_each_driver() {
+        assert_eq!(size_of::<Slot<Readiness>>(), 200);
+        #[cfg(target_os = "linux")]
+        assert_eq!(size_of::<Slot<crate::driver::Uring>>(), 200);
+    }
+}

@@ -15,7 +15,7 @@ use socket2::{SockAddr, SockRef};
 
 use super::super::system::System;
 use super::super::{Counters, Driver, DriverKind, Key, Outbox, Output, OutputPool, Owner, Waker};
-use super::flight::ALL;
+use super::flight::{ALL, Number};
 use super::ring::{Completion, Ring, Sizes};
 use super::token::Token;
 
@@ -58,17 +58,36 @@ pub struct Socket {
     pub(super) descriptor: OwnedFd,
     pub(super) key: Key,
     /// What is under way: sending, or connecting.
-    pub(super) flight: Option<Key>,
+    pub(super) flight: Option<Number>,
     pub(super) phase: Phase,
-    /// Whether bytes that come are wanted.
-    pub(super) receives: bool,
-    /// Whether an operation receives, or waits for bytes.
-    pub(super) is_armed: bool,
-    /// Whether that operation was told to end.
-    pub(super) is_disarmed: bool,
     pub(super) way: Way,
-    /// Whether the sending direction ends when what is under way was sent.
-    pub(super) shuts_down: bool,
+    pub(super) marks: Marks,
+}
+
+/// What is so or not of a connection, in a byte: there are very many of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Marks(u8);
+
+impl Marks {
+    /// Bytes that come are wanted.
+    pub(super) const RECEIVES: Self = Self(1);
+    /// An operation receives, or waits for bytes.
+    pub(super) const ARMED: Self = Self(1 << 1);
+    /// That operation was told to end.
+    pub(super) const DISARMED: Self = Self(1 << 2);
+    /// The sending direction ends when what is under way was sent.
+    pub(super) const SHUTS_DOWN: Self = Self(1 << 3);
+
+    pub(super) const fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    /// Sets or removes a mark; gives whether it was there.
+    pub(super) fn set(&mut self, mark: Self, on: bool) -> bool {
+        let had = self.has(mark);
+        self.0 = if on { self.0 | mark.0 } else { self.0 & !mark.0 };
+        had
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -185,11 +204,8 @@ impl Uring {
             key,
             flight: None,
             phase,
-            receives: true,
-            is_armed: false,
-            is_disarmed: false,
             way: Way::Buffers,
-            shuts_down: false,
+            marks: Marks::RECEIVES,
         }
     }
 
@@ -309,7 +325,7 @@ impl Driver for Uring {
     fn connect(&mut self, socket: OwnedFd, address: &SockAddr, key: Key) -> io::Result<Socket> {
         let mut socket = self.take_over(socket, key, Phase::Connecting);
         let flight = self.ring.flights().address(key, address.clone());
-        socket.flight = Some(flight);
+        socket.flight = Some(Number::of(flight));
         self.ring.launch(flight, socket.descriptor.as_raw_fd(), ALL);
         Ok(socket)
     }
@@ -339,7 +355,7 @@ impl Driver for Uring {
         }
         if let Some(output) = outbox.take() {
             let flight = self.ring.flights().output(socket.key, output, is_full);
-            socket.flight = Some(flight);
+            socket.flight = Some(Number::of(flight));
             self.launch(flight, socket.descriptor.as_raw_fd());
         }
         Ok(())
@@ -378,7 +394,7 @@ impl Driver for Uring {
 
     fn shutdown(&mut self, socket: &mut Socket) {
         if socket.flight.is_some() {
-            socket.shuts_down = true;
+            socket.marks.set(Marks::SHUTS_DOWN, true);
         } else {
             super::sending::shutdown(&socket.descriptor);
         }
@@ -436,16 +452,22 @@ impl Driver for Uring {
 }
 
 impl Uring {
-    /// Takes what has completed and acts on it; gives how many events that were.
+    /// How many completions are taken at once: few enough that they stay in the cache, and that their memory is little.
+    const AT_ONCE: usize = 128;
+
+    /// Takes what has completed by now and acts on it; gives how many events that were.
     fn collect(&mut self, owner: &mut impl Owner<Self>) -> usize {
         let mut count = 0;
         let mut completions = std::mem::take(&mut self.completions);
-        self.ring.drain(&mut completions);
-        let mut rest = completions.drain(..).peekable();
-        while let Some(completion) = rest.next() {
-            count += usize::from(self.act(completion, &mut rest, owner));
+        let mut left = self.ring.completed();
+        while left > 0 {
+            self.ring.drain(left.min(Self::AT_ONCE), &mut completions);
+            left = left.saturating_sub(completions.len().max(1));
+            let mut rest = completions.drain(..).peekable();
+            while let Some(completion) = rest.next() {
+                count += usize::from(self.act(completion, &mut rest, owner));
+            }
         }
-        drop(rest);
         self.completions = completions;
         count
     }

@@ -4,6 +4,7 @@
 //! [`launch`](Flights::launch) to [`land`](Flights::land).
 
 use std::io::IoSlice;
+use std::num::NonZeroU32;
 use std::os::fd::{OwnedFd, RawFd};
 use std::{mem, ptr};
 
@@ -29,6 +30,22 @@ struct Slot {
     generation: u32,
     flight: Option<Flight>,
     is_airborne: bool,
+}
+
+/// What a socket knows its flight by, which lives no longer than it does. Takes no more than its four bytes when there may
+/// be none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Number(NonZeroU32);
+
+impl Number {
+    /// That of the flight with this key.
+    pub(super) fn of(flight: Key) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(flight.index() as u32))
+    }
+
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
 }
 
 /// One operation under way, or between two.
@@ -188,8 +205,7 @@ impl Flights {
             } => {
                 // To wait for room first, in place of finding none.
                 let priority = if *is_full { POLL_FIRST } else { 0 };
-                let mut first = [IoSlice::new(&[]); 2];
-                if let [only] = output.slices(&mut first) {
+                if let Some(only) = output.only() {
                     // Whatever is beyond 4 GiB is sent by the next operation.
                     let length = u32::try_from(only.len().min(limit)).unwrap_or(u32::MAX);
                     *offered = length as usize;
@@ -240,12 +256,16 @@ impl Flights {
         self.get_mut(key)?.closing.as_ref()
     }
 
-    /// How many bytes a flight has still to send.
-    pub(super) fn len(&self, key: Key) -> usize {
-        match self.slots.get(key.index()) {
-            Some(slot) if slot.generation == key.generation() => slot.flight.as_ref().map_or(0, Flight::len),
-            _ => 0,
-        }
+    /// The key of the flight that a socket has.
+    pub(super) fn key_of(&self, number: Number) -> Key {
+        let index = number.index();
+        Key::new(index as u32, self.slots[index].generation)
+    }
+
+    /// How many bytes the flight that a socket has is still to send.
+    pub(super) fn len(&self, number: Number) -> usize {
+        let flight = self.slots[number.index()].flight.as_ref();
+        flight.map_or(0, Flight::len)
     }
 
     /// Notes that the system took `count` bytes of a flight that has landed; gives how many were offered, and how many are left.

@@ -14,7 +14,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 
 use super::super::{Key, Owner};
-use super::driver::{Phase, Socket, Uring, Way};
+use super::driver::{Marks, Phase, Socket, Uring, Way};
 use super::ring::Completion;
 use super::token::Token;
 
@@ -46,9 +46,8 @@ impl Uring {
 
     /// Begins to receive, if that is wanted and not begun.
     pub(super) fn arm(&mut self, socket: &mut Socket) {
-        let wants = socket.receives && socket.phase == Phase::Connected;
-        if wants && !socket.is_armed {
-            socket.is_armed = true;
+        let wants = socket.marks.has(Marks::RECEIVES) && socket.phase == Phase::Connected;
+        if wants && !socket.marks.set(Marks::ARMED, true) {
             match socket.way {
                 Way::Buffers => self.ring.receive(socket.descriptor.as_fd(), socket.key),
                 Way::Calls { .. } => self.ring.await_bytes(socket.descriptor.as_fd(), socket.key),
@@ -57,15 +56,14 @@ impl Uring {
     }
 
     fn disarm(&mut self, socket: &mut Socket) {
-        if socket.is_armed && !socket.is_disarmed {
-            socket.is_disarmed = true;
+        if socket.marks.has(Marks::ARMED) && !socket.marks.set(Marks::DISARMED, true) {
             self.ring.cancel(Token::Receive(socket.key));
         }
     }
 
     /// Receives from now on, or does not.
     pub(super) fn want(&mut self, socket: &mut Socket, on: bool) {
-        let wanted = std::mem::replace(&mut socket.receives, on);
+        let wanted = socket.marks.set(Marks::RECEIVES, on);
         match (on, socket.way) {
             (false, Way::Buffers) => self.disarm(socket),
             // It is not read, whatever the ring tells.
@@ -181,9 +179,9 @@ impl Uring {
         let Some(socket) = owner.socket(key) else {
             return false;
         };
-        let is_called = matches!(socket.way, Way::Calls { .. });
         // As long as the operation of the other way has not ended, there may be bytes that came before.
-        if socket.phase != Phase::Connected || !is_called || !socket.receives || socket.is_disarmed {
+        let is_called = matches!(socket.way, Way::Calls { .. }) && socket.marks.has(Marks::RECEIVES);
+        if socket.phase != Phase::Connected || !is_called || socket.marks.has(Marks::DISARMED) {
             return false;
         }
         let system = &mut self.system;
@@ -283,7 +281,7 @@ where
     D: Owner<Uring>,
 {
     let socket = owner.socket(key)?;
-    socket.is_armed = false;
-    socket.is_disarmed = false;
+    socket.marks.set(Marks::ARMED, false);
+    socket.marks.set(Marks::DISARMED, false);
     (socket.phase == Phase::Connected).then_some(socket)
 }

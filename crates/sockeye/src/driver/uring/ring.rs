@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::super::Key;
 use super::super::probe::Unavailable;
 use super::buffers::{Buffers, Filled, GROUP, Shape};
-use super::flight::Flights;
+use super::flight::{Flights, Number};
 use super::token::Token;
 
 /// How large a ring is.
@@ -210,7 +210,7 @@ impl Ring {
     }
 
     /// How many bytes a flight has still to send.
-    pub(super) fn left(&self, flight: Key) -> usize {
+    pub(super) fn left(&self, flight: Number) -> usize {
         self.flights.len(flight)
     }
 
@@ -299,9 +299,14 @@ impl Ring {
         }
     }
 
-    /// Takes what has completed.
-    pub(super) fn drain(&mut self, into: &mut Vec<Completion>) {
-        for entry in self.io.completion() {
+    /// How much has completed and was not taken.
+    pub(super) fn completed(&mut self) -> usize {
+        self.io.completion().len()
+    }
+
+    /// Takes what has completed, at most so many.
+    pub(super) fn drain(&mut self, limit: usize, into: &mut Vec<Completion>) {
+        for entry in self.io.completion().take(limit) {
             let completion = Completion::new(&entry);
             if !completion.goes_on() {
                 match completion.token {
@@ -322,7 +327,7 @@ impl Ring {
         let mut completions = Vec::new();
         let mut silent = 0;
         while silent < Self::SILENT_ENTERS {
-            self.drain(&mut completions);
+            self.drain(usize::MAX, &mut completions);
             silent = if completions.is_empty() { silent + 1 } else { 0 };
             // Connections that were accepted are closed.
             completions.clear();

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 
 use super::super::{Key, Owner};
-use super::driver::{Phase, Socket, Uring};
+use super::driver::{Marks, Phase, Socket, Uring};
 #[cfg(not(test))]
 use super::flight::ALL;
 use super::flight::Closing;
@@ -60,7 +60,7 @@ impl Uring {
                 }
                 socket.flight = None;
                 self.end(flight);
-                if std::mem::take(&mut socket.shuts_down) {
+                if socket.marks.set(Marks::SHUTS_DOWN, false) {
                     shutdown(&socket.descriptor);
                 }
                 owner.writable(self, key);
@@ -111,15 +111,16 @@ impl Uring {
             descriptor,
             key,
             flight,
-            is_armed,
+            marks,
             ..
         } = socket;
-        if is_armed {
+        if marks.has(Marks::ARMED) {
             self.ring.cancel(Token::Receive(key));
         }
         let Some(flight) = flight else {
             return self.ring.close(descriptor);
         };
+        let flight = self.ring.flights().key_of(flight);
         self.ring
             .flights()
             .close(flight, Closing { descriptor, is_reset });
