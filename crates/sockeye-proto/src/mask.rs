@@ -9,8 +9,8 @@ const COPY_BLOCK: usize = 128;
 /// Bytes that are masked at once, as long as there are as many: the rest of a short payload is not worth vectors.
 const BLOCK: usize = 64;
 
-/// From so many bytes on, payloads are masked in one plain loop over words. Over blocks of them, compilers for processors
-/// with AVX-512 make vectors of words from different blocks, and gathering and scattering those is many times slower.
+/// Of so many bytes are the blocks of a long payload. With AVX-512, compilers make vectors of words from eight smaller blocks,
+/// and gathering and scattering those is ten times slower.
 const LONG: usize = 512;
 
 /// A source of masking keys for a client.
@@ -87,11 +87,11 @@ impl Mask {
         crate::work::count(payload.len());
         let half = u32::from_ne_bytes(self.key);
         let key = u64::from(half) << 32 | u64::from(half);
-        let (long, payload) = payload.as_chunks_mut::<LONG>();
-        let (words, _) = long.as_flattened_mut().as_chunks_mut();
-        for word in words {
-            *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
-        }
+        let payload = if payload.len() < LONG {
+            payload
+        } else {
+            mask_long(key, payload)
+        };
         let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
         for block in blocks {
             let (words, _) = block.as_chunks_mut();
@@ -111,6 +111,19 @@ impl Mask {
             *byte ^= key;
         }
     }
+}
+
+/// Masks as many bytes as whole blocks of them there are; gives the rest.
+#[inline(never)]
+fn mask_long(key: u64, payload: &mut [u8]) -> &mut [u8] {
+    let (blocks, rest) = payload.as_chunks_mut::<LONG>();
+    for block in blocks {
+        let (words, _) = block.as_chunks_mut();
+        for word in words {
+            *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+        }
+    }
+    rest
 }
 
 #[cfg(test)]
