@@ -7,7 +7,7 @@ use sockeye::server::{Accept, CloseEvent, Decline, Drain, Handler, ServerHandle,
 use sockeye::{CloseCode, Config, Delivery, MessageRef, QueueLimits};
 use tokio::net::TcpStream;
 
-use super::{Does, echo, teller};
+use super::{Does, echo, failing, teller};
 use crate::peer::{CLOSE, PING, PONG, Peer, TEXT, eventually, frame, narrow, server, soon, start};
 
 #[tokio::test]
@@ -139,7 +139,7 @@ impl Handler for Panicking {
                     handle.send(vec![0; 60_000]).unwrap();
                 }
             }
-            "spawn" => drop(socket.spawn(async { assert!(false, "on purpose in a task") })),
+            "spawn" => drop(socket.spawn(failing())),
             _ => {}
         }
         socket.send(message);

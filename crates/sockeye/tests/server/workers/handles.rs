@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use sockeye::server::{CloseEvent, Gone, Handler, Socket, SocketHandle};
 use sockeye::{CloseCode, MessageRef};
 
-use super::{Does, got};
+use super::{Does, failing, got};
 use crate::peer::{PING, Peer, eventually, server, start};
 
 /// Gives away the handle of each WebSocket that opens, and tells what is closed.
@@ -187,7 +187,7 @@ async fn tasks_run_on_the_worker_and_outlive_their_websocket() {
 #[tokio::test]
 async fn a_task_that_panics_harms_nobody() {
     let handler = Does(|socket: &mut Socket<'_, ()>, message: MessageRef<'_>| {
-        socket.spawn(async { assert!(false, "on purpose") });
+        socket.spawn(failing());
         socket.send(message);
     });
     let (address, _server) = start(server().handle("/", handler)).await;

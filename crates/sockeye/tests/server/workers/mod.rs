@@ -24,6 +24,11 @@ pub(crate) fn got<T>(from: &std::sync::mpsc::Receiver<T>) -> T {
         .expect("it never came")
 }
 
+/// A task that fails.
+pub(crate) async fn failing() {
+    panic!("on purpose");
+}
+
 /// Answers each message by what this function does with it.
 pub(crate) struct Does<F>(pub(crate) F);
 
