@@ -129,6 +129,11 @@ impl Mailbox {
         self.notify();
     }
 
+    /// Whether there is something that the worker was woken for and has not taken.
+    pub(super) fn has_letters(&self) -> bool {
+        self.is_full.load(Ordering::Acquire)
+    }
+
     /// Wakes the worker, once until it looks.
     fn notify(&self) {
         if !self.is_full.swap(true, Ordering::AcqRel)

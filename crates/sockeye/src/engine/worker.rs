@@ -87,15 +87,15 @@ impl Worker {
 }
 
 /// What a worker's thread works with.
-struct Floor<D: Driver> {
-    driver: D,
+pub(super) struct Floor<D: Driver> {
+    pub(super) driver: D,
     connections: Connections<D>,
     mailbox: Arc<Mailbox>,
     letters: VecDeque<Letter>,
     /// The connections that tasks have done something with.
     rung: Vec<Key>,
     /// The worker was told to end.
-    is_done: bool,
+    pub(super) is_done: bool,
 }
 
 /// The driver's descriptor, which stays the driver's.
@@ -108,7 +108,7 @@ impl AsRawFd for Descriptor {
 }
 
 impl<D: Driver> Floor<D> {
-    fn open(
+    pub(super) fn open(
         workplace: Workplace,
         mailbox: Arc<Mailbox>,
         make: impl FnOnce() -> io::Result<D>,
@@ -183,12 +183,14 @@ impl<D: Driver> Floor<D> {
 
     /// Has the driver hand over what the end of the last turn left to send: on io_uring that is done as a turn begins, and
     /// there may be none for long. Gives whether anything happened meanwhile.
-    fn submits(&mut self) -> io::Result<bool> {
+    pub(super) fn submits(&mut self) -> io::Result<bool> {
         if self.driver.kind() != DriverKind::Uring {
             return Ok(false);
         }
         self.connections.turn_begins();
-        Ok(self.driver.turn(Some(Duration::ZERO), &mut self.connections)? > 0)
+        let happened = self.driver.turn(Some(Duration::ZERO), &mut self.connections)? > 0;
+        // That turn may have used up the wake-up of a letter, which nobody would be woken for again.
+        Ok(happened || self.mailbox.has_letters())
     }
 
     /// Lets the tasks run until the driver has something to do.
@@ -211,7 +213,7 @@ impl<D: Driver> Floor<D> {
 
     /// One turn of the driver, and what follows from it. Gives whether the driver may have more to do: it had events, or it
     /// was told something of which its descriptor does not know.
-    fn turn(&mut self, wait: Option<Duration>) -> io::Result<bool> {
+    pub(super) fn turn(&mut self, wait: Option<Duration>) -> io::Result<bool> {
         self.connections.turn_begins();
         let mut is_busy = self.driver.turn(wait, &mut self.connections)? > 0;
         self.connections.common.hub.begin_mail();

@@ -7,8 +7,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 
 use tokio::sync::mpsc;
 
-use super::super::mailbox::Letter;
-use super::super::worker::{Worker, Workplace};
+use super::super::mailbox::{Letter, Mailbox};
+use super::super::worker::{Floor, Worker, Workplace};
 use super::super::{Handler, Sent, Socket, SocketHandle};
 use super::*;
 use crate::driver::{Driver, Readiness};
@@ -47,6 +47,7 @@ on_each_driver!(
     handles_send_from_any_thread_in_order,
     tasks_run_on_the_worker_beside_its_sockets,
     a_flood_that_nobody_reads_ends_in_a_reset,
+    a_letter_that_comes_before_a_worker_rests_keeps_it_awake,
 );
 
 pub(super) struct Echo;
@@ -94,6 +95,16 @@ pub(super) fn start<D: Driver + 'static>(
     open(make, server(handler, settings)).unwrap()
 }
 
+fn workplace(builder: ServerBuilder, end: mpsc::UnboundedSender<()>) -> Workplace {
+    Workplace {
+        reception: Reception::of(builder),
+        metrics: Arc::new(SessionMetrics::new()),
+        hub: Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0),
+        processor: None,
+        end,
+    }
+}
+
 pub(super) fn open<D: Driver + 'static>(
     make: fn() -> io::Result<D>,
     builder: ServerBuilder,
@@ -103,13 +114,7 @@ pub(super) fn open<D: Driver + 'static>(
     let address = listener.local_addr().unwrap();
     let server = builder.server_handle();
     let (end, ended) = mpsc::unbounded_channel();
-    let workplace = Workplace {
-        reception: Reception::of(builder),
-        metrics: Arc::new(SessionMetrics::new()),
-        hub: Local::new(Hub::new(HubConfig::default(), 1).unwrap(), 0),
-        processor: None,
-        end,
-    };
+    let workplace = workplace(builder, end);
     let worker = Worker::start("worker".to_owned(), workplace, make)?;
     worker.post(Letter::Listen(listener.into(), Arc::new(address.into())));
     Ok((
@@ -343,6 +348,33 @@ fn a_flood_that_nobody_reads_ends_in_a_reset<D: Driver + 'static>(make: fn() -> 
     drop(stream);
     worker.stop(Arc::new(Drain::default()));
     worker.join().unwrap();
+}
+
+fn a_letter_that_comes_before_a_worker_rests_keeps_it_awake<D: Driver>(make: fn() -> io::Result<D>) {
+    let (end, _) = mpsc::unbounded_channel();
+    let mailbox = Mailbox::new();
+    let workplace = workplace(server(Echo, Settings::default()), end);
+    let (mut floor, runtime) = Floor::open(workplace, Arc::clone(&mailbox), make).unwrap();
+    let _inside = runtime.enter();
+    while floor.turn(Some(Duration::ZERO)).unwrap() {}
+
+    mailbox.post(Letter::Stop);
+    // What the worker does between its last turn and its rest. It must not rest, or find a wake-up there.
+    let stays_awake = floor.submits().unwrap();
+    let rests = !stays_awake && {
+        let descriptor = floor.driver.as_raw_fd();
+        let mut poll = mio::Poll::new().unwrap();
+        let interest = mio::Interest::READABLE;
+        poll.registry()
+            .register(&mut mio::unix::SourceFd(&descriptor), mio::Token(0), interest)
+            .unwrap();
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        events.is_empty()
+    };
+    assert!(!rests, "the worker would rest with a letter to read");
+    floor.turn(Some(Duration::ZERO)).unwrap();
+    assert!(floor.is_done);
 }
 
 #[test]
