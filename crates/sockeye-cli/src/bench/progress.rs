@@ -1,5 +1,6 @@
 //! What a person at a terminal sees while it runs.
 
+use std::cmp::Ordering;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,8 @@ impl Progress {
         } else {
             ProgressBar::new(connections as u64)
         };
-        if let Ok(style) = ProgressStyle::with_template("{prefix:10} {bar:30} {msg}") {
+        // All of it has room in 80 columns.
+        if let Ok(style) = ProgressStyle::with_template("{prefix:10} {bar:18} {msg}") {
             bar.set_style(style);
         }
         bar.set_prefix("connecting");
@@ -63,11 +65,7 @@ impl Progress {
     }
 
     pub(super) fn show(&mut self, seen: &Seen<'_>) {
-        let mut parts = vec![format!(
-            "{} of {} open",
-            count(seen.opened),
-            count(self.connections as u64)
-        )];
+        let mut parts = vec![self.opened(seen.opened)];
         match self.began {
             None => self.bar.set_position(seen.opened + seen.failed),
             Some(began) => {
@@ -95,6 +93,16 @@ impl Progress {
             }
         }
         self.bar.set_message(parts.join(" · "));
+    }
+
+    fn opened(&self, opened: u64) -> String {
+        let all = self.connections as u64;
+        match opened.cmp(&all) {
+            Ordering::Less => format!("{} of {} open", count(opened), count(all)),
+            Ordering::Equal => format!("{} open", count(all)),
+            // They come and go.
+            Ordering::Greater => format!("{} opened", count(opened)),
+        }
     }
 
     fn take_rate(&mut self, received: u64) {

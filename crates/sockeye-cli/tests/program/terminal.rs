@@ -23,7 +23,7 @@ struct Terminal {
 }
 
 /// The person's side and the program's side of a terminal.
-fn pseudoterminal() -> (File, File) {
+pub(crate) fn pseudoterminal() -> (File, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -33,13 +33,13 @@ fn pseudoterminal() -> (File, File) {
 }
 
 /// What a terminal shows.
-struct Screen {
+pub(crate) struct Screen {
     output: Receiver<Vec<u8>>,
     seen: String,
 }
 
 impl Screen {
-    fn of(mut terminal: File) -> Self {
+    pub(crate) fn of(mut terminal: File) -> Self {
         let (sender, output) = mpsc::channel();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -56,7 +56,7 @@ impl Screen {
     }
 
     /// Waits until this is on the screen, behind what was waited for before.
-    fn shows(&mut self, words: &str) {
+    pub(crate) fn shows(&mut self, words: &str) {
         loop {
             if let Some(at) = self.seen.find(words) {
                 self.seen.drain(..at + words.len());
@@ -67,6 +67,14 @@ impl Screen {
             };
             self.seen.push_str(&String::from_utf8_lossy(&more));
         }
+    }
+
+    /// All that comes until nobody has the terminal open any more.
+    pub(crate) fn rest(&mut self) -> String {
+        while let Ok(more) = self.output.recv_timeout(PATIENCE) {
+            self.seen.push_str(&String::from_utf8_lossy(&more));
+        }
+        std::mem::take(&mut self.seen)
     }
 }
 

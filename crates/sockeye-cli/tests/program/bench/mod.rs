@@ -5,6 +5,7 @@ mod echo;
 mod faults;
 mod holding;
 mod host;
+mod progress;
 mod results;
 #[cfg(target_os = "linux")]
 mod soak;
