@@ -1,81 +1,199 @@
-//! Churn, slow readers and publishing side by side: nothing is lost, and nothing stays behind.
+//! Churn, resets, slow readers, echoes and publishing side by side, on both drivers, plain and over TLS: nothing is lost or
+//! doubled, and nothing stays behind.
 //!
-//! For two seconds, or for as long as `SOCKEYE_SOAK` says:
-//! `SOCKEYE_SOAK=30m cargo test --release -p sockeye-cli --test program soak -- --nocapture`
+//! For two seconds on two servers, or for as long and as often as `SOCKEYE_SOAK` says on four; between rounds the servers
+//! are looked at:
+//! `SOCKEYE_SOAK=6x5m cargo test --release -p sockeye-cli --test program soak -- --nocapture`
 
 use std::fs;
 use std::time::Instant;
 
 use serde_json::Value;
 
-use super::host::{Fault, Host, Relay};
 use super::{bench, number};
 use crate::support::{PATIENCE, Server};
 
+/// What is done to each server at the same time: scenario, path, flags. The rates leave two cores room for all of it.
+const WORK: [(&str, &str, &[&str]); 5] = [
+    ("churn", "/echo", &["-c", "10", "--rate", "50"]),
+    ("churn", "/echo", &["-c", "5", "--rate", "20", "--reset"]),
+    (
+        "slow-reader",
+        "/echo",
+        &["-c", "1", "--slow", "3", "--read-rate", "100KiB"],
+    ),
+    (
+        "echo",
+        "/echo",
+        &[
+            "-c",
+            "10",
+            "--rate",
+            "200",
+            "-w",
+            "1000",
+            "--size",
+            "2KiB",
+            "--payload",
+            "json",
+            "--compress",
+        ],
+    ),
+    (
+        // Subscribers have to be known to the workers of all publishers before the first message.
+        "broadcast",
+        "/topics/{topic}",
+        &[
+            "-p", "4", "-S", "20", "--topics", "2", "--rate", "50", "--settle", "500ms",
+        ],
+    ),
+];
+
 #[test]
 fn a_soak_loses_nothing_and_leaves_nothing_behind() {
-    let duration = std::env::var("SOCKEYE_SOAK").unwrap_or_else(|_| "2s".to_owned());
-    let server = Server::start(&[]);
-    let echo = server.url("ws");
-
-    let pid = server.pid();
-    let fresh = settled(pid, usize::MAX);
-    // What the server keeps of its first connections, such as buffers of its threads, it keeps for good.
-    soak(&echo, "1s");
-    let base = (settled(pid, fresh), resident(pid));
-    soak(&echo, &duration);
-    let files = settled(pid, base.0);
-    let memory = resident(pid);
-    println!(
-        "open files {} -> {files}, resident KiB {} -> {memory}",
-        base.0, base.1
-    );
-    assert!(files <= base.0, "{files} open files, {} before", base.0);
-    // An allocator gives back what it likes; what leaks with each of thousands of connections is more than this.
-    assert!(
-        memory <= base.1 + 16 * 1024,
-        "{memory} KiB resident, {} before",
-        base.1
-    );
+    let (rounds, duration, places) = plan();
+    let mut servers: Vec<_> = places
+        .iter()
+        .map(|(driver, tls)| Soaked::start(driver, *tls))
+        .collect();
+    // What a server keeps of its first connections, such as buffers of its threads, it keeps for good.
+    soak(&servers, "2s");
+    for server in &mut servers {
+        server.files = settled(server.server.pid(), server.files);
+        server.memory = resident(server.server.pid());
+    }
+    for round in 1..=rounds {
+        soak(&servers, &duration);
+        for server in &servers {
+            server.is_as_before(round);
+        }
+    }
 }
 
-/// All three at the same time; each must end well.
-fn soak(echo: &str, duration: &str) {
-    // It begins when all of its 22 members are there, so each round has one of its own.
-    let relay = Relay::new(Fault::None, 22);
-    let host = Host::start(move |ws| relay.clone().serve(ws));
-    let room = &host.url();
-    let time = ["--duration", duration];
+/// The drivers of the servers, and whether they are reached over TLS. The first and the last are enough to see each.
+const PLACES: [(&str, bool); 4] = [
+    ("readiness", true),
+    ("readiness", false),
+    ("auto", true),
+    ("auto", false),
+];
+
+/// How many rounds, how long each is, and on which servers: `30m` is one, `6x5m` are six.
+fn plan() -> (u32, String, Vec<(&'static str, bool)>) {
+    match std::env::var("SOCKEYE_SOAK") {
+        Err(_) => (1, "2s".to_owned(), vec![PLACES[0], PLACES[3]]),
+        Ok(wish) => match wish.split_once('x') {
+            Some((rounds, duration)) => {
+                let rounds = rounds.parse().expect("a number of rounds");
+                (rounds, duration.to_owned(), PLACES.to_vec())
+            }
+            None => (1, wish, PLACES.to_vec()),
+        },
+    }
+}
+
+/// A server, and what it had before.
+struct Soaked {
+    name: String,
+    server: Server,
+    url: String,
+    files: usize,
+    memory: u64,
+}
+
+impl Soaked {
+    fn start(driver: &str, tls: bool) -> Self {
+        let mut flags = vec!["--driver", driver, "--compression", "on", "--topics", "publish"];
+        // A busy machine is slow, and that is not what is looked at.
+        flags.extend(["--handshake-timeout", "1m", "--tls-timeout", "1m"]);
+        if tls {
+            flags.push("--tls-self-signed");
+        }
+        let server = Server::start(&flags);
+        let scheme = if tls { "wss" } else { "ws" };
+        Self {
+            name: format!("{driver} {scheme}"),
+            url: format!("{scheme}://{}", server.authority()),
+            files: settled(server.pid(), usize::MAX),
+            memory: 0,
+            server,
+        }
+    }
+
+    fn is_as_before(&self, round: u32) {
+        let Self {
+            name, files, memory, ..
+        } = self;
+        let (now_files, now_memory) = (settled(self.server.pid(), *files), resident(self.server.pid()));
+        println!(
+            "round {round}, {name}: open files {files} -> {now_files}, resident KiB {memory} -> {now_memory}"
+        );
+        assert!(
+            now_files <= *files,
+            "{name}: {now_files} open files, {files} before"
+        );
+        // An allocator gives back what it likes; what leaks with each of thousands of connections is more than this.
+        assert!(
+            now_memory <= memory + 16 * 1024,
+            "{name}: {now_memory} KiB resident, {memory} before"
+        );
+    }
+}
+
+/// All work on all servers at the same time; each must end well.
+fn soak(servers: &[Soaked], duration: &str) {
+    let patience = ["--patience", "1m", "--connect-timeout", "1m"];
+    let common = [&["--duration", duration, "--insecure"][..], &patience].concat();
     std::thread::scope(|scope| {
-        let run = |scenario: &'static str, url, flags: &'static [&str]| {
-            scope.spawn(move || bench(scenario, url, &[flags, &time[..]].concat()))
-        };
-        let churn = run("churn", echo, &["-c", "10", "--rate", "100"]);
-        let slow = run(
-            "slow-reader",
-            echo,
-            &["-c", "5", "--slow", "3", "--read-rate", "100KiB"],
-        );
-        let publishing = run(
-            "broadcast",
-            room,
-            &["-p", "2", "-S", "20", "--rate", "100", "--patience", "20s"],
-        );
-        for work in [churn, slow, publishing] {
+        let mut all = Vec::new();
+        for server in servers {
+            for (scenario, path, flags) in WORK {
+                let url = format!("{}{path}", server.url);
+                let flags = [flags, &common].concat();
+                let work = scope.spawn(move || bench(scenario, &url, &flags));
+                all.push((&server.name, scenario, work));
+            }
+        }
+        for (name, scenario, work) in all {
             let (ended, results) = work.join().expect("it tells its results");
-            assert_eq!(ended.status, 0, "{results:#}");
-            check(&results);
+            assert_eq!(
+                ended.status, 0,
+                "{name}, {scenario}: {} {results:#}",
+                ended.stderr
+            );
+            println!("{name}, {scenario}: {}", checked(&results));
         }
     });
 }
 
-fn check(results: &Value) {
-    if results["scenario"] == "broadcast" {
-        let facts = &results["broadcast"];
-        assert!(number(facts, "/published") > 0.0, "{results:#}");
-        assert_eq!(facts["delivered"], facts["expected"], "{results:#}");
-        assert_eq!(facts["duplicates"], 0);
+/// What came of it, in a line; all of it as it should be.
+fn checked(results: &Value) -> String {
+    for nothing in [
+        "/connections/failed",
+        "/connections/lost",
+        "/messages/wrong",
+        "/messages/unanswered",
+        "/messages/unsent",
+    ] {
+        assert_eq!(number(results, nothing), 0.0, "{nothing}: {results:#}");
     }
+    let opened = number(results, "/connections/opened");
+    let facts = &results["broadcast"];
+    if facts.is_null() {
+        assert!(opened > 0.0, "{results:#}");
+        let [sent, received] =
+            ["/messages/sent", "/messages/received"].map(|pointer| number(results, pointer));
+        return format!("{opened} connections, {sent} messages sent, {received} received while it counted");
+    }
+    assert!(number(facts, "/published") > 0.0, "{results:#}");
+    assert_eq!(facts["delivered"], facts["expected"], "{results:#}");
+    for fault in ["lost", "duplicates", "reordered"] {
+        assert_eq!(facts[fault], 0, "{results:#}");
+    }
+    format!(
+        "{} published, {} delivered",
+        facts["published"], facts["delivered"]
+    )
 }
 
 /// How many files a process has open, once they are not more than `most`, or patience is at its end.
