@@ -145,8 +145,10 @@ impl Uring {
             }
             Ok(told) => {
                 let closes = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+                // How wide the flags are differs between systems.
+                let ended = i64::try_from(told).is_ok_and(|told| told & i64::from(closes.bits()) != 0);
                 if let Way::Calls { ends, .. } = &mut socket.way {
-                    *ends |= told & usize::from(closes.bits()) != 0;
+                    *ends |= ended;
                     self.arm(socket);
                     self.read(key, owner);
                 } else {

@@ -11,6 +11,7 @@ mod ending;
 mod fake;
 mod handles;
 mod large;
+mod mailbox;
 mod obedient;
 #[cfg(feature = "tls")]
 mod sealed;
