@@ -1,19 +1,26 @@
 //! The server of these tests: Sockeye, echoing.
 
+use sockeye::driver::DriverKind;
 use sockeye::proto::deflate::Deflate;
-use sockeye::server::{Route, ServerBuilder};
+use sockeye::server::{CloseEvent, Handler, Route, ServerBuilder, Socket};
 use sockeye::tls::ServerTls;
-use sockeye::{CloseCode, CloseInfo, Config, HandlerResult, Message, Server, WebSocket};
+use sockeye::{CloseCode, Config, HandlerResult, MessageRef, Server, WebSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Room for every message of the peers.
 pub(crate) const LARGEST_MESSAGE: u64 = 16 << 20;
 
+/// How a connection ended: code, reason, clean.
+type End = (u16, String, bool);
+
 /// A Sockeye server that echoes every message and closes when told to, by the text `close CODE REASON`.
+///
+/// It runs where `SOCKEYE_TEST_DRIVER` says: an async handler on the test's own runtime (`runtime`, and without the
+/// variable), or callbacks on workers, whose driver it names (`readiness`; `uring`, where the system has it).
 pub(crate) struct EchoServer {
     pub(crate) url: String,
-    closed: mpsc::UnboundedReceiver<CloseInfo>,
+    closed: mpsc::UnboundedReceiver<End>,
     task: JoinHandle<()>,
 }
 
@@ -35,7 +42,16 @@ impl EchoServer {
 
     async fn start_with(scheme: &str, builder: ServerBuilder) -> Self {
         let (report, closed) = mpsc::unbounded_channel();
-        let route = Route::new(move |ws: WebSocket| echo(ws, report.clone()));
+        let (route, builder) = match std::env::var("SOCKEYE_TEST_DRIVER").as_deref() {
+            Err(_) | Ok("" | "runtime") => {
+                (Route::new(move |ws: WebSocket| echo(ws, report.clone())), builder)
+            }
+            Ok(driver) => {
+                let driver: DriverKind = driver.parse().expect("a driver");
+                let driver = driver.resolve().unwrap_or(DriverKind::Readiness);
+                (Route::handler(Echo { report }), builder.workers(2).driver(driver))
+            }
+        };
         let limits = Config {
             max_message_size: LARGEST_MESSAGE,
             max_frame_size: LARGEST_MESSAGE,
@@ -61,11 +77,8 @@ impl EchoServer {
     }
 
     /// How the next connection to end ended, as the server sees it: code, reason, clean.
-    pub(crate) async fn closed(&mut self) -> (u16, String, bool) {
-        let CloseInfo {
-            code, reason, clean, ..
-        } = self.closed.recv().await.expect("the server runs");
-        (code, reason.to_string(), clean)
+    pub(crate) async fn closed(&mut self) -> End {
+        self.closed.recv().await.expect("the server runs")
     }
 }
 
@@ -75,19 +88,47 @@ impl Drop for EchoServer {
     }
 }
 
-async fn echo(mut ws: WebSocket, report: mpsc::UnboundedSender<CloseInfo>) -> HandlerResult {
+async fn echo(mut ws: WebSocket, report: mpsc::UnboundedSender<End>) -> HandlerResult {
     while let Some(message) = ws.recv().await? {
-        if let Some((code, reason)) = close_request(&message) {
-            ws.close(code, &reason).await?;
+        if let Some((code, reason)) = message.as_text().and_then(close_request) {
+            ws.close(code, reason).await?;
         } else {
             ws.send(message).await?;
         }
     }
-    report.send(ws.close_info().ok_or("closed without a trace")?)?;
+    let info = ws.close_info().ok_or("closed without a trace")?;
+    report.send((info.code, info.reason.to_string(), info.clean))?;
     Ok(())
 }
 
-fn close_request(message: &Message) -> Option<(CloseCode, String)> {
-    let (code, reason) = message.as_text()?.strip_prefix("close ")?.split_once(' ')?;
-    Some((CloseCode::new(code.parse().ok()?)?, reason.to_owned()))
+/// The same with callbacks.
+struct Echo {
+    report: mpsc::UnboundedSender<End>,
+}
+
+impl Handler for Echo {
+    type Data = ();
+
+    fn message(&self, socket: &mut Socket<'_, ()>, message: MessageRef<'_>) {
+        let request = match message {
+            MessageRef::Text(text) => close_request(text),
+            MessageRef::Binary(_) => None,
+        };
+        match request {
+            Some((code, reason)) => socket.close(code, reason).expect("a short reason"),
+            None => {
+                socket.send(message);
+            }
+        }
+    }
+
+    fn close(&self, _: &mut Socket<'_, ()>, end: CloseEvent<'_>) {
+        // The test may be over.
+        let _ = self.report.send((end.code, end.reason.to_owned(), end.was_clean));
+    }
+}
+
+fn close_request(text: &str) -> Option<(CloseCode, &str)> {
+    let (code, reason) = text.strip_prefix("close ")?.split_once(' ')?;
+    Some((CloseCode::new(code.parse().ok()?)?, reason))
 }

@@ -1,7 +1,7 @@
-//! Conformance: the Autobahn test suite against the `sockeye` program, against the client, and against the browser's API
-//! of the client.
+//! Conformance: the Autobahn test suite against servers, against the client, and against the browser's API of the client.
 
 mod cases;
+mod place;
 mod verdicts;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,8 +17,9 @@ use serde_json::json;
 
 use crate::checkout;
 use crate::process::Running;
-use crate::program::{self, Server};
+use crate::program;
 use crate::setup::{self, Suite};
+use place::{Place, Target, Transport};
 use verdicts::Verdicts;
 
 /// The name that reports call the side under test.
@@ -32,23 +33,11 @@ const CASE_TIME: Duration = Duration::from_secs(180);
 const QUICK_TIME: Duration = Duration::from_secs(15 * 60);
 const FULL_TIME: Duration = Duration::from_secs(75 * 60);
 
-/// What the largest cases need: 16 MiB messages, 65,536 fragments, echoes queued while the suite still sends.
-const ROOM_FOR_THE_LARGEST_CASES: [&str; 8] = [
-    "--max-message-size",
-    "64MiB",
-    "--max-fragments",
-    "100000",
-    "--queue-size",
-    "64MiB",
-    "--message-timeout",
-    "off",
-];
-
-/// What to run of the suite; without options, the quick set for both roles, the client's through both of its faces,
-/// with and without compression.
+/// What to run of the suite; without options, the quick set for both roles: the server's in each of its places, over TLS
+/// in one of them, the client's through both of its faces; with and without compression, async handlers without.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Run all 517 cases per role, not only groups 1-7, 9, 10 and sizes 1-6 of 12 and 13
+    /// Run all 517 cases, not only groups 1-7, 9, 10 and sizes 1-6 of 12 and 13, and servers on both drivers also over TLS
     #[arg(long)]
     full: bool,
     /// Run only the server's role
@@ -57,48 +46,70 @@ pub(crate) struct Options {
     /// Run only the client's role
     #[arg(long)]
     client: bool,
+    /// Where the server runs; repeat it, or separate several with commas
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "client")]
+    place: Vec<Place>,
+    /// Whether the server is reached over TLS
+    #[arg(long, value_enum, conflicts_with = "client")]
+    tls: Option<Choice>,
     /// Whether compression is negotiated
     #[arg(long, value_enum, default_value_t)]
-    compression: Compression,
-    /// Test the echo server at this URL instead of the sockeye program
-    #[arg(long, value_name = "URL", conflicts_with = "client")]
+    compression: Choice,
+    /// Test the echo server at this URL instead of Sockeye's
+    #[arg(long, value_name = "URL", conflicts_with_all = ["client", "place", "tls"])]
     url: Option<String>,
     /// Test this Autobahn client (called with --url, --agent and --compression) instead of Sockeye's
     #[arg(long, value_name = "PROGRAM", requires = "client")]
     client_program: Option<PathBuf>,
 }
 
+/// One, the other, or one after the other.
 #[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Compression {
+enum Choice {
     On,
     Off,
     #[default]
     Both,
 }
 
-/// The side of the connection that is tested.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Choice {
+    fn takes(self, on: bool) -> bool {
+        match self {
+            Self::On => on,
+            Self::Off => !on,
+            Self::Both => true,
+        }
+    }
+}
+
+/// Who is tested.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Role {
-    Server,
+    /// Sockeye's server.
+    Server(Place, Transport),
+    /// Whatever serves at this URL.
+    Foreign(String),
     Client,
     /// The client as browsers have it.
     WebClient,
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    /// For titles and the names of folders.
+    fn name(&self) -> String {
         match self {
-            Self::Server => "server",
-            Self::Client => "client",
-            Self::WebClient => "web-client",
+            Self::Server(place, transport) => format!("server-{}{}", place.name(), transport.suffix()),
+            Self::Foreign(_) => "server".to_owned(),
+            Self::Client => "client".to_owned(),
+            Self::WebClient => "web-client".to_owned(),
         }
     }
 
     /// What the client of `sockeye-tests` is told.
-    fn arguments(self) -> &'static [&'static str] {
+    fn arguments(&self) -> &'static [&'static str] {
         match self {
-            Self::Server | Self::Client => &[],
             Self::WebClient => &["--face", "web"],
+            _ => &[],
         }
     }
 }
@@ -123,9 +134,15 @@ pub(crate) fn test(options: &Options) -> Result<()> {
     let suite = setup::suite()?;
     let mut failed = Vec::new();
     for run in runs(options) {
+        if let Some(reason) = run.impossible(&suite)? {
+            println!("autobahn: {}: left out, {reason}", run.title());
+            continue;
+        }
         checkout::renew(&run.folder)?;
-        let verdicts = match run.role {
-            Role::Server => run.test_server(&suite, options.url.as_deref()),
+        let verdicts = match &run.role {
+            Role::Server(place, transport) => Target::start(*place, *transport, run.compression, &run.folder)
+                .and_then(|target| run.test_server(&suite, &target.url)),
+            Role::Foreign(url) => run.test_server(&suite, url),
             Role::Client | Role::WebClient => run.test_client(&suite, options.client_program.as_deref()),
         };
         match verdicts {
@@ -157,27 +174,67 @@ pub(crate) fn test(options: &Options) -> Result<()> {
 }
 
 fn runs(options: &Options) -> Vec<Run> {
+    let mut roles = Vec::new();
+    if let Some(url) = &options.url {
+        roles.push(Role::Foreign(url.clone()));
+    } else if !options.client {
+        roles.extend(
+            servers(options)
+                .into_iter()
+                .map(|(place, transport)| Role::Server(place, transport)),
+        );
+    }
+    if !options.server && options.url.is_none() && options.place.is_empty() && options.tls.is_none() {
+        roles.push(Role::Client);
+        if options.client_program.is_none() {
+            roles.push(Role::WebClient);
+        }
+    }
     let mut runs = Vec::new();
-    let no_client = options.server || options.url.is_some();
-    for (role, skipped) in [
-        (Role::Server, options.client),
-        (Role::Client, no_client),
-        (Role::WebClient, no_client || options.client_program.is_some()),
-    ] {
-        for (compression, skipped_by) in [(true, Compression::Off), (false, Compression::On)] {
-            if skipped || options.compression == skipped_by {
-                continue;
+    for role in roles {
+        for compression in [true, false] {
+            if options.compression.takes(compression) && !(compression && is_short(&role, options)) {
+                runs.push(Run {
+                    compression,
+                    cases: cases::selection(options.full, compression),
+                    limit: if options.full { FULL_TIME } else { QUICK_TIME },
+                    folder: checkout::reports(&format!("autobahn/{}-{}", role.name(), switch(compression))),
+                    role: role.clone(),
+                });
             }
-            runs.push(Run {
-                role,
-                compression,
-                cases: cases::selection(options.full, compression),
-                limit: if options.full { FULL_TIME } else { QUICK_TIME },
-                folder: checkout::reports(&format!("autobahn/{}-{}", role.name(), switch(compression))),
-            });
         }
     }
     runs
+}
+
+/// Whether the longer run with compression, which is the same in all places, is left to the others.
+fn is_short(role: &Role, options: &Options) -> bool {
+    let is_chosen = options.full || !options.place.is_empty() || options.compression == Choice::On;
+    matches!(role, Role::Server(place, _) if !place.has_driver()) && !is_chosen
+}
+
+/// Where servers are tested, and how they are reached.
+fn servers(options: &Options) -> Vec<(Place, Transport)> {
+    let places = if options.place.is_empty() {
+        Place::value_variants()
+    } else {
+        &options.place
+    };
+    let mut servers = Vec::new();
+    for place in places {
+        for transport in [Transport::Plain, Transport::Tls] {
+            let asked = match options.tls {
+                Some(tls) => tls.takes(transport == Transport::Tls),
+                // What lies above the drivers is the same for all of them: each gets one of the transports.
+                None if !options.full => transport == place.usual(),
+                None => transport == Transport::Plain || place.has_driver(),
+            };
+            if asked {
+                servers.push((*place, transport));
+            }
+        }
+    }
+    servers
 }
 
 fn switch(compression: bool) -> &'static str {
@@ -189,20 +246,22 @@ impl Run {
         format!("{}, compression {}", self.role.name(), switch(self.compression))
     }
 
-    /// The suite is the client.
-    fn test_server(&self, suite: &Suite, url: Option<&str>) -> Result<Verdicts> {
-        let server;
-        let url = match url {
-            Some(url) => url.to_owned(),
-            None => {
-                let program = program::build("sockeye-cli", "sockeye")?;
-                let compression = ["--compression", switch(self.compression)];
-                let options = [compression.as_slice(), &ROOM_FOR_THE_LARGEST_CASES].concat();
-                server = Server::start(&program, &options, &self.folder.join("server.log"))?;
-                server.echo()
+    /// Why this cannot be tested here, if it cannot.
+    fn impossible(&self, suite: &Suite) -> Result<Option<&'static str>> {
+        Ok(match &self.role {
+            Role::Server(_, Transport::Tls) if matches!(suite, Suite::Kosoku { .. }) => {
+                Some("the stand-in for the suite speaks no TLS")
             }
-        };
-        let mut command = self.suite_as_client(suite, &url)?;
+            Role::Server(Place::Uring, _) if !program::has_uring()? => {
+                Some("this system has no io_uring for us")
+            }
+            _ => None,
+        })
+    }
+
+    /// The suite is the client.
+    fn test_server(&self, suite: &Suite, url: &str) -> Result<Verdicts> {
+        let mut command = self.suite_as_client(suite, url)?;
         let mut running = Running::start(&mut command, Some(&self.folder.join("suite.log")))?;
         // The stand-in tells nothing until the end.
         let patience = if matches!(suite, Suite::Wstest { .. }) {
@@ -411,44 +470,77 @@ fn authority(url: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn roles(options: &Options) -> Vec<(Role, bool)> {
-        runs(options)
-            .iter()
-            .map(|run| (run.role, run.compression))
-            .collect()
+    /// The names of the runs' folders.
+    fn names(options: &Options) -> Vec<String> {
+        let runs = runs(options);
+        let names = runs.iter().filter_map(|run| run.folder.file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     #[test]
-    fn without_options_both_roles_run_with_and_without_compression() {
+    fn without_options_both_drivers_and_the_client_run_with_and_without_compression() {
         let expected = [
-            (Role::Server, true),
-            (Role::Server, false),
-            (Role::Client, true),
-            (Role::Client, false),
-            (Role::WebClient, true),
-            (Role::WebClient, false),
+            "server-uring-on",
+            "server-uring-off",
+            "server-readiness-tls-on",
+            "server-readiness-tls-off",
+            "server-piped-off",
+            "server-runtime-off",
+            "client-on",
+            "client-off",
+            "web-client-on",
+            "web-client-off",
         ];
-        assert_eq!(roles(&Options::default()), expected);
+        assert_eq!(names(&Options::default()), expected);
+    }
+
+    #[test]
+    fn full_run_has_both_transports_on_both_drivers() {
+        let options = Options {
+            full: true,
+            server: true,
+            compression: Choice::On,
+            ..Options::default()
+        };
+        let expected = [
+            "server-uring-on",
+            "server-uring-tls-on",
+            "server-readiness-on",
+            "server-readiness-tls-on",
+            "server-piped-on",
+            "server-runtime-on",
+        ];
+        assert_eq!(names(&options), expected);
     }
 
     #[test]
     fn options_narrow_the_runs() {
         let options = Options {
             client: true,
-            compression: Compression::On,
+            compression: Choice::On,
             ..Options::default()
         };
-        assert_eq!(roles(&options), [(Role::Client, true), (Role::WebClient, true)]);
+        assert_eq!(names(&options), ["client-on", "web-client-on"]);
         let options = Options {
             client_program: Some(PathBuf::from("other")),
             ..options
         };
-        assert_eq!(roles(&options), [(Role::Client, true)]);
+        assert_eq!(names(&options), ["client-on"]);
+        let options = Options {
+            place: vec![Place::Readiness, Place::Runtime],
+            tls: Some(Choice::On),
+            compression: Choice::Off,
+            ..Options::default()
+        };
+        assert_eq!(
+            names(&options),
+            ["server-readiness-tls-off", "server-runtime-tls-off"]
+        );
         let options = Options {
             url: Some("ws://127.0.0.1:1".to_owned()),
             ..Options::default()
         };
-        assert_eq!(roles(&options), [(Role::Server, true), (Role::Server, false)]);
+        assert_eq!(names(&options), ["server-on", "server-off"]);
     }
 
     #[test]

@@ -7,23 +7,29 @@ use anyhow::{Context, Result};
 
 use crate::checkout;
 use crate::process::run;
-use crate::program::{self, Server};
+use crate::program::{self, Driver, Server};
 use crate::setup;
 
 /// Time for one pass over the page; a pass takes some ten seconds.
 const PASS_TIME: Duration = Duration::from_secs(3 * 60);
 
-/// Drives the page over `http:` and `ws:`, then over `https:` and `wss:`; screenshots go to `reports/browser/`.
+/// Drives the page on each driver, over `http:` and `ws:`, then over `https:` and `wss:`; screenshots go to
+/// `reports/browser/DRIVER/`.
 pub(crate) fn test() -> Result<()> {
-    let program = program::build("sockeye-cli", "sockeye")?;
-    let folder = checkout::reports("browser");
-    checkout::renew(&folder)?;
-    let plain = Server::start(&program, &["--compression", "on"], &folder.join("server-ws.log"))?;
-    drive(&plain, &folder).context("the page over ws")?;
-    drop(plain);
-    let tls = ["--compression", "on", "--tls-self-signed"];
-    let secure = Server::start(&program, &tls, &folder.join("server-wss.log"))?;
-    drive(&secure, &folder).context("the page over wss")
+    let program = program::sockeye()?;
+    checkout::renew(&checkout::reports("browser"))?;
+    for driver in Driver::all()? {
+        let folder = checkout::reports(&format!("browser/{}", driver.name()));
+        checkout::create(&folder)?;
+        for (scheme, tls) in [("ws", [].as_slice()), ("wss", &["--tls-self-signed"])] {
+            let options = [&["--compression", "on"], tls].concat();
+            let log = folder.join(format!("server-{scheme}.log"));
+            let server = Server::start(&program, *driver, &options, &log)?;
+            drive(&server, &folder)
+                .with_context(|| format!("the page over {scheme} on {}", driver.name()))?;
+        }
+    }
+    Ok(())
 }
 
 fn drive(server: &Server, folder: &Path) -> Result<()> {

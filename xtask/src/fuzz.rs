@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::checkout;
 use crate::process::run_quiet;
-use crate::program::cargo;
+use crate::program::{cargo, host};
 
 const BUILD_TIME: Duration = Duration::from_secs(15 * 60);
 
@@ -146,13 +146,4 @@ impl Metadata {
             .map(|target| target.name.as_str())
             .collect()
     }
-}
-
-fn host() -> Result<String> {
-    let text = run_quiet(Command::new("rustc").arg("-vV"), Duration::from_secs(60))?;
-    let host = text
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .context("rustc names no host")?;
-    Ok(host.to_owned())
 }

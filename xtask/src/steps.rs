@@ -16,6 +16,9 @@ use crate::{autobahn, browser, checkout, fuzz};
 /// Time for a step that builds and runs tests on two slow cores.
 const CARGO_TIME: Duration = Duration::from_secs(30 * 60);
 
+/// What moves the bytes of workers, as tests are told by `SOCKEYE_TEST_DRIVER`.
+const DRIVERS: [&str; 2] = ["readiness", "uring"];
+
 /// A part of `cargo xtask test` that can be run alone.
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum Step {
@@ -96,7 +99,7 @@ impl Step {
                     "--tests",
                 ])?;
                 // The server's tests once more on workers, with each driver.
-                for driver in ["readiness", "uring"] {
+                for driver in DRIVERS {
                     let mut command = cargo();
                     command.args(["test", "--workspace", "--all-features", "--test", "server"]);
                     run(command.env("SOCKEYE_TEST_DRIVER", driver), CARGO_TIME)?;
@@ -231,11 +234,19 @@ fn web() -> Result<()> {
 }
 
 fn interop() -> Result<()> {
-    let mut command = cargo();
-    // The whole workspace, as in the other steps: with other features much would be built again.
-    command.args(["test", "--workspace", "--all-features", "--test", "interop"]);
-    // The peers are to run on the Node.js that setup found or installed.
-    run(command.env("PATH", setup::node()?.search_path()?), CARGO_TIME)
+    // All of them with the server on tokio's runtime, and those that are about the server on workers, with each driver.
+    for (driver, tests) in [("runtime", [].as_slice())]
+        .into_iter()
+        .chain(DRIVERS.map(|driver| (driver, ["--", "server_role"].as_slice())))
+    {
+        let mut command = cargo();
+        // The whole workspace, as in the other steps: with other features much would be built again.
+        command.args(["test", "--workspace", "--all-features", "--test", "interop"]);
+        // The peers are to run on the Node.js that setup found or installed.
+        command.env("PATH", setup::node()?.search_path()?);
+        run(command.args(tests).env("SOCKEYE_TEST_DRIVER", driver), CARGO_TIME)?;
+    }
+    Ok(())
 }
 
 /// Collects `*.test.js` and `*.test.mjs` files; which names Node.js looks for by itself differs by version.
