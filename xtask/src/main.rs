@@ -8,6 +8,7 @@ mod fuzz;
 mod process;
 mod program;
 mod report;
+mod sanitize;
 mod setup;
 mod steps;
 

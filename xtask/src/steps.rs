@@ -11,7 +11,7 @@ use crate::process::{run, which};
 use crate::program::cargo;
 use crate::report::{Outcome, Report};
 use crate::setup::{self, Tool};
-use crate::{autobahn, browser, checkout, fuzz};
+use crate::{autobahn, browser, checkout, fuzz, sanitize};
 
 /// Time for a step that builds and runs tests on two slow cores.
 const CARGO_TIME: Duration = Duration::from_secs(30 * 60);
@@ -38,12 +38,14 @@ pub(crate) enum Step {
     Browser,
     /// Instruction counts of hot paths, under Valgrind
     Instructions,
+    /// The library's tests under AddressSanitizer or Miri
+    Sanitize(sanitize::Options),
     /// A short run of each fuzz target
     Fuzz(fuzz::Options),
 }
 
 impl Step {
-    /// Every step, in the order in which they run.
+    /// Every step, in the order in which they run, but for sanitizers: these build the library anew.
     fn all() -> Vec<Self> {
         vec![
             Self::Unit,
@@ -68,13 +70,14 @@ impl Step {
             Self::Autobahn(_) => "autobahn",
             Self::Browser => "browser",
             Self::Instructions => "instructions",
+            Self::Sanitize(_) => "sanitize",
             Self::Fuzz(_) => "fuzz",
         }
     }
 
     fn tools(&self) -> &'static [Tool] {
         match self {
-            Self::Unit | Self::Doc | Self::Examples => &[],
+            Self::Unit | Self::Doc | Self::Examples | Self::Sanitize(_) => &[],
             Self::Web => &[Tool::Node],
             Self::Interop => &[Tool::NodePackages, Tool::PythonPackages],
             Self::Autobahn(_) => &[Tool::Autobahn],
@@ -122,6 +125,7 @@ impl Step {
                 "--package",
                 "instructions",
             ]),
+            Self::Sanitize(options) => sanitize::test(options),
             Self::Fuzz(options) => fuzz::test(options),
         }
     }
