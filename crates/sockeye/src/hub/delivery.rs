@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use sockeye_proto::{Prepared, SendError};
 
+use super::Pressure;
 use super::backlog::{Backlogs, Waiting};
 use super::batch::Batch;
-use super::recipient::{Recipient, Recipients, add};
+use super::recipient::{Frames, Recipient, Recipients, add};
 use super::shared::Hub;
 use super::topic::Topic;
 use crate::session::Overflow;
@@ -118,16 +119,8 @@ impl Delivery {
             Err(SendError::FragmentInProgress) => return false,
             Err(_) => return true,
         };
-        let len = log.len_of(messages.clone());
-        let room = socket.pressure().for_output();
-        let fits = |waiting: usize| waiting + len <= room || (waiting == 0 && count == 1);
-        if !fits(socket.waiting()) {
-            if !socket.is_blocked() {
-                socket.relieve();
-            }
-            if !fits(socket.waiting()) {
-                return false;
-            }
+        if !has_room(socket, log.len_of(messages.clone()), count) {
+            return false;
         }
         let compresses = log.compresses;
         add(socket, log.frames(messages, is_final));
@@ -148,14 +141,11 @@ impl Delivery {
                 message: batch.batch.prepared(at),
                 compress: batch.batch.compress(at),
             };
-            if self.wait(message, slot, socket) {
+            if self.wait(message, slot, socket).is_none() {
                 return;
             }
         }
-        self.hub.metrics.dropped();
-        if limits.policy == Overflow::Close {
-            socket.overflowed();
-        }
+        self.too_slow(limits, socket);
         match self.drops.back_mut() {
             Some(Drop::Refused {
                 slot: last,
@@ -170,8 +160,61 @@ impl Delivery {
         }
     }
 
-    /// Lets a message wait; gives whether there was room.
-    pub(super) fn wait(&mut self, message: Waiting, slot: u32, socket: &mut impl Recipient) -> bool {
+    /// Gives a socket a message that is in no batch, by the same rules.
+    pub(super) fn give(&mut self, message: Waiting, slot: u32, socket: &mut impl Recipient) {
+        if self.is_direct(slot, socket) && self.send(&message, socket) {
+            return;
+        }
+        let limits = socket.pressure();
+        let refused = if limits.queues() || socket.connection().is_sending_fragments() {
+            self.wait(message, slot, socket)
+        } else {
+            Some(message)
+        };
+        if let Some(message) = refused {
+            self.too_slow(limits, socket);
+            let message = Box::new(message);
+            self.drops.push_back(Drop::Evicted { slot, message });
+        }
+    }
+
+    /// Adds a message to the output if there is room; gives whether there was. A socket that is closing needs none.
+    fn send(&mut self, message: &Waiting, socket: &mut impl Recipient) -> bool {
+        let frames = match socket.connection().prepared(&message.message, message.compress) {
+            Ok(Some(frames)) => frames.clone(),
+            Err(SendError::FragmentInProgress) => return false,
+            Ok(None) | Err(_) => return true,
+        };
+        if !has_room(socket, frames.len(), 1) {
+            return false;
+        }
+        add(
+            socket,
+            Frames::Shared {
+                bytes: frames,
+                is_own: true,
+            },
+        );
+        socket.touched(message.message.kind(), 1, message.message.as_bytes().len());
+        self.delivered += 1;
+        true
+    }
+
+    /// A message was dropped because a socket is behind.
+    fn too_slow(&self, limits: Pressure, socket: &mut impl Recipient) {
+        self.hub.metrics.dropped();
+        if limits.policy == Overflow::Close {
+            socket.overflowed();
+        }
+    }
+
+    /// Lets a message wait; gives it back if there is no room.
+    pub(super) fn wait(
+        &mut self,
+        message: Waiting,
+        slot: u32,
+        socket: &mut impl Recipient,
+    ) -> Option<Waiting> {
         if socket.connection().is_sending_fragments() {
             self.note_midway(slot);
         }
@@ -185,9 +228,7 @@ impl Delivery {
                 message: Box::new(message),
             });
         };
-        self.backlogs
-            .push(slot, message, socket.pressure(), evicted)
-            .is_none()
+        self.backlogs.push(slot, message, socket.pressure(), evicted)
     }
 
     fn note_midway(&mut self, slot: u32) {
@@ -300,4 +341,18 @@ impl Delivery {
         self.drops.pop_front();
         Some(dropped)
     }
+}
+
+/// Whether so many bytes, of this number of messages, may be added to the output: if need be after sending what waits. One
+/// message may, however large, if nothing waits.
+fn has_room(socket: &mut impl Recipient, len: usize, count: usize) -> bool {
+    let room = socket.pressure().for_output();
+    let fits = |waiting: usize| waiting + len <= room || (waiting == 0 && count == 1);
+    if fits(socket.waiting()) {
+        return true;
+    }
+    if !socket.is_blocked() {
+        socket.relieve();
+    }
+    fits(socket.waiting())
 }

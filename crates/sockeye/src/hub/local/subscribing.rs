@@ -1,12 +1,12 @@
 //! Subscribing and unsubscribing on one worker.
 
-use sockeye_proto::{Compress, SendError};
+use sockeye_proto::Compress;
 
 use super::{Change, Extra, Local, Replayed};
 use crate::hub::SubscribeError;
 use crate::hub::backlog::Waiting;
 use crate::hub::index::TopicId;
-use crate::hub::recipient::{Frames, Recipient, add};
+use crate::hub::recipient::Recipient;
 use crate::hub::topic::Topic;
 
 impl Local {
@@ -85,22 +85,12 @@ impl Local {
             round: self.mail_round,
         });
         for message in replay.messages {
-            match socket.connection().prepared(&message, Compress::Auto) {
-                Ok(Some(frames)) => {
-                    let bytes = frames.clone();
-                    add(socket, Frames::Shared { bytes, is_own: true });
-                    socket.touched(message.kind(), 1, message.as_bytes().len());
-                }
-                Err(SendError::FragmentInProgress) => {
-                    let message = Waiting {
-                        topic: Some(self.index.get(id).name().clone()),
-                        message,
-                        compress: Compress::Auto,
-                    };
-                    self.delivery.wait(message, slot, socket);
-                }
-                Ok(None) | Err(_) => return,
-            }
+            let message = Waiting {
+                topic: Some(self.index.get(id).name().clone()),
+                message,
+                compress: Compress::Auto,
+            };
+            self.delivery.give(message, slot, socket);
         }
     }
 

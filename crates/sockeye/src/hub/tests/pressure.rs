@@ -1,8 +1,8 @@
 //! Subscribers that are too slow.
 
 use super::support::{Worker, World};
-use crate::hub::Pressure;
 use crate::hub::batch::LARGE;
+use crate::hub::{History, HubConfig, Pressure};
 use crate::session::Overflow;
 
 /// A worker with a socket whose peer takes nothing any more, and one that takes everything, both subscribed to `topics`.
@@ -180,5 +180,38 @@ fn memory_of_a_slow_subscriber_stays_within_its_limit() {
         // What the peer of the other one did not take is gone with it.
         worker.close(slow);
         assert_eq!(worker.local.backlog(slow), 0);
+    }
+}
+
+#[test]
+fn what_is_replayed_has_the_same_limits() {
+    for policy in [
+        Overflow::DropNewest,
+        Overflow::Close,
+        Overflow::DropOldest,
+        Overflow::KeepLatest,
+    ] {
+        let config = HubConfig {
+            history: vec![("t".to_owned(), History::new(1000, 1 << 20))],
+            ..HubConfig::default()
+        };
+        let mut worker = World::with(1, config).workers.remove(0);
+        for number in 0..30 {
+            worker.publish("t", &text(number));
+        }
+        worker.turn();
+        let slow = worker.open();
+        let socket = worker.socket(slow);
+        socket.limits = Pressure { max: 1020, policy };
+        socket.window = 0;
+        for _ in 0..5 {
+            worker.subscribe_with(slow, "t", 100).unwrap();
+            worker.unsubscribe(slow, "t").unwrap();
+            let waits = worker.socket(slow).waiting() + worker.local.backlog(slow);
+            assert!(waits <= 1020, "{policy:?}: {waits}");
+            worker.turn();
+        }
+        assert!(!worker.dropped().is_empty(), "{policy:?}: who asked is told");
+        assert_eq!(worker.socket(slow).is_overflowed, policy == Overflow::Close);
     }
 }
