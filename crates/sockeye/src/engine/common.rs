@@ -27,6 +27,8 @@ pub(crate) struct Common {
     pub(super) changes: VecDeque<Change>,
     /// Why what was just received is the last of its WebSocket.
     pub(super) stop: Option<Stop>,
+    /// While input is handed out that was kept during a pause: how many bytes of it are to be kept again.
+    pub(super) rest: Option<usize>,
     /// The WebSocket that was just told of has closed.
     pub(super) closed: Option<Box<Closed>>,
 }
@@ -62,6 +64,7 @@ impl Common {
             hub,
             changes: VecDeque::new(),
             stop: None,
+            rest: None,
             closed: None,
         }
     }

@@ -55,6 +55,8 @@ impl<D: Driver> Connections<D> {
                 Shutdown::AfterFlush => false,
                 Shutdown::NotYet | Shutdown::AwaitPeer | Shutdown::Linger => true,
             };
+            // Who has ended its direction already is not waited for.
+            let lingers = lingers && !slot.flags.rare.has(Rare::ENDED);
             let timeout = open.connection.config().close_timeout;
             self.end(driver, key, lingers, now + timeout);
         }

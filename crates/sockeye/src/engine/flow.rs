@@ -1,10 +1,12 @@
 //! What waits to be sent to the peers of open WebSockets, and what waits to be received from them.
 
+use bytes::{Buf as _, BytesMut};
 use sockeye_proto::State;
 
 use super::ending::io_error;
 use super::news::News;
 use super::owner::Connections;
+use super::session::{Extra, Rare};
 use super::slot::Phase;
 use crate::driver::{Driver, Key};
 
@@ -48,7 +50,7 @@ impl<D: Driver> Connections<D> {
         waits <= open.queues(&route.queues).low_water
     }
 
-    /// Hands out what came while receiving was paused, then receives again.
+    /// Hands out what came while receiving was paused, then receives again, or tells that nothing more comes.
     pub(super) fn resume(&mut self, driver: &mut D, key: Key) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
@@ -58,10 +60,24 @@ impl<D: Driver> Connections<D> {
             return;
         };
         let extra = open.extra.as_mut();
-        let mut unread = extra.map_or_else(Vec::new, |extra| std::mem::take(&mut extra.unread));
+        let mut unread = extra.map_or_else(BytesMut::new, |extra| std::mem::take(&mut extra.unread));
+        self.common.rest = Some(0);
         self.news(driver, key, News::Received(&mut unread));
-        if let Some(slot) = self.slots.get_mut(key)
-            && !slot.flags.is_paused
+        let rest = self.common.rest.take().unwrap_or(0);
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        // The next pause may have come before the end of it.
+        if let Phase::Open(open) = &mut slot.phase
+            && rest > 0
+        {
+            unread.advance(unread.len() - rest);
+            Extra::of(open).unread = unread;
+        }
+        if slot.flags.rare.has(Rare::ENDED) {
+            return self.end_came(driver, key);
+        }
+        if !slot.flags.is_paused
             && let Err(error) = driver.set_receiving(&mut slot.socket, true)
         {
             self.news(driver, key, News::Lost(io_error(error)));

@@ -25,6 +25,10 @@ pub(super) struct Telling<'t> {
 impl Telling<'_> {
     /// Hands out what `bytes` amount to. What comes behind a pause is kept for later, what comes behind the end dropped.
     pub(super) fn receive(&mut self, bytes: &mut [u8], workspace: &mut Workspace) {
+        // What was kept during a pause comes first, at the end of the turn.
+        if self.lent.flags.resumes {
+            return self.lent.keep_unread(bytes);
+        }
         self.guard(|telling| {
             telling
                 .seats

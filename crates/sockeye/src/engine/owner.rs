@@ -15,7 +15,7 @@ use super::leaving::Leaving;
 use super::mailbox::{Listed, Order};
 use super::news::News;
 use super::route::Routes;
-use super::session::deadline;
+use super::session::{Rare, deadline};
 use super::slab::Slab;
 use super::slot::{Phase, Slot};
 use super::tls::Handshakes;
@@ -247,10 +247,18 @@ impl<D: Driver> Connections<D> {
         }
     }
 
-    /// Nothing more comes.
+    /// Nothing more comes. Who has not seen yet what came before is told behind it.
     pub(super) fn end_came(&mut self, driver: &mut D, key: Key) {
-        if let Some(Phase::Piped(_)) = self.slots.get_mut(key).map(|slot| &slot.phase) {
-            return self.piped_ended(key);
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        match &slot.phase {
+            Phase::Piped(_) => return self.piped_ended(key),
+            Phase::Open(open) if open.has_unread() && !slot.flags.is_over => {
+                slot.flags.rare.set(Rare::ENDED, true);
+                return;
+            }
+            _ => {}
         }
         self.news(driver, key, News::Ended);
         self.peer_left(driver, key);

@@ -1,7 +1,6 @@
 //! Connections that a task sees to: what a worker does for the pipe between them.
 
 use super::desk::Question;
-use super::news::News;
 use super::owner::{Connections, LINGER};
 use super::pipe::{PipeEnd, Then};
 use super::route::Seat;
@@ -155,8 +154,7 @@ impl<D: Driver> Connections<D> {
         leftover.extend_from_slice(&unread);
         self.open(driver, key, admitted, &mut leftover);
         if has_ended {
-            self.news(driver, key, News::Ended);
-            self.peer_left(driver, key);
+            self.end_came(driver, key);
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use sockeye_proto::{
     CloseCode, CloseFrame, Compress, Connection, MessageKind, Prepared, SendError, State, Subprotocol,
 };
@@ -43,7 +44,7 @@ pub(crate) struct Extra {
     pub(super) queues: Option<QueueLimits>,
     pub(super) identity: Option<Arc<Identity>>,
     /// Input that came while receiving was paused.
-    pub(super) unread: Vec<u8>,
+    pub(super) unread: BytesMut,
     /// The Close frame behind which the connection ends.
     pub(super) hang_up: Option<(CloseCode, Box<str>)>,
 }
@@ -78,6 +79,8 @@ impl Rare {
     pub(super) const FRAMES_ARE_TEXT: Self = Self(1);
     /// The handler was told that the WebSocket has closed.
     pub(super) const TOLD: Self = Self(1 << 1);
+    /// The peer has ended its direction, which is told behind what was kept while receiving was paused.
+    pub(super) const ENDED: Self = Self(1 << 2);
 
     pub(super) const fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0
@@ -120,6 +123,11 @@ impl Open {
         let own = self.extra.as_ref().and_then(|extra| extra.queues.as_ref());
         own.unwrap_or(route)
     }
+
+    /// Whether input is kept that the handler has not seen.
+    pub(super) fn has_unread(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| !extra.unread.is_empty())
+    }
 }
 
 /// How much may wait, in bytes.
@@ -155,7 +163,7 @@ impl Flags {
 }
 
 impl Extra {
-    fn of(open: &mut Open) -> &mut Self {
+    pub(super) fn of(open: &mut Open) -> &mut Self {
         open.extra.get_or_insert_default()
     }
 }
@@ -455,10 +463,16 @@ impl Lent<'_> {
         self.flags.is_paused
     }
 
-    /// Keeps what came while receiving is paused.
+    /// Keeps what came while receiving is paused. What was kept before stays where it is: a handler that pauses at each
+    /// message would have all the rest copied each time.
+    #[inline(never)]
     pub(super) fn keep_unread(&mut self, bytes: &[u8]) {
-        if !self.flags.is_over && !bytes.is_empty() {
-            Extra::of(self.open).unread.extend_from_slice(bytes);
+        if self.flags.is_over || bytes.is_empty() {
+            return;
+        }
+        match &mut self.common.rest {
+            Some(rest) => *rest = bytes.len(),
+            None => Extra::of(self.open).unread.extend_from_slice(bytes),
         }
     }
 

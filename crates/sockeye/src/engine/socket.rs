@@ -226,7 +226,8 @@ impl<Data> Socket<'_, Data> {
     }
 
     /// Stops receiving: TCP holds the peer back, and its silence is not held against it. No message comes until
-    /// [`resume`](Self::resume), here or through a [handle](Self::handle).
+    /// [`resume`](Self::resume), here or through a [handle](Self::handle). A peer that closes, or leaves, behind messages
+    /// that had been received is told of behind them.
     ///
     /// # Errors
     /// The system's: the connection is lost.

@@ -13,6 +13,7 @@ mod handles;
 mod large;
 mod mailbox;
 mod obedient;
+mod pausing;
 #[cfg(feature = "tls")]
 mod sealed;
 #[cfg(feature = "tls")]

@@ -83,6 +83,11 @@ impl Handler for Obedient {
             }
             "panic" => panic!("on purpose"),
             "pause" => socket.pause().unwrap(),
+            // Pauses until the subscription is told.
+            "nap" => {
+                socket.pause().unwrap();
+                socket.subscribe(rest).unwrap();
+            }
             "ping" => socket.ping(rest.as_bytes()).unwrap(),
             "handle" => self.handles.lock().unwrap().push(socket.handle()),
             // Sends so many bytes.
@@ -117,6 +122,12 @@ impl Handler for Obedient {
     fn pong(&self, socket: &mut Socket<'_, Tally>, payload: &[u8]) {
         self.diary.note(format!("pong {}", payload.escape_ascii()));
         if payload == b"resume" {
+            socket.resume();
+        }
+    }
+
+    fn subscription(&self, socket: &mut Socket<'_, Tally>, _: &str, new: usize, old: usize) {
+        if new > old {
             socket.resume();
         }
     }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use allocation_counter::measure;
 use rustls::ClientConnection;
 
+use super::super::mailbox::Order;
 use super::tls::Pair;
 use super::workers::Echo;
 use super::*;
@@ -250,6 +251,33 @@ fn the_end_is_announced_behind_the_last_word() {
     assert_eq!(frames(&client.read()), [(0x88, close_body(1000, ""))]);
     assert!(client.tls.process_new_packets().unwrap().peer_has_closed());
     assert_eq!(stage.line(client.key).end, Some(End::Closed));
+}
+
+#[test]
+fn a_message_and_a_close_that_came_with_the_announced_end_are_told_after_the_pause() {
+    let pair = Pair::new();
+    let handler = Obedient::default();
+    let diary = handler.diary.clone();
+    let mut stage = stage_under_tls(handler, Settings::default(), &pair);
+    for version in BOTH {
+        let mut client = Client::open(&mut stage, &pair, version);
+        diary.read();
+        let last = [text("pause"), text("two"), close(1000, "bye")].concat();
+        client.tls.writer().write_all(&last).unwrap();
+        client.tls.send_close_notify();
+        let records = client.records();
+        stage.receive(client.key, &records);
+        // The connection itself ends behind it.
+        stage.end(client.key);
+        assert!(diary.read().is_empty());
+        stage.order(client.key, Order::Resume);
+        let sent = stage.sent(client.key);
+        client.hear(&sent);
+        let expected = [(0x81, b"two!".to_vec()), (0x88, close_body(1000, "bye"))];
+        assert_eq!(frames(&client.read()), expected);
+        assert_eq!(diary.read(), ["close 1000 \"bye\" true", "dropped after 2"]);
+        assert_eq!(stage.connections.slots.len(), 0);
+    }
 }
 
 #[test]
