@@ -195,13 +195,13 @@ pub(crate) fn mistake(what: &dyn fmt::Display) -> Rejection {
 pub(crate) struct Adoption {
     websocket: Arc<SetOnce<WeakSender>>,
     /// Where the topics of the server are.
-    #[cfg(engine)]
+    #[cfg(all(feature = "hyper", engine))]
     hub: Option<Arc<Hub>>,
 }
 
 impl Adoption {
     /// One into a server with topics.
-    #[cfg(engine)]
+    #[cfg(all(feature = "hyper", engine))]
     pub(crate) fn with_hub(hub: Arc<Hub>) -> Self {
         Self {
             hub: Some(hub),

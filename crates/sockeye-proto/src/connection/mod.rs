@@ -261,7 +261,7 @@ impl Connection {
     /// being gathered, so that they need not be copied there. `None` while there is no such message.
     ///
     /// It is never more than what is still to come of the frame, nor, in memory that was not used before, more than what
-    /// came of the message. Go on with [`receive_in_room`](Self::receive_in_room) if anything was received; otherwise nothing
+    /// came of the message and some KiB. Go on with [`receive_in_room`](Self::receive_in_room) if anything was received; otherwise nothing
     /// has changed.
     #[inline]
     pub fn room(&mut self, workspace: &mut Workspace) -> Option<&mut [u8]> {

@@ -180,14 +180,15 @@ impl Delivery {
 
     /// Adds a message to the output if there is room; gives whether there was. A socket that is closing needs none.
     fn send(&mut self, message: &Waiting, socket: &mut impl Recipient) -> bool {
+        // Asked before the frames are, which must go out next once they were.
+        if !has_room(socket, message.message.as_bytes().len(), 1) {
+            return false;
+        }
         let frames = match socket.connection().prepared(&message.message, message.compress) {
             Ok(Some(frames)) => frames.clone(),
             Err(SendError::FragmentInProgress) => return false,
             Ok(None) | Err(_) => return true,
         };
-        if !has_room(socket, frames.len(), 1) {
-            return false;
-        }
         add(
             socket,
             Frames::Shared {

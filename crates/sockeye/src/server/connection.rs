@@ -355,12 +355,13 @@ impl Connection {
         transport: Transport,
         leftover: &[u8],
     ) -> Option<Upgraded> {
-        let socket = match transport {
-            Transport::Plain(socket) => socket,
-            // The engine's own TLS is under the pipe; any other could not be taken off.
-            #[cfg(feature = "tls")]
-            Transport::Tls(_) => return None,
+        // The engine's own TLS is under the pipe; any other could not be taken off.
+        #[cfg(feature = "tls")]
+        let Transport::Plain(socket) = transport else {
+            return None;
         };
+        #[cfg(not(feature = "tls"))]
+        let Transport::Plain(socket) = transport;
         let (pipe, early) = socket.into_pipe()?;
         let mut leftover = leftover.to_vec();
         leftover.extend_from_slice(&early);

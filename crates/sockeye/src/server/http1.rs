@@ -84,9 +84,9 @@ impl Exchange {
         deadline: Instant,
         passed: usize,
     ) -> Self {
-        #[cfg(engine)]
+        #[cfg(all(feature = "hyper", engine))]
         let adoption = Adoption::with_hub(Arc::clone(&shared.hub));
-        #[cfg(not(engine))]
+        #[cfg(not(all(feature = "hyper", engine)))]
         let adoption = Adoption::default();
         Self {
             shared,

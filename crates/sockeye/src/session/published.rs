@@ -123,12 +123,12 @@ impl Session {
         room: usize,
     ) -> Result<bool, SendError> {
         let waiting = self.queue.len() + self.in_flight;
-        let fits = |len: usize| waiting == 0 || waiting.saturating_add(len) <= room;
+        // Asked before the frames are, which must go out next once they were.
+        if waiting > 0 && waiting.saturating_add(message.as_bytes().len()) > room {
+            return Ok(false);
+        }
         match self.connection.prepared(message, compress)? {
             Some(frames) => {
-                if !fits(frames.len()) {
-                    return Ok(false);
-                }
                 if self.queue.capacity() == 0 {
                     self.queue = buffers::take_output();
                 }
@@ -136,9 +136,6 @@ impl Session {
             }
             // A client masks each frame by itself.
             None => {
-                if !fits(message.as_bytes().len()) {
-                    return Ok(false);
-                }
                 let queue = &mut self.queue;
                 self.connection.send_prepared(message, compress, queue)?;
             }
