@@ -329,6 +329,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
     fn ended(&mut self, driver: &mut D, key: Key) {
         self.tick();
         if let Some(slot) = self.slots.get_mut(key)
+            && !matches!(slot.phase, Phase::Closing(_))
             && slot.tls.is_cut_off()
         {
             tracing::debug!("the peer ended the connection without ending TLS");

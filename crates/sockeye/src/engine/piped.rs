@@ -46,14 +46,19 @@ impl<D: Driver> Connections<D> {
         }
     }
 
-    /// The peer sends nothing more; the task may.
+    /// The peer sends nothing more; the task may. What the peer sent may have been cut off.
     pub(super) fn piped_ended(&mut self, key: Key) {
         if let Some(Slot {
+            tls,
             phase: Phase::Piped(piped),
             ..
         }) = self.slots.get_mut(key)
         {
-            piped.end.ended();
+            if tls.is_cut_off() {
+                piped.end.cut_off();
+            } else {
+                piped.end.ended();
+            }
         }
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Tls {
 /// answered in a turn when many come at once.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    /// How many were answered in this turn.
+    /// How many were answered in this turn, if only by an alert.
     #[cfg(feature = "tls")]
     answered: u8,
     /// Those whose hello has come.
@@ -209,6 +209,13 @@ impl Tls {
         received
     }
 
+    /// Whether the peer was told that nothing comes any more.
+    #[cfg(feature = "tls")]
+    fn is_closed(&self) -> bool {
+        let secure = self.secure.as_ref();
+        secure.is_some_and(|secure| secure.session.is_closed())
+    }
+
     #[cfg(feature = "tls")]
     fn is_costly(&self) -> bool {
         let secure = self.secure.as_ref();
@@ -299,15 +306,12 @@ impl<D: Driver> Connections<D> {
             return;
         };
         let handshakes = &mut self.handshakes;
-        if slot.tls.is_costly() {
-            if !handshakes.is_free() {
-                if slot.tls.postpone(bytes) {
-                    handshakes.waiting.push_back(key);
-                    self.forget_the_gone();
-                }
-                return;
+        if slot.tls.is_costly() && !handshakes.is_free() {
+            if slot.tls.postpone(bytes) {
+                handshakes.waiting.push_back(key);
+                self.forget_the_gone();
             }
-            handshakes.answered += 1;
+            return;
         }
         self.open_records(driver, key, bytes);
     }
@@ -316,8 +320,17 @@ impl<D: Driver> Connections<D> {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
+        // Everything is said, and nobody listens any more.
+        if matches!(slot.phase, Phase::Closing(_)) && slot.tls.is_closed() {
+            return;
+        }
+        let was_costly = slot.tls.is_costly();
         let mut plaintext = std::mem::take(&mut self.plaintext);
         let received = slot.tls.receive(bytes, &mut plaintext, &mut self.common.pool);
+        // A part of a hello costs nothing: who sends one byte after the other takes no answer from others.
+        if was_costly && !slot.tls.is_costly() {
+            self.handshakes.answered += 1;
+        }
         if let Some(info) = received.opened
             && let Phase::Door(door) = &mut slot.phase
         {
@@ -353,10 +366,7 @@ impl<D: Driver> Connections<D> {
     pub(super) fn shake_hands(&mut self, driver: &mut D) {
         self.handshakes.answered = 0;
         while let Some(key) = self.handshakes.next() {
-            if self.slots.get_mut(key).is_some() {
-                self.handshakes.answered += 1;
-                self.open_records(driver, key, &mut []);
-            }
+            self.open_records(driver, key, &mut []);
         }
         self.handshakes.answered = 0;
     }

@@ -103,6 +103,8 @@ struct State {
 #[derive(Clone, Copy)]
 enum End {
     Ended,
+    /// The peer's direction was cut off: reading fails, and what is written is still sent.
+    CutOff,
     Failed(io::ErrorKind, Option<i32>),
 }
 
@@ -114,6 +116,7 @@ impl End {
     fn error(self) -> Option<io::Error> {
         match self {
             Self::Ended => None,
+            Self::CutOff => Some(io::ErrorKind::UnexpectedEof.into()),
             Self::Failed(_, Some(code)) => Some(io::Error::from_raw_os_error(code)),
             Self::Failed(kind, None) => Some(kind.into()),
         }
@@ -159,8 +162,10 @@ impl State {
         self.writer.take_if(|_| has_room)
     }
 
+    /// Why nothing can be written.
     fn failure(&self) -> Option<io::Error> {
-        self.end.and_then(End::error)
+        let end = self.end.filter(|end| matches!(end, End::Failed(..)));
+        end.and_then(End::error)
     }
 }
 

@@ -303,3 +303,19 @@ fn wakes_from_another_thread_are_not_lost() {
     assert_eq!(task.join().unwrap(), echoed);
     assert_eq!(echoed.len(), LEN);
 }
+
+#[tokio::test]
+async fn a_cut_off_is_an_error_to_read_and_no_obstacle_to_write() {
+    let (mut task, mut rig) = rig();
+    assert!(rig.end.received(b"all there is"));
+    rig.end.cut_off();
+    let mut read = Vec::new();
+    let error = task.read_to_end(&mut read).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(read, b"all there is");
+    task.write_all(b"answer").await.unwrap();
+    rig.take();
+    assert_eq!(rig.send(), b"answer");
+    drop(rig.end);
+    assert!(task.write_all(b"too late").await.is_err());
+}

@@ -33,6 +33,11 @@ impl PipeEnd {
         self.end(End::Ended);
     }
 
+    /// The peer's direction was cut off, so that something may be missing.
+    pub(crate) fn cut_off(&self) {
+        self.end(End::CutOff);
+    }
+
     /// The connection is lost.
     pub(crate) fn failed(&self, error: &io::Error) {
         self.end(End::of(error));
@@ -45,7 +50,7 @@ impl PipeEnd {
         }
         let reader = state.reader.take();
         let writer = match end {
-            End::Ended => None,
+            End::Ended | End::CutOff => None,
             End::Failed(..) => state.writer.take(),
         };
         drop(state);
@@ -102,7 +107,7 @@ impl Drop for PipeEnd {
         }
         // Writes fail after the peer's end too: nobody takes them.
         let mut state = self.0.lock();
-        if matches!(state.end, Some(End::Ended)) {
+        if matches!(state.end, Some(End::Ended | End::CutOff)) {
             state.then = Then::Close;
         }
         let writer = state.writer.take();

@@ -4,8 +4,12 @@ use std::io::{Read, Write};
 
 use allocation_counter::measure;
 use rustls::ClientConnection;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::mailbox::Order;
+use super::super::pipe::{Bell, Pipe, pipe};
+use super::super::piped::Piped;
+use super::super::slot::Phase;
 use super::tls::Pair;
 use super::workers::Echo;
 use super::*;
@@ -310,6 +314,102 @@ fn a_turn_answers_four_hellos() {
     stage.turn();
     assert_eq!(answered(&mut stage), 11);
     assert_ne!(stage.connections.wait(), Some(Duration::ZERO));
+}
+
+#[test]
+fn a_hello_that_comes_byte_by_byte_takes_no_turn_from_others() {
+    let pair = Pair::new();
+    let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+    let come = |stage: &mut Stage, most: usize| {
+        let mut client = Client::new(stage, &pair, TlsVersion::Tls13);
+        let mut hello = client.records();
+        let len = hello.len().min(most);
+        stage
+            .connections
+            .received(&mut stage.driver, client.key, &mut hello[..len]);
+        client.key
+    };
+    let is_answered = |stage: &mut Stage, key| !stage.line(key).sent.is_empty();
+
+    let slow = [(); 20].map(|()| come(&mut stage, 1));
+    for _ in 0..4 {
+        let key = come(&mut stage, usize::MAX);
+        assert!(is_answered(&mut stage, key), "those who are slow took its turn");
+    }
+    // Now there is a line, with the slow ones in front.
+    let still_slow = [(); 20].map(|()| come(&mut stage, 1));
+    let in_line = [(); 4].map(|()| come(&mut stage, usize::MAX));
+    assert!(in_line.iter().all(|&key| !is_answered(&mut stage, key)));
+    stage.turn();
+    assert!(in_line.iter().all(|&key| is_answered(&mut stage, key)));
+    let mut slow = slow.iter().chain(&still_slow);
+    assert!(slow.all(|&key| !is_answered(&mut stage, key)));
+    assert!(stage.connections.handshakes.is_idle());
+}
+
+/// A bell that nobody hears: the test looks by itself.
+struct Deaf;
+
+impl Bell for Deaf {
+    fn ring(&self, _: Key) {}
+}
+
+/// A connection that a task sees to.
+fn piped(stage: &mut Stage, pair: &Pair, version: TlsVersion) -> (Client, Pipe) {
+    let mut client = Client::new(stage, pair, version);
+    while client.tls.is_handshaking() {
+        client.exchange(stage);
+    }
+    // Its last part of the handshake.
+    client.exchange(stage);
+    let (task, end) = pipe(Arc::new(Deaf), client.key);
+    stage.connections.slots.get_mut(client.key).unwrap().phase = Phase::Piped(Box::new(Piped::new(end)));
+    (client, task)
+}
+
+#[tokio::test]
+async fn a_task_that_has_ended_its_direction_gets_what_the_peer_still_sends() {
+    let pair = Pair::new();
+    for version in BOTH {
+        for is_cut_off in [false, true] {
+            let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+            let (mut client, mut task) = piped(&mut stage, &pair, version);
+            task.write_all(b"all of mine").await.unwrap();
+            task.shutdown().await.unwrap();
+            stage.connections.rung(&mut stage.driver, client.key);
+            client.exchange(&mut stage);
+            assert_eq!(client.read(), b"all of mine");
+            assert!(client.tls.process_new_packets().unwrap().peer_has_closed());
+
+            client.tls.writer().write_all(&[7; 20_000]).unwrap();
+            if !is_cut_off {
+                client.tls.send_close_notify();
+            }
+            client.exchange(&mut stage);
+            stage.end(client.key);
+            let mut read = Vec::new();
+            let result = task.read_to_end(&mut read).await;
+            assert!(read == [7; 20_000], "{version:?}: {} bytes", read.len());
+            assert_eq!(
+                result.err().map(|error| error.kind()),
+                is_cut_off.then_some(std::io::ErrorKind::UnexpectedEof)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_after_the_end_of_a_task_s_direction_is_an_error_to_it() {
+    let pair = Pair::new();
+    let mut stage = stage_under_tls(Echo, Settings::default(), &pair);
+    let (client, mut task) = piped(&mut stage, &pair, TlsVersion::Tls13);
+    task.shutdown().await.unwrap();
+    stage.connections.rung(&mut stage.driver, client.key);
+    stage.sent(client.key);
+    stage.receive(client.key, &[&b"\x17\x03\x03\x00\x20"[..], &[0; 32]].concat());
+    assert_eq!(stage.sent(client.key), b"");
+    let error = task.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
 }
 
 #[test]

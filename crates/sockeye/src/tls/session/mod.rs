@@ -24,7 +24,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, WriteTraffic};
 
 use self::handshake::{Handshake, PLAIN_HTTP};
-use self::reading::{MAX_RECORD, advance, missing, say_rest};
+use self::reading::{MAX_RECORD, advance, advance_mute, missing, say_rest};
 use self::writing::{append_close, append_records};
 use super::TlsInfo;
 
@@ -38,10 +38,12 @@ pub(crate) struct TlsSession {
     phase: Phase,
     /// What was received and rustls still needs: the beginning of a record, or of a message of the handshake.
     kept: Vec<u8>,
-    /// This side has said that it sent everything, and listens no more.
+    /// This side has said that it sent everything. It still listens.
     is_closed: bool,
     /// The peer has.
     is_closed_by_peer: bool,
+    /// The keys were used up before everything was sent.
+    is_exhausted: bool,
 }
 
 enum Phase {
@@ -100,6 +102,7 @@ impl TlsSession {
             kept: Vec::new(),
             is_closed: false,
             is_closed_by_peer: false,
+            is_exhausted: false,
         })
     }
 
@@ -122,7 +125,7 @@ impl TlsSession {
     }
 
     /// Takes what was received and gives the plaintext, which is put into `workspace`. What TLS itself has to say at once is
-    /// appended to `out`: the handshake, and alerts.
+    /// appended to `out`: the handshake, and alerts. Nothing is behind its last word, [`close`](Self::close).
     pub(crate) fn receive<'b>(
         &mut self,
         bytes: &mut [u8],
@@ -130,11 +133,10 @@ impl TlsSession {
         out: &mut Vec<u8>,
     ) -> Received<'b> {
         workspace.clear();
-        // rustls takes it for a fault of its user when an alert is due after the last word.
-        if self.is_closed || matches!(self.phase, Phase::Over) {
+        if matches!(self.phase, Phase::Over) {
             return Received::default();
         }
-        let said = out.len();
+        let (said, is_mute) = (out.len(), self.is_closed);
         let result = self.take(bytes, workspace, out);
         let opened = self.open(out.len() > said);
         let end = match result {
@@ -145,12 +147,18 @@ impl TlsSession {
                 if failure == TlsFailure::TooLong {
                     self.close(out);
                 }
-                say_rest(&mut self.connection, out);
+                // What rustls has broken off at must not be used again.
+                if !is_mute {
+                    say_rest(&mut self.connection, out);
+                }
                 self.phase = Phase::Over;
                 self.kept = Vec::new();
                 Some(End::Failed(failure))
             }
         };
+        if is_mute {
+            out.truncate(said);
+        }
         Received {
             opened,
             plain: workspace,
@@ -214,7 +222,12 @@ impl TlsSession {
         if self.is_closed_by_peer {
             return Ok(bytes.len());
         }
-        match advance(&mut self.connection, bytes, plain, out) {
+        let progress = if self.is_closed {
+            advance_mute(&mut self.connection, bytes, plain, out)
+        } else {
+            advance(&mut self.connection, bytes, plain, out)
+        };
+        match progress {
             Ok(progress) if progress.is_closed => {
                 self.is_closed_by_peer = true;
                 Ok(bytes.len())
@@ -245,7 +258,7 @@ impl TlsSession {
     /// Nothing is taken during the handshake, and everything thrown away after the session's end.
     ///
     /// # Errors
-    /// The keys are used up. Only TLS 1.2 has no way to make new ones; it may write 2²⁴ records.
+    /// The keys are used up, from then on each time. Only TLS 1.2 has no way to make new ones; it may write 2²⁴ records.
     pub(crate) fn seal(
         &mut self,
         pieces: &[IoSlice<'_>],
@@ -255,6 +268,7 @@ impl TlsSession {
         let available: usize = pieces.iter().map(|piece| piece.len()).sum();
         match self.phase {
             Phase::Handshake(_) => return Ok(0),
+            Phase::Open if self.is_exhausted => return Err(TlsFailure::Exhausted),
             Phase::Open if !self.is_closed => {}
             Phase::Open | Phase::Over => return Ok(available),
         }
@@ -263,13 +277,14 @@ impl TlsSession {
         if result.is_err() {
             say_rest(&mut self.connection, out);
             self.is_closed = true;
+            self.is_exhausted = true;
             return Err(TlsFailure::Exhausted);
         }
         Ok(len)
     }
 
-    /// Says that everything was sent (`close_notify`), once. What the peer sends after that is thrown away. Does nothing
-    /// during the handshake.
+    /// Says that everything was sent (`close_notify`), once. The peer's direction stays open (RFC 8446 §6.1), but nothing
+    /// that comes is answered any more. Does nothing during the handshake.
     pub(crate) fn close(&mut self, out: &mut Vec<u8>) {
         if !matches!(self.phase, Phase::Open) || std::mem::replace(&mut self.is_closed, true) {
             return;
@@ -278,6 +293,11 @@ impl TlsSession {
         if !matches!(result, Ok(Ok(()))) {
             tracing::debug!(?result, "the end of TLS could not be written");
         }
+    }
+
+    /// Whether this side has said that it sent everything.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     fn traffic(&mut self) -> Result<WriteTraffic<'_, ServerConnectionData>, TlsFailure> {
@@ -298,7 +318,7 @@ impl TlsSession {
     pub(crate) fn ended(&self) -> Result<(), TlsFailure> {
         match &self.phase {
             Phase::Handshake(handshake) if handshake.is_untouched => Ok(()),
-            Phase::Open if self.is_closed_by_peer || self.is_closed => Ok(()),
+            Phase::Open if self.is_closed_by_peer => Ok(()),
             Phase::Over => Ok(()),
             Phase::Handshake(_) | Phase::Open => Err(TlsFailure::Truncated),
         }

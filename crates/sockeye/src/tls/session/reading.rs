@@ -1,5 +1,7 @@
 //! From received bytes to plaintext: driving rustls through what came.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 
@@ -61,6 +63,25 @@ pub(super) fn advance(
             return Ok(progress);
         }
     }
+}
+
+/// The same behind our `close_notify`. It is over with the connection when this fails.
+///
+/// Whatever is wrong with a record has an alert for it, and rustls asserts, where debug assertions are on, that no alert
+/// falls due behind `close_notify`. No peer may end the thread by that, so it is one more way to fail; what is wrong is
+/// then in the message of the assertion only.
+pub(super) fn advance_mute(
+    connection: &mut UnbufferedServerConnection,
+    bytes: &mut [u8],
+    plain: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<Progress, rustls::Error> {
+    let advance = AssertUnwindSafe(|| advance(connection, bytes, plain, out));
+    catch_unwind(advance).unwrap_or_else(|_| {
+        Err(rustls::Error::General(
+            "a record behind our end is wrong".to_owned(),
+        ))
+    })
 }
 
 /// Appends what rustls has prepared before it failed, an alert mostly.

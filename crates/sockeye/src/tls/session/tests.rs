@@ -11,8 +11,8 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::cipher_suite as suites;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, ContentType, HandshakeKind, RootCertStore,
-    SupportedCipherSuite, SupportedProtocolVersion, version,
+    AlertDescription, ClientConfig, ClientConnection, ContentType, HandshakeKind, ProtocolVersion,
+    RootCertStore, SupportedCipherSuite, SupportedProtocolVersion, version,
 };
 
 use self::pair::{Pair, Setting};
@@ -304,6 +304,37 @@ fn close_notify_goes_both_ways() {
         assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
         // What comes after the end is thrown away.
         assert!(pair.seal(&[b"too late"]).is_empty());
+    }
+}
+
+#[test]
+fn what_the_peer_sends_after_our_last_word_is_read() {
+    let setting = Setting::new();
+    for version in BOTH_VERSIONS {
+        for step in [usize::MAX, 7, 1000] {
+            let mut pair = setting.open_pair(version);
+            pair.steps = vec![step];
+            let mut out = Vec::new();
+            pair.server.close(&mut out);
+            pair.give_client(&out);
+            let message = pattern(50_000);
+            pair.send_to_server(&message);
+            if version.version == ProtocolVersion::TLSv1_3 {
+                pair.client.refresh_traffic_keys().unwrap();
+            }
+            pair.client.writer().write_all(b"the rest").unwrap();
+            let bytes = pair.client_bytes();
+            assert!(pair.feed(&bytes).is_empty());
+            assert!(pair.plain == [&message[..], b"the rest"].concat());
+            // Without its end there could be more.
+            assert!(pair.end.is_none());
+            assert_eq!(pair.server.ended(), Err(TlsFailure::Truncated));
+            pair.client.send_close_notify();
+            let bytes = pair.client_bytes();
+            assert!(pair.feed(&bytes).is_empty());
+            assert!(matches!(pair.end, Some(End::Closed)));
+            assert_eq!(pair.server.ended(), Ok(()));
+        }
     }
 }
 

@@ -172,17 +172,36 @@ fn empty_records_are_taken_within_bounds() {
 }
 
 #[test]
-fn what_comes_after_the_last_word_is_thrown_away() {
+fn what_is_wrong_after_the_last_word_ends_the_session_without_another() {
     for version in BOTH_VERSIONS {
-        let mut pair = Setting::new().open_pair(version);
-        pair.server.close(&mut Vec::new());
-        pair.client.writer().write_all(b"late").unwrap();
-        let bytes = [pair.client_bytes(), vec![0xff; 1000]].concat();
-        assert!(pair.feed(&bytes).is_empty());
-        assert!(pair.plain.is_empty() && pair.end.is_none());
-        assert_eq!(pair.server.kept.capacity(), 0);
-        assert_eq!(pair.server.ended(), Ok(()));
+        let unsealed = [&[0x17, 3, 3, 0, 0x20][..], &[0; 32]].concat();
+        for wrong in [&unsealed[..], &[0xff; 1000]] {
+            let mut pair = Setting::new().open_pair(version);
+            pair.server.close(&mut Vec::new());
+            pair.client.writer().write_all(b"late").unwrap();
+            let bytes = [&pair.client_bytes(), wrong].concat();
+            assert!(pair.feed(&bytes).is_empty());
+            assert_eq!(pair.plain, b"late");
+            assert!(
+                matches!(pair.end, Some(End::Failed(TlsFailure::Session(_)))),
+                "{:?}",
+                pair.end
+            );
+            assert_eq!(pair.server.kept.capacity(), 0);
+            // It is over for good.
+            pair.end = None;
+            assert!(pair.feed(&unsealed).is_empty());
+            assert!(pair.end.is_none() && pair.seal(&[b"x"]).is_empty());
+        }
     }
+
+    // Nor is there an answer where there would be one.
+    let mut script = Setting::new().script(&version::TLS12);
+    script.server.close(&mut Vec::new());
+    let hello = [&[1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0xc0, 0x2b, 1, 0]].concat();
+    let (_, end, answer) = script.send(ContentType::Handshake, &hello);
+    assert!(end.is_none() && answer.is_empty(), "{end:?} {answer:?}");
+    assert_eq!(script.send(ContentType::ApplicationData, b"go on").0, b"go on");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A client that writes whatever records a test wants, with the keys of a real one and rustls' ciphers.
 
+use rustls::ConnectionTrafficSecrets;
 use rustls::crypto::cipher::{
     InboundOpaqueMessage, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundPlainMessage,
 };
-use rustls::{ConnectionTrafficSecrets, ProtocolVersion};
 
 use super::*;
 
