@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_command_is_told_without_folders() {
-        let words = "--preset proof --uws-sources /home/me/uws --out /tmp/run --resume --rounds 9";
+        let words = "--preset proof --uws-sources /srv/uws --out /tmp/run --resume --rounds 9";
         assert_eq!(
             command(words.split(' ').map(str::to_owned)),
             "cargo xtask bench --preset proof --uws-sources FOLDER --rounds 9"

@@ -104,13 +104,9 @@ impl<D: Driver> Connections<D> {
                 Ok(()) => self.given(driver, key),
                 Err(error) => return self.lost(driver, key, io_error(error)),
             }
-        } else if slot.stalled.is_none() {
-            // A callback may have sent so much that it was given to the driver already.
-            if slot.has_output() {
-                self.stalled(key);
-            } else if ahead > 0 {
-                self.given(driver, key);
-            }
+        } else if slot.stalled.is_none() && ahead > 0 {
+            // A callback has sent so much that it was given to the driver already.
+            self.given(driver, key);
         }
         if needs_care {
             self.follow_up(driver, key);
