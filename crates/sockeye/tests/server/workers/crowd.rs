@@ -1,5 +1,6 @@
 //! Crowds: who all come, or go, or say nothing, at once.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -7,15 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, SockRef, Type};
 use sockeye::server::{CloseEvent, ConnectionLimits, Handler, HandshakeLimits, Socket};
 use sockeye::{Config, MessageRef};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::echo;
 use super::limits::from;
-use crate::peer::{Peer, eventually, handshake, server, start};
+use super::{Does, echo};
+use crate::peer::{Peer, eventually, handshake, run, server, start};
 
 fn roomy() -> ConnectionLimits {
     ConnectionLimits {
@@ -132,12 +134,13 @@ async fn a_flood_that_never_speaks_holds_its_places_for_a_handshake_only() {
 struct Turnstile(Arc<(AtomicUsize, AtomicUsize)>);
 
 impl Turnstile {
-    fn came(&self) -> usize {
-        self.0.0.load(Ordering::Relaxed)
-    }
-
-    fn gone(&self) -> usize {
-        self.0.1.load(Ordering::Relaxed)
+    /// Answers each message with both numbers.
+    fn teller(&self) -> impl Handler + use<> {
+        let Self(numbers) = self.clone();
+        Does(move |socket: &mut Socket<'_, ()>, _: MessageRef<'_>| {
+            let [came, gone] = [&numbers.0, &numbers.1].map(|number| number.load(Ordering::Relaxed));
+            socket.send(format!("{came} {gone}").as_str());
+        })
     }
 }
 
@@ -155,22 +158,23 @@ impl Handler for Turnstile {
     }
 }
 
-/// Marks the process that is a crowd of clients, and no test.
-const ROLE: &str = "SOCKEYE_TEST_CROWD_OF_CLIENTS";
+/// Marks a process that is a part of this test, and no test: `server` or `clients`.
+const ROLE: &str = "SOCKEYE_TEST_PART_OF_A_CROWD";
 
-/// Clients in a process of their own, since a process may not open files for both ends of so many connections.
-struct Crowd {
+/// A process of servers or clients. There are as many of each as are needed: a process may not open files for both ends
+/// of a crowd, nor for one end of a large crowd.
+struct Part {
     process: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-impl Crowd {
-    fn new() -> Self {
+impl Part {
+    fn new(role: &str) -> Self {
         let test = "workers::crowd::a_crowd_that_leaves_at_once_does_not_keep_others_out";
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture", "--test-threads", "1"])
-            .env(ROLE, "1")
+            .env(ROLE, role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -186,15 +190,15 @@ impl Crowd {
         writeln!(self.orders, "{order}").unwrap();
     }
 
-    /// Waits until the last order was obeyed.
-    fn done(&mut self) {
-        let mut line = String::new();
-        while !line.ends_with("done\n") {
-            line.clear();
-            assert!(
-                self.answers.read_line(&mut line).unwrap() > 0,
-                "the crowd is lost"
-            );
+    /// Waits until the last order was obeyed; gives what there is to say of it.
+    fn done(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            let length = self.answers.read_line(&mut line).unwrap();
+            assert!(length > 0, "a part of the crowd is lost");
+            if let Some((_, said)) = line.trim_end().split_once("done:") {
+                return said.to_owned();
+            }
         }
     }
 
@@ -204,8 +208,66 @@ impl Crowd {
     }
 }
 
-/// The life of that process.
-fn be_a_crowd() {
+/// How many connections a process may have, beside some files for other things.
+fn most_of_a_process() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    )
+    .unwrap();
+    // The system divides connections among servers, and not quite evenly.
+    limit
+        .maximum
+        .map_or(usize::MAX, |files| usize::try_from(files).unwrap() / 5 * 4)
+}
+
+/// A socket on this address; others of this user may have one too, and the system spreads what comes among those that listen.
+fn shared(address: SocketAddr) -> socket2::Socket {
+    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
+}
+
+/// The life of a process that serves: at the crowd's address, which it is told, and at one of its own, which it tells.
+async fn be_a_server() {
+    let mut address = String::new();
+    std::io::stdin().read_line(&mut address).unwrap();
+    let socket = shared(address.trim().parse().unwrap());
+    socket.listen(4096).unwrap();
+    let turnstile = Turnstile::default();
+    // The clients of the crowd answer nothing.
+    let silent = Config {
+        keepalive: None,
+        ..Config::server()
+    };
+    most_of_a_process();
+    let builder = server()
+        .bind("127.0.0.1:0")
+        .bind(std::net::TcpListener::from(socket))
+        .handle("/crowd", turnstile.clone())
+        .handle("/count", turnstile.teller())
+        .handle("/", echo())
+        .workers(1)
+        .limits(silent)
+        .connection_limits(roomy())
+        .handshake_limits(patient(Duration::from_secs(600)));
+    let server = builder.listen().await.unwrap();
+    println!("done:{}", server.tcp_address().unwrap());
+    let _handle = run(server);
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+/// The life of a process of clients.
+fn be_clients() {
+    most_of_a_process();
     let mut streams: Vec<std::net::TcpStream> = Vec::new();
     for order in std::io::stdin().lines() {
         let order = order.unwrap();
@@ -223,9 +285,11 @@ fn be_a_crowd() {
                 streams.clear();
             }
             ["end"] => streams.clear(),
+            // The system ends all its connections.
+            ["exit"] => std::process::exit(0),
             _ => panic!("{order}"),
         }
-        println!("done");
+        println!("done:");
     }
 }
 
@@ -246,63 +310,125 @@ fn open(address: SocketAddr, source: SocketAddr) -> std::net::TcpStream {
     stream
 }
 
-/// With 1,500 clients; or with as many as `SOCKEYE_CROWD` says, up to the limit on open files of a process:
-/// `SOCKEYE_CROWD=15000 cargo test --release -p sockeye --all-features --test server crowd -- --nocapture`
+/// How long those waited who came to be let in and to have one message answered.
+#[derive(Default)]
+struct Waits(Vec<Duration>);
+
+impl Waits {
+    async fn knock(&mut self, address: SocketAddr) {
+        let knocked = Instant::now();
+        let mut peer = Peer::open(address, "/", &[]).await;
+        peer.send_text("let me in").await;
+        assert_eq!(peer.receive_text().await, "let me in");
+        self.0.push(knocked.elapsed());
+    }
+
+    async fn of_200(address: SocketAddr) -> Self {
+        let mut waits = Self::default();
+        for _ in 0..200 {
+            waits.knock(address).await;
+        }
+        waits
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut waits = self.0.clone();
+        waits.sort_unstable();
+        match waits[..] {
+            [] => f.write_str("nobody"),
+            [.., slowest] => write!(
+                f,
+                "{}, half of them within {:?}, all within {slowest:?}",
+                waits.len(),
+                waits[waits.len() / 2]
+            ),
+        }
+    }
+}
+
+/// With 1,500 clients; or with as many as `SOCKEYE_CROWD` says, in as many processes as the limit on open files demands:
+/// `SOCKEYE_CROWD=30000 cargo test --release -p sockeye --all-features --test server crowd -- --nocapture`
 #[tokio::test]
 async fn a_crowd_that_leaves_at_once_does_not_keep_others_out() {
-    if std::env::var_os(ROLE).is_some() {
-        return be_a_crowd();
+    match std::env::var(ROLE).as_deref() {
+        Ok("server") => return be_a_server().await,
+        Ok(_) => return be_clients(),
+        Err(_) => {}
     }
     let wished = std::env::var("SOCKEYE_CROWD").ok();
     let count: usize = wished.as_deref().map_or(1500, |count| count.parse().unwrap());
-    let turnstile = Turnstile::default();
-    // The clients of the crowd answer nothing.
-    let silent = Config {
-        keepalive: None,
-        ..Config::server()
-    };
-    let builder = server()
-        .handle("/crowd", turnstile.clone())
-        .handle("/", echo())
-        .workers(2)
-        .limits(silent)
-        .connection_limits(roomy())
-        .handshake_limits(patient(Duration::from_secs(600)));
-    let (address, server) = start(builder).await;
-    let mut resident = Peer::open(address, "/", &[]).await;
-    let mut crowd = Crowd::new();
-    let ways = ["reset", "end", "reset", "end"];
-    for (round, way) in ways.into_iter().enumerate() {
+    let processes = count.div_ceil(most_of_a_process());
+    // It keeps the port and does not listen.
+    let keeper = shared("127.0.0.1:0".parse().unwrap());
+    let address = keeper.local_addr().unwrap().as_socket().unwrap();
+    let (mut servers, mut residents) = (Vec::new(), Vec::new());
+    for _ in 0..processes {
+        let mut server = Part::new("server");
+        server.tell(&address.to_string());
+        residents.push(Peer::open(server.done().parse().unwrap(), "/count", &[]).await);
+        servers.push(server);
+    }
+    let mut crowd: Vec<_> = (0..processes).map(|_| Part::new("clients")).collect();
+    println!("{processes} processes of servers, as many of clients");
+    for (round, way) in ["reset", "end", "reset", "exit"].into_iter().enumerate() {
         let came = count * (round + 1);
         let began = Instant::now();
-        crowd.tell(&format!("open {address} 127.0.0.{}:0 {count}", round + 1));
-        crowd.done();
-        println!("{count} came in {:?}", began.elapsed());
-        assert_eq!((turnstile.came(), turnstile.gone()), (came, count * round));
-        crowd.tell(way);
-        let (began, mut served, mut slowest) = (Instant::now(), 0, Duration::ZERO);
-        while turnstile.gone() < came {
-            let knocked = Instant::now();
-            let mut peer = Peer::open(address, "/", &[]).await;
-            peer.send_text("let me in").await;
-            assert_eq!(peer.receive_text().await, "let me in");
-            served += usize::from(turnstile.gone() < came);
-            slowest = slowest.max(knocked.elapsed());
-            resident.send_text("and me?").await;
-            assert_eq!(resident.receive_text().await, "and me?");
+        for (number, clients) in crowd.iter_mut().enumerate() {
+            let share = count * (number + 1) / processes - count * number / processes;
+            clients.tell(&format!("open {address} 127.0.{number}.{}:0 {share}", round + 1));
         }
-        crowd.done();
-        println!(
-            "{count} by {way}: all told in {:?}, {served} served meanwhile, the slowest in {slowest:?}",
-            began.elapsed()
-        );
+        for clients in &mut crowd {
+            clients.done();
+        }
+        println!("{count} came in {:?}", began.elapsed());
+        assert_eq!(counted(&mut residents).await, (came, count * round));
+        println!("  let in before: {}", Waits::of_200(address).await);
+        for clients in &mut crowd {
+            clients.tell(way);
+        }
+        let (began, mut meanwhile) = (Instant::now(), Waits::default());
+        loop {
+            meanwhile.knock(address).await;
+            // Those who stay are served too.
+            if counted(&mut residents).await.1 == came {
+                break;
+            }
+        }
+        println!("{count} by {way}: all told in {:?}", began.elapsed());
+        println!("  let in meanwhile: {meanwhile}");
+        println!("  let in after: {}", Waits::of_200(address).await);
         // A small crowd may be gone before anybody comes.
         assert!(
-            served > 0 || wished.is_none(),
-            "nobody was served while {count} left"
+            meanwhile.0.len() > 1 || wished.is_none(),
+            "nobody was let in while {count} left"
         );
-        assert_eq!(turnstile.gone(), came, "each was told of once");
-        eventually(|| server.connections() == 1).await;
+        assert_eq!(
+            counted(&mut residents).await,
+            (came, came),
+            "each was told of once"
+        );
+        if way != "exit" {
+            for clients in &mut crowd {
+                clients.done();
+            }
+        }
     }
-    crowd.end();
+    for part in crowd.into_iter().chain(servers) {
+        part.end();
+    }
+}
+
+/// How many came and have gone, by what all servers say.
+async fn counted(residents: &mut [Peer]) -> (usize, usize) {
+    let (mut came, mut gone) = (0, 0);
+    for resident in residents {
+        resident.send_text("how many?").await;
+        let numbers = resident.receive_text().await;
+        let (here, there) = numbers.split_once(' ').unwrap();
+        came += here.parse::<usize>().unwrap();
+        gone += there.parse::<usize>().unwrap();
+    }
+    (came, gone)
 }
