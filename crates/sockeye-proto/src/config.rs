@@ -53,6 +53,9 @@ pub struct Config {
     pub fragmentation_threshold: Option<NonZeroUsize>,
     /// Whether and when to send Pings by itself. Server: after 25 s of silence, 10 s for the answer, which is below
     /// the 60 s after which common proxies drop an idle connection. Client: none.
+    ///
+    /// While the application has paused receiving, an unsolicited Pong goes out after each interval instead, and no
+    /// answer is waited for.
     pub keepalive: Option<Keepalive>,
     /// From the first byte of a message to its last. Server: 30 s; client: none. Reached: 1008.
     pub message_timeout: Option<Duration>,

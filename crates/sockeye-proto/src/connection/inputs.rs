@@ -233,6 +233,9 @@ impl Connection {
     /// Notes that the caller stopped reading, because the application is behind: until
     /// [`handle_resumed`](Self::handle_resumed) the peer's silence is no fault of its own, and the clocks of
     /// keepalive, idle and message timeouts stand still.
+    ///
+    /// Instead of a Ping, after each interval of [`keepalive`](crate::Config::keepalive) an unsolicited Pong is owed, which asks
+    /// for no answer (RFC 6455 §5.5.3): a transport whose peer has gone fails when it is written to.
     pub fn handle_paused(&mut self) {
         self.timers.pause();
     }

@@ -220,6 +220,9 @@ impl Connection {
                 let _ = self.sender.control(Opcode::Ping, &payload, out);
                 self.owed.forget_ping();
             }
+            if self.timers.take_owed_sign() {
+                let _ = self.sender.control(Opcode::Pong, &[], out);
+            }
         } else if let Some(body) = self.owed.take_close() {
             self.write_owed_pong(out);
             if self.received_close {
@@ -234,7 +237,7 @@ impl Connection {
     #[must_use]
     pub fn has_output(&self) -> bool {
         match self.state {
-            State::Open => self.owed.owes_pong() || self.timers.is_ping_owed(),
+            State::Open => self.owed.owes_pong() || self.timers.is_ping_owed() || self.timers.is_sign_owed(),
             _ => self.owed.owes_close(),
         }
     }

@@ -13,8 +13,11 @@ pub(super) struct Timers {
     /// Since when the peer is waited for, where [`Wait`] says so.
     since: Instant,
     wait: Wait,
-    /// The caller does not read: what the peer sends or does not send is unknown.
+    /// The caller does not read: what the peer sends or does not send is unknown. `last_received` tells when the latest
+    /// sign of life was owed then, or the pause began.
     paused: bool,
+    /// A sign of life is to be written, because a pause is long.
+    sign_owed: bool,
 }
 
 /// What the peer is waited for.
@@ -40,6 +43,7 @@ impl Timers {
             since: now,
             wait: Wait::Nothing,
             paused: false,
+            sign_owed: false,
         }
     }
 
@@ -88,6 +92,7 @@ impl Timers {
 
     pub(super) fn resume(&mut self, now: Instant) {
         self.paused = false;
+        self.sign_owed = false;
         self.last_received = now;
         if self.wait == Wait::Pong {
             self.since = now;
@@ -117,6 +122,15 @@ impl Timers {
         self.wait == Wait::PingOwed
     }
 
+    /// Takes the sign of life that is owed, if any.
+    pub(super) fn take_owed_sign(&mut self) -> bool {
+        std::mem::take(&mut self.sign_owed)
+    }
+
+    pub(super) fn is_sign_owed(&self) -> bool {
+        self.sign_owed
+    }
+
     /// Whether a keepalive Ping went out and its Pong did not come back yet.
     pub(super) fn is_ping_outstanding(&self) -> bool {
         matches!(self.wait, Wait::PingWritten | Wait::Pong)
@@ -135,7 +149,11 @@ impl Timers {
         let after = |since: Option<Instant>, wait: Option<Duration>| since?.checked_add(wait?);
         let lifetime = after(Some(self.opened), config.max_lifetime);
         if self.paused {
-            return lifetime;
+            let sign = after(
+                Some(self.last_received),
+                config.keepalive.map(|keepalive| keepalive.interval),
+            );
+            return [sign, lifetime].into_iter().flatten().min();
         }
         let keepalive = config.keepalive.and_then(|keepalive| match self.wait {
             Wait::Nothing => self.last_received.checked_add(keepalive.interval),
@@ -172,6 +190,12 @@ impl Timers {
             return Err(Timeout::Lifetime(wait));
         }
         if self.paused {
+            // Whether the peer has gone shows only when something is sent to it.
+            let interval = config.keepalive.map(|keepalive| keepalive.interval);
+            if reached(Some(self.last_received), interval).is_some() {
+                self.sign_owed = true;
+                self.last_received = now;
+            }
             return Ok(());
         }
         if let Some(wait) = reached(Some(self.last_received), config.idle_timeout) {

@@ -323,8 +323,11 @@ fn a_paused_reader_blames_nobody() {
     keepalive_ping(&mut peer);
     peer.send(Frame::text("half").more());
     peer.connection.handle_paused();
-    assert_eq!(peer.connection.poll_timeout(), None);
-    peer.wait(100 * INTERVAL);
+    for _ in 0..100 {
+        peer.wait(INTERVAL);
+        peer.expect(Frame::pong(""));
+        peer.expect_nothing();
+    }
     assert_eq!(peer.error, None);
 
     let now = peer.now;
@@ -334,6 +337,30 @@ fn a_paused_reader_blames_nobody() {
     assert_eq!(peer.connection.poll_timeout(), Some(now + TIMEOUT));
     peer.wait(TIMEOUT);
     peer.expect_failure(Timeout::Keepalive(TIMEOUT));
+}
+
+#[test]
+fn signs_of_life_in_a_pause_do_not_pile_up_and_end_with_it() {
+    let mut peer = Peer::of_server_with(LIVE);
+    peer.connection.handle_paused();
+    peer.blocked = true;
+    peer.wait(10 * INTERVAL);
+    peer.blocked = false;
+    peer.expect(Frame::pong(""));
+    peer.expect_nothing();
+    peer.blocked = true;
+    peer.wait(INTERVAL);
+    assert!(peer.connection.has_output());
+    let now = peer.now;
+    peer.connection.handle_resumed(now);
+    assert!(!peer.connection.has_output());
+
+    let mut silent = Peer::of_server_with(Config {
+        keepalive: None,
+        ..LIVE
+    });
+    silent.connection.handle_paused();
+    assert_eq!(silent.connection.poll_timeout(), None);
 }
 
 #[test]

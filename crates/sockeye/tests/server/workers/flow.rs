@@ -3,11 +3,13 @@
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use sockeye::server::{Handler, Sent, Socket};
-use sockeye::{MessageRef, QueueLimits};
+use std::time::Duration;
 
-use super::{echo, got};
-use crate::peer::{Peer, narrow, server, start};
+use sockeye::server::{Handler, Sent, Socket};
+use sockeye::{Config, HandlerResult, Keepalive, MessageRef, QueueLimits, WebSocket};
+
+use super::{Does, echo, got};
+use crate::peer::{PONG, Peer, eventually, narrow, server, start};
 
 const MESSAGE: usize = 16 * 1024;
 
@@ -17,7 +19,7 @@ const QUEUES: QueueLimits = QueueLimits {
     overflow: sockeye::Overflow::DropNewest,
     high_water: 128 * 1024,
     low_water: 32 * 1024,
-    write_timeout: std::time::Duration::from_secs(600),
+    write_timeout: Duration::from_secs(600),
 };
 
 /// What a [`Pump`] tells.
@@ -178,7 +180,43 @@ async fn a_handler_that_pauses_hears_nothing_until_it_resumes() {
         go.send(()).unwrap();
     }
     peer.finish(1000).await;
-    crate::peer::eventually(|| server.connections() == 0).await;
+    eventually(|| server.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_goes_while_it_is_not_read_from_is_missed() {
+    let pause = |socket: &mut Socket<'_, ()>, _: MessageRef<'_>| {
+        socket.pause().unwrap();
+        socket.send("from here on nothing is read");
+    };
+    let limits = Config {
+        keepalive: Some(Keepalive {
+            interval: Duration::from_millis(20),
+            timeout: Duration::from_secs(600),
+        }),
+        ..Config::server()
+    };
+    let builder = server()
+        .handle("/", Does(pause))
+        .route("/async", |mut ws: WebSocket| async move {
+            ws.recv().await?;
+            ws.pause();
+            ws.send("from here on nothing is read").await?;
+            ws.sender().closed().await?;
+            HandlerResult::Ok(())
+        })
+        .limits(limits);
+    let (address, server) = start(builder).await;
+    for path in ["/", "/async"] {
+        let mut peer = Peer::open(address, path, &[]).await;
+        peer.send_text("pause").await;
+        assert_eq!(peer.receive_text().await, "from here on nothing is read");
+        // A sign of life, for which no answer comes.
+        assert_eq!(peer.receive().await, (PONG, Vec::new()), "{path}");
+        assert_eq!(server.connections(), 1);
+        drop(peer);
+        eventually(|| server.connections() == 0).await;
+    }
 }
 
 // The flood is a task that goes on while the test waits for the handler.
