@@ -241,8 +241,8 @@ impl Table {
         targets.extend(self.index.find(post.hash, &post.topic));
         let subscribers = |id: &TopicId| self.index.get(*id).subscribers().iter();
         let mut to = |slot: u32| {
-            if post.session != Some(slot)
-                && let Some(Some(session)) = self.sessions.get(slot as usize)
+            if let Some(Some(session)) = self.sessions.get(slot as usize)
+                && !post.is_of(session)
             {
                 give(session);
             }

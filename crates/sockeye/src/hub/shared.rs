@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use sockeye_proto::{Compress, Prepared};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,6 +14,7 @@ use super::registry::{Interest, Registry};
 use super::sessions::Sessions;
 use super::topic::{Topic, TopicError, check_filter, check_name, is_filter};
 use super::{PublishError, Topics};
+use crate::session::Shared as Session;
 
 /// The hub of a server, as all its workers and other threads know it.
 pub(crate) struct Hub {
@@ -44,8 +45,8 @@ pub(crate) struct Post {
     pub(super) topic: Topic,
     pub(super) message: Prepared,
     pub(super) compress: Compress,
-    /// The session that published it and is not to have it.
-    pub(super) session: Option<u32>,
+    /// The session that published it and is not to have it. Not by its slot, which may be another's when this is given out.
+    pub(super) session: Option<Weak<Session>>,
     /// Its number, if its topic is kept.
     pub(super) number: u64,
     /// Given back when the last worker has taken it.
@@ -178,6 +179,14 @@ impl Hub {
     }
 }
 
+impl Post {
+    /// Whether this session has published it.
+    pub(super) fn is_of(&self, session: &Arc<Session>) -> bool {
+        let publisher = self.session.as_ref();
+        publisher.is_some_and(|publisher| std::ptr::eq(publisher.as_ptr(), Arc::as_ptr(session)))
+    }
+}
+
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").finish_non_exhaustive()
@@ -288,15 +297,15 @@ impl Publisher {
 }
 
 impl Hub {
-    /// Publishes a message of a session, if it has this slot to all others.
+    /// Publishes a message of a session, to all others.
     pub(crate) fn publish_from_session(
         &self,
-        slot: Option<u32>,
+        session: &Arc<Session>,
         topic: &str,
         message: Prepared,
     ) -> Result<(), PublishError> {
         let mut post = self.post_to(topic, message, Compress::Auto)?;
-        post.session = slot;
+        post.session = Some(Arc::downgrade(session));
         self.hand_over(post);
         Ok(())
     }

@@ -57,8 +57,7 @@ impl Sender {
     /// [`Server`](crate::Server), and was given no topics. Nobody gets the message then.
     pub fn publish(&self, topic: &str, message: impl AsMessage) -> Result<(), PublishError> {
         let hub = self.hub().ok_or(PublishError::NoServer)?;
-        let slot = self.lock().slot_in_hub();
-        hub.publish_from_session(slot, topic, message.as_message().into())
+        hub.publish_from_session(&self.shared(), topic, message.as_message().into())
     }
 
     /// How many published messages were dropped because this WebSocket's client was too far behind.

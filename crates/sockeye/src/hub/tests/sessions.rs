@@ -99,6 +99,25 @@ async fn sockets_of_workers_and_of_tasks_hear_each_other() {
 }
 
 #[tokio::test]
+async fn a_message_is_kept_from_its_publisher_and_not_from_who_has_its_place_since() {
+    let world = World::new(1);
+    let (one, far_one) = open(&world);
+    one.subscribe("t").unwrap();
+    let (publisher, sender) = (one.shared(), one.sender());
+    let place = publisher.lock().slot_in_hub();
+    // It leaves while it publishes.
+    drop(far_one);
+    assert!(sender.closed().await.is_err());
+    let (two, mut far) = open(&world);
+    two.subscribe("t").unwrap();
+    assert_eq!(two.shared().lock().slot_in_hub(), place);
+    hub(&world)
+        .publish_from_session(&publisher, "t", Message::Text("to the newcomer").into())
+        .unwrap();
+    assert_eq!(text(&mut far).await, "to the newcomer");
+}
+
+#[tokio::test]
 async fn what_is_sent_and_published_keeps_its_order() {
     let world = World::new(1);
     let (websocket, mut far) = open(&world);
