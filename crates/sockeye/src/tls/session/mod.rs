@@ -32,6 +32,13 @@ use super::TlsInfo;
 /// certificates), and a record.
 const MAX_KEPT: usize = 64 * 1024 + MAX_RECORD;
 
+/// Whether what comes behind our `close_notify` is read.
+///
+/// Where debug assertions are on, rustls asserts something there that any peer can break. That panic is
+/// [caught](advance_mute), unless a panic is the end of the process: then rustls sees nothing any more, and the peer's
+/// direction counts as cut off.
+const READS_ON: bool = !cfg!(all(panic = "abort", debug_assertions));
+
 /// One connection.
 pub(crate) struct TlsSession {
     connection: UnbufferedServerConnection,
@@ -42,6 +49,8 @@ pub(crate) struct TlsSession {
     is_closed: bool,
     /// The peer has.
     is_closed_by_peer: bool,
+    /// Whether what comes after our end is read.
+    reads_on: bool,
     /// The keys were used up before everything was sent.
     is_exhausted: bool,
 }
@@ -102,6 +111,7 @@ impl TlsSession {
             kept: Vec::new(),
             is_closed: false,
             is_closed_by_peer: false,
+            reads_on: READS_ON,
             is_exhausted: false,
         })
     }
@@ -219,7 +229,7 @@ impl TlsSession {
         out: &mut Vec<u8>,
     ) -> Result<usize, TlsFailure> {
         // RFC 8446 §6.1: "Any data received after a closure alert has been received MUST be ignored."
-        if self.is_closed_by_peer {
+        if self.is_closed_by_peer || (self.is_closed && !self.reads_on) {
             return Ok(bytes.len());
         }
         let progress = if self.is_closed {

@@ -339,6 +339,23 @@ fn what_the_peer_sends_after_our_last_word_is_read() {
 }
 
 #[test]
+fn what_comes_after_our_last_word_is_thrown_away_where_rustls_must_not_see_it() {
+    let setting = Setting::new();
+    for version in BOTH_VERSIONS {
+        let mut pair = setting.open_pair(version);
+        pair.server.reads_on = false;
+        let mut out = Vec::new();
+        pair.server.close(&mut out);
+        pair.send_to_server(b"a record, and one that is none");
+        assert!(pair.feed(&[0x17, 3, 3, 0, 4, 1, 2, 3, 4]).is_empty());
+        assert!(pair.plain.is_empty() && pair.end.is_none(), "{:?}", pair.end);
+        assert!(pair.server.kept.is_empty());
+        // Nobody knows what it was.
+        assert_eq!(pair.server.ended(), Err(TlsFailure::Truncated));
+    }
+}
+
+#[test]
 fn what_comes_behind_a_close_is_ignored() {
     for version in BOTH_VERSIONS {
         let mut script = Setting::new().script(version);
