@@ -17,7 +17,8 @@ use crate::upgrade::{Accepted, choose_subprotocol};
 pub enum Decline {
     /// Turns the client down with this answer.
     Reject(Rejection),
-    /// Leaves the client to the next route that fits the request; it is answered 404 if there is none. Routes that fit the
+    /// Leaves the client to the next route that fits the request; if there is none, to the
+    /// [fallback](super::ServerBuilder::fallback); without one it is answered 404. Routes that fit the
     /// same path are tried in this order: static segments before parameters before wildcards, those
     /// [for a subprotocol](super::ForProtocol::Named) before those for all, those of the
     /// [domain](super::ServerBuilder::host) before those of all domains.

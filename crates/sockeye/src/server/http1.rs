@@ -192,12 +192,16 @@ impl Exchange {
         refusal.into()
     }
 
-    async fn upgrade(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn upgrade(&self, request: Request<Incoming>) -> Response<Body> {
         /// After the deadline there is this long to get the answer out that says so.
         const LAST_WORD: Duration = Duration::from_secs(1);
 
+        let (head, body) = request.into_parts();
+        // For the fallback, if all routes pass the request on.
+        let original = self.shared.fallback.is_some().then(|| head.clone());
+        let mut request = Request::from_parts(head, ());
         let on_upgrade = hyper::upgrade::on(&mut request);
-        let (head, _) = request.into_parts();
+        let (head, ()) = request.into_parts();
         // A request that is not the connection's first gets the same time from here.
         let first = *lock(&self.deadline);
         let deadline = first.unwrap_or_else(|| Instant::now() + self.shared.handshake.timeout);
@@ -225,7 +229,14 @@ impl Exchange {
         };
         attempt.is_decided = true;
         match decision {
-            Ok(decided) => {
+            Ok(None) => match original {
+                Some(head) => {
+                    drop(knock);
+                    self.plain(Request::from_parts(head, body)).await
+                }
+                None => body::rejection(internal_error()),
+            },
+            Ok(Some(decided)) => {
                 *lock(&self.pending) = Some(Pending {
                     on_upgrade,
                     accepted: decided.accepted,
@@ -252,8 +263,13 @@ impl Exchange {
         }
     }
 
-    /// The request is left in `asked` once it has found its route.
-    async fn decide(&self, head: Parts, asked: &mut Option<UpgradeRequest>) -> Result<Decided, Turned> {
+    /// The request is left in `asked` once it has found its route. Gives nothing if all that it found have passed it on, and
+    /// there is a fallback.
+    async fn decide(
+        &self,
+        head: Parts,
+        asked: &mut Option<UpgradeRequest>,
+    ) -> Result<Option<Decided>, Turned> {
         let shared = &self.shared;
         let request = shared.understand(head, &self.info)?;
         let table = shared.routes.now();
@@ -261,13 +277,16 @@ impl Exchange {
         let mut is_first = true;
         let mut passed = self.passed.swap(0, Ordering::Relaxed);
         loop {
+            let found = table.find(request.host(), request.path(), request.subprotocols(), passed);
             let Match {
                 value: endpoint,
                 params,
                 protocol,
-            } = table
-                .find(request.host(), request.path(), request.subprotocols(), passed)
-                .map_err(|no_match| Turned::unmatched(no_match, passed))?;
+            } = match found {
+                Ok(found) => found,
+                Err(_) if passed > 0 && shared.fallback.is_some() => return Ok(None),
+                Err(no_match) => return Err(Turned::unmatched(no_match, passed)),
+            };
             let request = &*asked.insert(request.with_params(params));
             if std::mem::take(&mut is_first) {
                 permit = shared.admit_client(request)?;
@@ -290,7 +309,7 @@ impl Exchange {
                 }
             };
             let (accepted, acceptance) = shared.agree(endpoint, request, accept, protocol)?;
-            return Ok(Decided {
+            return Ok(Some(Decided {
                 accepted,
                 endpoint: Arc::clone(endpoint),
                 request: request.clone(),
@@ -298,7 +317,7 @@ impl Exchange {
                 response: acceptance.response().map(|()| body::empty()),
                 #[cfg(engine)]
                 seat,
-            });
+            }));
         }
     }
 

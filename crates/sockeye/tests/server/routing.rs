@@ -97,6 +97,37 @@ async fn a_request_that_is_passed_on_finds_the_next_route() {
 }
 
 #[tokio::test]
+async fn a_request_that_all_routes_pass_on_is_for_the_fallback() {
+    let axum = axum::Router::new()
+        .route("/open", axum::routing::get(adopt))
+        .fallback(|| async { axum::http::StatusCode::IM_A_TEAPOT });
+    let builder = server()
+        .host("a.test", |routes| routes.route_with("/{page}", passing()))
+        .route_with("/{*rest}", passing())
+        .route_with(
+            "/spoken/for",
+            named("chat").for_protocol(ForProtocol::Named("chat".into())),
+        )
+        .fallback(axum);
+    let (address, _server) = start(builder).await;
+    for host in ["a.test", "b.test"] {
+        assert_eq!(greeting(address, host, "/page", "").await, "418");
+        assert_eq!(greeting(address, host, "/open", "").await, "adopted");
+    }
+    // Nobody has passed this one on.
+    assert_eq!(greeting(address, "b.test", "/spoken/for", "").await, "404");
+}
+
+/// Opens a WebSocket where the fallback is asked for one.
+async fn adopt(upgrade: sockeye::axum::WebSocketUpgrade) -> axum::response::Response {
+    upgrade.on_upgrade(async |mut ws: WebSocket| {
+        ws.send("adopted").await?;
+        while ws.recv().await?.is_some() {}
+        HandlerResult::Ok(())
+    })
+}
+
+#[tokio::test]
 async fn a_hook_that_may_pass_on_may_also_decide() {
     let hook = |request: UpgradeRequest| async move {
         match request.query_value("do").as_deref() {
