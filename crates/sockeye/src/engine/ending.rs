@@ -72,11 +72,14 @@ impl<D: Driver> Connections<D> {
             // If that fails, so does what follows.
             let _ = driver.set_receiving(&mut slot.socket, true);
         }
-        slot.phase = Phase::Closing(Closing {
+        let closing = Phase::Closing(Closing {
             deadline,
             lingers,
             has_shut_down: false,
         });
+        if let Phase::Piped(piped) = std::mem::replace(&mut slot.phase, closing) {
+            self.drop_piped(*piped);
+        }
         self.wheel.arm(key.index(), deadline);
         self.wind_up(driver, key);
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::driver::{Key, Waker};
 use crate::hub::{Hub, Post, PublishError, SubscribeError, Topic};
 use crate::message::AsMessage;
 use crate::server::{Address, Drain, Reached};
+use crate::session::{Overflow, QueueLimits, TOO_FAR_BEHIND};
 
 /// What a worker is asked for, in order.
 pub(crate) struct Mailbox {
@@ -71,9 +72,9 @@ pub(crate) struct Listed {
 /// Something to do with a socket.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Send(Message, Compress),
-    SendPrepared(Prepared),
-    Ping(Bytes),
+    Send(Message, Compress, Waiting),
+    SendPrepared(Prepared, Waiting),
+    Ping(Bytes, Waiting),
     Close(Option<(CloseCode, Box<str>)>),
     CloseAfterFlush(CloseCode, Box<str>),
     Abort,
@@ -180,16 +181,54 @@ pub(crate) struct Identity {
     hub: Arc<Hub>,
     key: Key,
     is_gone: AtomicBool,
+    /// How many bytes may wait in the mailbox to be sent, and how many do.
+    most: usize,
+    waiting: AtomicUsize,
+    /// Whether too much is the end of the WebSocket, as long as it was not told to end for that.
+    closes: AtomicBool,
+}
+
+/// Bytes that wait in a mailbox to be sent. They count until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    identity: Arc<Identity>,
+    bytes: usize,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.identity.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Identity {
-    pub(super) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, key: Key) -> Self {
+    pub(super) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, key: Key, queues: &QueueLimits) -> Self {
         Self {
             mailbox,
             hub,
             key,
             is_gone: AtomicBool::new(false),
+            most: queues.send,
+            waiting: AtomicUsize::new(0),
+            closes: AtomicBool::new(queues.overflow == Overflow::Close),
         }
+    }
+
+    /// Lets so many bytes wait, and what goes with each message, if there is room. A single message may wait however long it
+    /// is.
+    fn wait(self: &Arc<Self>, bytes: usize) -> Option<Waiting> {
+        let bytes = bytes.saturating_add(size_of::<Letter>());
+        let room = |waiting: usize| {
+            let sum = waiting.checked_add(bytes)?;
+            (waiting == 0 || sum <= self.most).then_some(sum)
+        };
+        self.waiting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
+            .ok()?;
+        Some(Waiting {
+            identity: Arc::clone(self),
+            bytes,
+        })
     }
 
     /// The socket is closed.
@@ -210,6 +249,24 @@ pub struct SocketHandle(Arc<Identity>);
 #[error("the WebSocket is closed")]
 pub struct Gone;
 
+/// Why a message was not taken by a [`SocketHandle`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unsent {
+    /// The WebSocket is closed.
+    #[error("the WebSocket is closed")]
+    Gone,
+    /// [`QueueLimits::send`](crate::QueueLimits::send) bytes wait for the worker of the WebSocket, which has not come to
+    /// them yet.
+    #[error("too much waits for the worker of the WebSocket")]
+    Full,
+}
+
+impl From<Gone> for Unsent {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
 impl SocketHandle {
     pub(super) fn new(identity: Arc<Identity>) -> Self {
         Self(identity)
@@ -223,33 +280,42 @@ impl SocketHandle {
     /// Sends a message. If too much waits for the peer, [`Handler::dropped`](super::Handler::dropped) is told.
     ///
     /// # Errors
-    /// The WebSocket is closed. It may also close before the message is sent.
-    pub fn send(&self, message: impl Into<Message>) -> Result<(), Gone> {
-        self.order(Order::Send(message.into(), Compress::Auto))
+    /// The WebSocket is closed; it may also close before the message is sent. Or up to
+    /// [`QueueLimits::send`](crate::QueueLimits::send) bytes, with about a hundred for each message, were asked to be sent
+    /// through handles of this WebSocket, and its worker has not come to them yet: send again a little later. Under
+    /// [`Overflow::Close`](crate::Overflow::Close) the WebSocket is then closed with 1008; under the other policies nothing
+    /// is dropped for the message, since those concern what waits for the peer.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), Unsent> {
+        self.send_with(message, Compress::Auto)
     }
 
     /// Sends a message, with the choice whether to compress it.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), Gone> {
-        self.order(Order::Send(message.into(), compress))
+    pub fn send_with(&self, message: impl Into<Message>, compress: Compress) -> Result<(), Unsent> {
+        let message = message.into();
+        let waiting = self.wait(message.as_message().as_bytes().len())?;
+        Ok(self.order(Order::Send(message, compress, waiting))?)
     }
 
     /// Sends a message that was framed ahead.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_prepared(&self, message: &Prepared) -> Result<(), Gone> {
-        self.order(Order::SendPrepared(message.clone()))
+    pub fn send_prepared(&self, message: &Prepared) -> Result<(), Unsent> {
+        let waiting = self.wait(message.as_bytes().len())?;
+        Ok(self.order(Order::SendPrepared(message.clone(), waiting))?)
     }
 
     /// Sends a Ping; one with a payload of more than 125 bytes is not sent.
     ///
     /// # Errors
-    /// The WebSocket is closed.
-    pub fn ping(&self, payload: impl Into<Bytes>) -> Result<(), Gone> {
-        self.order(Order::Ping(payload.into()))
+    /// As [`send`](Self::send).
+    pub fn ping(&self, payload: impl Into<Bytes>) -> Result<(), Unsent> {
+        let payload = payload.into();
+        let waiting = self.wait(payload.len())?;
+        Ok(self.order(Order::Ping(payload, waiting))?)
     }
 
     /// Starts the closing handshake, as [`Socket::close`](super::Socket::close) does. On a WebSocket that is closed it
@@ -362,10 +428,32 @@ impl SocketHandle {
     /// [`HubConfig::max_in_transit`](crate::hub::HubConfig::max_in_transit); or the WebSocket is closed. Nobody gets the
     /// message then.
     pub fn publish(&self, topic: &str, message: impl AsMessage) -> Result<(), PublishError> {
-        let post = self
-            .0
-            .hub
-            .post_to(topic, message.as_message().into(), Compress::Auto)?;
+        self.publish_with(topic, message, Compress::Auto)
+    }
+
+    /// Publishes a message, with the choice whether to compress it.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_with(
+        &self,
+        topic: &str,
+        message: impl AsMessage,
+        compress: Compress,
+    ) -> Result<(), PublishError> {
+        self.post(topic, message.as_message().into(), compress)
+    }
+
+    /// Publishes a message that was framed ahead.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_prepared(&self, topic: &str, message: &Prepared) -> Result<(), PublishError> {
+        self.post(topic, message.clone(), Compress::Auto)
+    }
+
+    fn post(&self, topic: &str, message: Prepared, compress: Compress) -> Result<(), PublishError> {
+        let post = self.0.hub.post_to(topic, message, compress)?;
         let order = Order::Publish(Box::new(post));
         self.order(order).map_err(|Gone| PublishError::Closed)
     }
@@ -381,6 +469,20 @@ impl SocketHandle {
         let (reply, answer) = oneshot::channel();
         self.order(Order::Topics(reply))?;
         answer.await.map_err(|_| Gone)
+    }
+
+    /// Room for a message in the mailbox.
+    fn wait(&self, bytes: usize) -> Result<Waiting, Unsent> {
+        if self.is_gone() {
+            return Err(Unsent::Gone);
+        }
+        self.0.wait(bytes).ok_or_else(|| {
+            if self.0.closes.swap(false, Ordering::Relaxed) {
+                let order = Order::CloseAfterFlush(CloseCode::POLICY_VIOLATION, TOO_FAR_BEHIND.into());
+                let _ = self.order(order);
+            }
+            Unsent::Full
+        })
     }
 
     fn order(&self, order: Order) -> Result<(), Gone> {

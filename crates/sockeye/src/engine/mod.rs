@@ -39,7 +39,7 @@ mod workers;
 pub(crate) use desk::Desk;
 pub use handler::{CloseEvent, Handler};
 pub(crate) use mailbox::Listed;
-pub use mailbox::{Gone, SocketHandle};
+pub use mailbox::{Gone, SocketHandle, Unsent};
 pub(crate) use pipe::Pipe;
 pub(crate) use route::{AnyHandler, Seat};
 pub use socket::{Sent, Socket};

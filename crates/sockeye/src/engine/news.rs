@@ -197,19 +197,23 @@ impl Telling<'_> {
     fn order(&mut self, order: Order) {
         let lent = &mut self.lent;
         match order {
-            Order::Send(message, compress) => {
+            Order::Send(message, compress, waiting) => {
+                // It waits elsewhere from here on.
+                drop(waiting);
                 let message = message.as_message();
                 if lent.send(message, compress) == Sent::Dropped && !lent.flags.is_over {
                     self.dropped(message, None);
                 }
             }
-            Order::SendPrepared(prepared) => {
+            Order::SendPrepared(prepared, waiting) => {
+                drop(waiting);
                 let sent = lent.send_prepared(&prepared, Compress::Auto);
                 if sent == Sent::Dropped && !lent.flags.is_over {
                     self.dropped(prepared.message(), None);
                 }
             }
-            Order::Ping(payload) => {
+            Order::Ping(payload, waiting) => {
+                drop(waiting);
                 if let Err(error) = lent.control(|connection, tail| connection.ping(&payload, tail)) {
                     tracing::debug!(%error, "a Ping could not be sent");
                 }

@@ -13,7 +13,7 @@ use crate::server::Callbacks;
 pub(crate) struct Piped {
     end: PipeEnd,
     /// Where the data of the WebSocket lies that it is about to become.
-    seat: Option<Seat>,
+    pub(super) seat: Option<Seat>,
     has_shut_down: bool,
 }
 

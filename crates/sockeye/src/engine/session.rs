@@ -507,7 +507,15 @@ impl Lent<'_> {
 
     pub(super) fn handle(&mut self) -> SocketHandle {
         let Common { mailbox, hub, .. } = &*self.common;
-        let new = || Arc::new(Identity::new(Arc::clone(mailbox), hub.shared(), self.key));
+        let queues = self.open.queues(self.queues).clone();
+        let new = || {
+            Arc::new(Identity::new(
+                Arc::clone(mailbox),
+                hub.shared(),
+                self.key,
+                &queues,
+            ))
+        };
         let identity = Extra::of(self.open).identity.get_or_insert_with(new);
         SocketHandle::new(Arc::clone(identity))
     }

@@ -67,7 +67,7 @@ pub use shutdown::{Drain, ShutdownReport};
 pub use sockeye_proto::handshake::server::Rejection;
 
 #[cfg(engine)]
-pub use crate::engine::{CloseEvent, Gone, Handler, Sent, Socket, SocketHandle};
+pub use crate::engine::{CloseEvent, Gone, Handler, Sent, Socket, SocketHandle, Unsent};
 #[cfg(engine)]
 pub use clients::{ConnectedSocket, OnWorkers, Reached};
 #[cfg(engine)]

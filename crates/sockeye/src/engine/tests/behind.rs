@@ -185,8 +185,8 @@ fn a_handle_is_told_by_the_handler_that_its_message_was_dropped() {
     stage.line(key).room = 0;
     stage.receive(key, &text("pour 12000"));
     assert_eq!(diary.read(), ["Buffered 12004"]);
-    let send = |payload: &str| super::super::mailbox::Order::Send(payload.into(), crate::Compress::Auto);
-    stage.order(key, send("four"));
+    stage.handle(key).send("four").unwrap();
+    stage.turn();
     assert_eq!(diary.read(), ["dropped 4"]);
 }
 

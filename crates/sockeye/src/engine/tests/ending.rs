@@ -1,10 +1,18 @@
 //! The end of a WebSocket: which code the peer gets, and what the handler is told.
 
-use crate::server::Drain;
 use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 
-use super::super::mailbox::Order;
+use tokio::io::AsyncWrite as _;
+
+use super::super::bell::WorkerBell;
+use super::super::mailbox::{Mailbox, Order};
+use super::super::pipe::pipe;
+use super::super::piped::Piped;
+use super::super::slot::Phase;
 use super::*;
+use crate::server::Drain;
 
 /// What is received on an open WebSocket, the Close frame that answers it, and what the handler is told.
 struct Case {
@@ -156,7 +164,8 @@ fn a_lost_connection_is_1006() {
         },
         |stage, key| {
             stage.line(key).fails = Some(ErrorKind::ConnectionReset);
-            stage.order(key, Order::Ping("x".into()));
+            stage.handle(key).ping("x").unwrap();
+            stage.turn();
         },
     ] {
         let (mut stage, key, diary) = opened(Settings::default());
@@ -268,4 +277,28 @@ fn a_peer_that_has_ended_its_direction_and_takes_nothing_is_dropped_in_the_end()
     stage.pass(Config::server().close_timeout + millis(500));
     assert_eq!(stage.line(key).end, Some(End::Reset));
     assert_eq!(stage.connections.slots.len(), 0);
+}
+
+#[test]
+fn data_of_a_websocket_to_be_is_dropped_though_the_last_words_of_its_task_are_still_to_leave() {
+    let (mut stage, key, diary) = opened(Settings::default());
+    // As if a task were still to say what becomes of the request.
+    let slot = stage.connections.slots.get_mut(key).unwrap();
+    let Phase::Open(open) = std::mem::replace(&mut slot.phase, Phase::gone()) else {
+        panic!("it was just opened")
+    };
+    let (mut task, end) = pipe(Arc::new(WorkerBell(Mailbox::new())), key);
+    let mut piped = Piped::new(end);
+    piped.seat = Some(open.seat);
+    slot.phase = Phase::Piped(Box::new(piped));
+    stage.line(key).room = 0;
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut task).poll_write(&mut context, b"no").is_ready());
+    drop(task);
+    stage.connections.rung(&mut stage.driver, key);
+    assert_eq!(stage.line(key).end, None);
+    assert_eq!(diary.read(), ["dropped after 0"]);
+    stage.make_room(key, usize::MAX);
+    assert_eq!(stage.sent(key), b"no");
+    assert_eq!(stage.line(key).end, Some(End::Closed));
 }

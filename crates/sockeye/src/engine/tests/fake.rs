@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::common::Common;
 use super::super::handler::Handler;
-use super::super::mailbox::{Letter, Mailbox, Order};
+use super::super::mailbox::{Letter, Mailbox, Order, SocketHandle};
 use super::super::owner::Connections;
 use crate::driver::{Counters, Driver, DriverKind, Key, Outbox, OutputPool, Owner, Waker};
 use crate::hub::{Hub, HubConfig, Local};
@@ -280,6 +280,14 @@ impl Stage {
             self.turn();
         }
         in_place
+    }
+
+    /// A handle to a WebSocket.
+    pub(super) fn handle(&mut self, key: Key) -> SocketHandle {
+        let mut handle = None;
+        self.connections
+            .with_open(&mut self.driver, key, |lent, _, _| handle = Some(lent.handle()));
+        handle.unwrap()
     }
 
     /// What is asked for through a handle.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use super::super::mailbox::SocketHandle;
-use super::super::{CloseEvent, Gone, Handler, Socket};
+use super::super::{CloseEvent, Gone, Handler, Socket, Unsent};
 use super::fake::Stage;
 use super::obedient::Diary;
 use super::*;
@@ -41,9 +41,13 @@ impl Handler for Keeper {
 
 /// A stage with two WebSockets and their handles.
 fn two() -> (Stage, [Key; 2], [SocketHandle; 2], Diary) {
+    two_with(Settings::default())
+}
+
+fn two_with(settings: Settings) -> (Stage, [Key; 2], [SocketHandle; 2], Diary) {
     let handler = Keeper::default();
     let (diary, handles) = (handler.diary.clone(), Arc::clone(&handler.handles));
-    let mut stage = Stage::new(handler, Settings::default());
+    let mut stage = Stage::new(handler, settings);
     let keys = [stage.open(), stage.open()];
     let handles = handles.lock().unwrap().clone();
     (stage, keys, handles.try_into().unwrap(), diary)
@@ -149,4 +153,125 @@ fn a_closed_websocket_has_no_topics() {
     assert_eq!(to_a.publish("t", "x"), Err(PublishError::Closed));
     assert_eq!(to_a.unsubscribe("t"), Err(Gone));
     assert_eq!(now(to_a.topics()), Some(Err(Gone)));
+}
+
+/// Room for 1,000 bytes.
+fn narrow(overflow: crate::Overflow) -> Settings {
+    with_queues(QueueLimits {
+        send: 1000,
+        overflow,
+        ..QueueLimits::default()
+    })
+}
+
+#[test]
+fn what_waits_for_a_worker_is_limited_for_each_websocket() {
+    let (mut stage, [a, b], [to_a, to_b], diary) = two_with(narrow(crate::Overflow::DropNewest));
+    let payload = "x".repeat(600);
+    let prepared = sockeye_proto::Prepared::new(sockeye_proto::Message::Text(&payload));
+    for _ in 0..3 {
+        assert_eq!(to_a.send(payload.as_str()), Ok(()));
+        assert_eq!(to_a.clone().send_prepared(&prepared), Err(Unsent::Full));
+        assert_eq!(to_a.send(payload.as_str()), Err(Unsent::Full));
+        assert_eq!(to_a.ping("short"), Ok(()));
+        // Another one's mail is its own.
+        assert_eq!(to_b.send_prepared(&prepared), Ok(()));
+        // All else has no bytes to wait.
+        to_a.pause().unwrap();
+        to_a.resume().unwrap();
+        stage.turn();
+        let sent = frames(&stage.sent(a));
+        assert_eq!(
+            sent.iter().map(|(_, payload)| payload.len()).collect::<Vec<_>>(),
+            [600, 5]
+        );
+        assert_eq!(texts(&mut stage, b), [payload.as_str()]);
+    }
+    assert!(diary.read().is_empty());
+}
+
+#[test]
+fn small_messages_for_a_worker_count_for_what_they_take() {
+    let (mut stage, [a, _], [to_a, _], _) = two_with(narrow(crate::Overflow::DropNewest));
+    let taken = std::iter::repeat_with(|| to_a.send(""))
+        .take_while(Result::is_ok)
+        .count();
+    assert!((2..=1000 / 24).contains(&taken), "{taken}");
+    stage.turn();
+    assert_eq!(texts(&mut stage, a).len(), taken);
+}
+
+#[test]
+fn a_message_longer_than_the_limit_may_wait_alone() {
+    let (mut stage, [a, _], [to_a, _], _) = two_with(narrow(crate::Overflow::DropOldest));
+    let long = "x".repeat(5000);
+    assert_eq!(to_a.send(long.as_str()), Ok(()));
+    assert_eq!(to_a.send("more"), Err(Unsent::Full));
+    stage.turn();
+    assert_eq!(texts(&mut stage, a), [long]);
+}
+
+#[test]
+fn too_much_for_a_worker_closes_a_websocket_whose_policy_that_is() {
+    let (mut stage, [a, _], [to_a, _], diary) = two_with(narrow(crate::Overflow::Close));
+    let payload = "x".repeat(900);
+    assert_eq!(to_a.send(payload.as_str()), Ok(()));
+    assert_eq!(to_a.send(payload.as_str()), Err(Unsent::Full));
+    assert_eq!(to_a.send(payload.as_str()), Err(Unsent::Full));
+    stage.turn();
+    let sent = frames(&stage.sent(a));
+    assert_eq!((sent[0].1.len(), sent.len()), (900, 2));
+    assert_eq!(sent[1], (0x88, close_body(1008, "too much waits for you")));
+    assert_eq!(diary.read(), ["close 1008"]);
+    assert_eq!(to_a.send("late"), Err(Unsent::Gone));
+}
+
+#[test]
+fn what_waited_for_a_websocket_that_has_gone_waits_no_more() {
+    let (mut stage, [a, _], [to_a, _], _) = two_with(narrow(crate::Overflow::DropNewest));
+    to_a.abort();
+    to_a.send("x".repeat(900)).unwrap();
+    assert_eq!(to_a.send("x".repeat(900)), Err(Unsent::Full));
+    stage.turn();
+    assert!(stage.line(a).end.is_some());
+    assert_eq!(to_a.send("x"), Err(Unsent::Gone));
+}
+
+#[test]
+fn a_handle_publishes_prepared_messages_and_chooses_compression() {
+    use sockeye_proto::deflate::Deflate;
+    use sockeye_proto::{Compress, Message, Prepared};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+
+    let handler = Keeper::default();
+    let handles = Arc::clone(&handler.handles);
+    let mut stage = Stage::new(
+        handler,
+        Settings {
+            compression: Some(Deflate::default()),
+            ..Settings::default()
+        },
+    );
+    let keys = [stage.accept(), stage.accept()];
+    for key in keys {
+        stage.receive(key, REQUEST);
+        assert!(stage.sent(key).starts_with(b"HTTP/1.1 101 "));
+    }
+    let handles = handles.lock().unwrap().clone();
+    drop(handles[1].subscribe("t"));
+    let long = "again and again ".repeat(100);
+    let long = Message::Text(&long);
+    handles[0].publish_with("t", long, Compress::Never).unwrap();
+    handles[0].publish_with("t", "short", Compress::Always).unwrap();
+    handles[0].publish_prepared("t", &Prepared::new(long)).unwrap();
+    stage.turn();
+    let firsts: Vec<_> = frames(&stage.sent(keys[1]))
+        .iter()
+        .map(|(first, _)| *first)
+        .collect();
+    // The bit after FIN says that a message is compressed.
+    assert_eq!(firsts, [0x81, 0xC1, 0xC1]);
 }

@@ -135,9 +135,13 @@ impl Handler for Panicking {
             "subscription" => drop(socket.subscribe("topic")),
             "dropped" | "drain" => {
                 let handle = socket.handle();
-                for _ in 0..1000 {
-                    handle.send(vec![0; 60_000]).unwrap();
-                }
+                socket.spawn(async move {
+                    for _ in 0..1000 {
+                        // What is too much for the mailbox does not matter: the next is more.
+                        let _ = handle.send(vec![0; 60_000]);
+                        tokio::task::yield_now().await;
+                    }
+                });
             }
             "spawn" => drop(socket.spawn(failing())),
             _ => {}

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use sockeye::server::{CloseEvent, Gone, Handler, Socket, SocketHandle};
+use sockeye::server::{CloseEvent, Gone, Handler, Socket, SocketHandle, Unsent};
 use sockeye::{CloseCode, MessageRef};
 
 use super::{Does, failing, got};
@@ -83,8 +83,8 @@ async fn a_handle_to_a_websocket_that_is_gone_does_nothing_on_any_thread() {
     // Its slot has another one now, which must not hear of it.
     let mut other = Peer::open(address, "/", &[]).await;
     std::thread::spawn(move || {
-        assert_eq!(handle.send("into the void"), Err(Gone));
-        assert_eq!(handle.ping("?"), Err(Gone));
+        assert_eq!(handle.send("into the void"), Err(Unsent::Gone));
+        assert_eq!(handle.ping("?"), Err(Unsent::Gone));
         assert_eq!((handle.pause(), handle.resume()), (Err(Gone), Err(Gone)));
         handle.close(CloseCode::NORMAL, "").unwrap();
         handle.abort();
@@ -102,7 +102,7 @@ async fn orders_for_a_slot_that_was_given_to_another_do_not_reach_it() {
     for _ in 0..20 {
         let peer = Peer::open(address, "/", &[]).await;
         let handle = got(&handles);
-        let flood = std::thread::spawn(move || while handle.send("x").is_ok() {});
+        let flood = std::thread::spawn(move || while handle.send("x") != Err(Unsent::Gone) {});
         drop(peer);
         got(&closes);
         flood.join().unwrap();
