@@ -284,7 +284,7 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
         _ => String::new(),
     };
     let argument = context(ContextKind::InvalidArg);
-    let name = argument.split([' ', '=']).next().unwrap_or_default();
+    let name = argument.split([' ', '=', '[']).next().unwrap_or_default();
     let hint = |kind| match context(kind) {
         suggested if suggested.is_empty() => String::new(),
         suggested => format!("; did you mean {suggested}?"),
@@ -302,7 +302,7 @@ pub(crate) fn one_line(error: &clap::Error) -> String {
                 context(ContextKind::InvalidSubcommand),
                 hint(ContextKind::SuggestedSubcommand),
             );
-            format!("unknown command {command:?}{hint}; sockeye --help lists the commands")
+            format!("unknown command {command:?}{hint}; --help lists the commands")
         }
         ErrorKind::InvalidValue if context(ContextKind::InvalidValue).is_empty() => {
             format!("{name} needs a value: write {argument}")
@@ -367,7 +367,7 @@ mod tests {
             ),
             (
                 &["serv"],
-                "unknown command \"serv\"; did you mean serve?; sockeye --help lists the commands",
+                "unknown command \"serv\"; did you mean serve?; --help lists the commands",
             ),
             (&["connect"], "<URL> is missing; --help tells more"),
             (
@@ -384,6 +384,18 @@ mod tests {
                 "unexpected argument \"now\"; --help lists what is understood",
             ),
             (&["config"], "a command is missing; --help lists the commands"),
+            (
+                &["config", "prnt"],
+                "unknown command \"prnt\"; did you mean print?; --help lists the commands",
+            ),
+            (
+                &["connect", "ws://localhost", "--binary=octal"],
+                "--binary: \"octal\" is not possible: write hex, base64 or raw",
+            ),
+            (
+                &["--compression-level", "10"],
+                "--compression-level: \"10\" is not possible: write a number from 0 to 9",
+            ),
             (
                 &["--port", "1", "--port", "2"],
                 "--port <PORT> was given twice: give it once",

@@ -82,8 +82,8 @@ fn check(file: Option<std::path::PathBuf>) -> Result<ExitCode, Failure> {
         Some(file) => format!("{} is in order\n", file.display()),
         None => "the environment and the defaults are in order; name a file to check it\n".to_owned(),
     };
-    for variable in config::unknown_variables() {
-        text.push_str(&format!("the variable {variable} is none of sockeye's\n"));
+    for warning in config::unknown_variables() {
+        text.push_str(&format!("{warning}\n"));
     }
     print(&text)
 }

@@ -51,6 +51,8 @@ pub(super) struct Findings<S> {
     /// Messages that came between the two looks at CPU times, and how far those are apart.
     pub(super) between: Between,
     pub(super) server: Option<Server>,
+    /// Its processes that have ended, which leave nothing to know of them.
+    pub(super) server_gone: Vec<u32>,
     pub(super) kernel: Kernel,
     pub(super) parts: Vec<S>,
 }
@@ -356,7 +358,9 @@ impl<S> Run<S> {
                 before: looks.before.1,
                 after: last.kernel,
             };
-            findings.server = (!self.processes.is_empty()).then(|| Server {
+            findings.server_gone = self.processes.gone();
+            let is_known = !self.processes.is_empty() && findings.server_gone.is_empty();
+            findings.server = is_known.then(|| Server {
                 pids: self.processes.pids().to_vec(),
                 cpu: last.server.since(first.server),
                 before: looks.before.0,
@@ -402,6 +406,7 @@ impl<S> Findings<S> {
             own_cpu: CpuTime::default(),
             between: Between::default(),
             server: None,
+            server_gone: Vec::new(),
             kernel: Kernel::default(),
             parts: Vec::new(),
         }

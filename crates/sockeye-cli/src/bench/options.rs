@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue};
 use sockeye::driver::DriverKind;
 
+use super::server;
 use crate::client::{parse_header, parse_origin};
 use crate::config::units::{Count, Period, Size, positive};
 use crate::config::values::parse_subprotocol;
@@ -321,7 +322,7 @@ pub(super) struct CommonOptions {
 
     /// Measure the CPU time and memory of this process; repeat it for several. Default: those that listen on the
     /// server's port, if it is on this machine.
-    #[arg(help_heading = RESULTS, long = "server-pid", value_name = "PID")]
+    #[arg(help_heading = RESULTS, long = "server-pid", value_name = "PID", value_parser = parse_pid)]
     pub(super) server_pids: Vec<u32>,
 
     /// Write the results as JSON to this file, or to standard output (-) instead of the table.
@@ -418,6 +419,17 @@ impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Reads the number of a process of this machine.
+fn parse_pid(text: &str) -> Result<u32, String> {
+    let pid = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a process: write its number"))?;
+    if server::is_gone(pid) {
+        return Err(format!("there is no process {pid}"));
+    }
+    Ok(pid)
 }
 
 /// One address, or all from one to another.

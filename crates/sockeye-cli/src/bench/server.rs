@@ -21,6 +21,8 @@ pub(super) struct Memory {
     pub(super) rss: u64,
     /// Proportional: shared pages divided among those that share them. 0 if the system does not tell.
     pub(super) pss: u64,
+    /// What belongs to no file: what the processes have allocated, whoever else runs the same program.
+    pub(super) anonymous: u64,
 }
 
 impl Processes {
@@ -54,6 +56,11 @@ impl Processes {
         self.pids.is_empty()
     }
 
+    /// Those that have ended.
+    pub(super) fn gone(&self) -> Vec<u32> {
+        self.pids.iter().copied().filter(|pid| is_gone(*pid)).collect()
+    }
+
     /// The CPU time of all of them so far.
     pub(super) fn cpu(&self) -> CpuTime {
         self.pids
@@ -68,6 +75,7 @@ impl Processes {
         parts.fold(Memory::default(), |sum, part| Memory {
             rss: sum.rss + part.rss,
             pss: sum.pss + part.pss,
+            anonymous: sum.anonymous + part.anonymous,
         })
     }
 }
@@ -121,6 +129,19 @@ fn has_open(pid: u32, links: &BTreeSet<String>) -> bool {
         .any(|link| link.to_str().is_some_and(|link| links.contains(link)))
 }
 
+/// Whether there is no process of this number.
+pub(super) fn is_gone(pid: u32) -> bool {
+    use nix::errno::Errno;
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
+
+    // No signal is sent; 0 and numbers below would be groups of processes.
+    match i32::try_from(pid) {
+        Ok(pid @ 1..) => kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH),
+        _ => true,
+    }
+}
+
 /// The whole to the nanosecond; its parts in the ratio of the ticks that the system counts.
 #[cfg(target_os = "linux")]
 fn cpu(pid: u32) -> Option<CpuTime> {
@@ -157,9 +178,11 @@ fn ticks(text: &str) -> Option<(u64, u64)> {
 
 fn memory(pid: u32) -> Memory {
     let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let maps = read("smaps_rollup");
     Memory {
         rss: kibibytes(&read("status"), "VmRSS:").unwrap_or_default(),
-        pss: kibibytes(&read("smaps_rollup"), "Pss:").unwrap_or_default(),
+        pss: kibibytes(&maps, "Pss:").unwrap_or_default(),
+        anonymous: kibibytes(&maps, "Anonymous:").unwrap_or_default(),
     }
 }
 
@@ -208,7 +231,10 @@ mod tests {
             pids: vec![std::process::id()],
         };
         let memory = own.memory();
-        assert!(memory.rss > 100_000 && memory.pss > 0, "{memory:?}");
+        assert!(
+            memory.rss > 100_000 && memory.pss > 0 && memory.anonymous > 0,
+            "{memory:?}"
+        );
         let before = own.cpu();
         while own.cpu().since(before).whole.is_zero() {
             std::hint::spin_loop();
@@ -218,6 +244,7 @@ mod tests {
             (none.memory(), none.cpu()),
             (Memory::default(), CpuTime::default())
         );
+        assert_eq!((own.gone(), none.gone()), (vec![], vec![u32::MAX]));
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn with_environment(mut command: Command) -> Result<Command, Failure> {
     Ok(command.mut_arg(FILE_OPTION, |arg| arg.env(None::<&str>)))
 }
 
-/// Variables that begin like ours and are none: most likely a misspelling, so worth a warning.
+/// What to say of variables that begin like ours and are none: most likely a misspelling, so worth a warning.
 pub(crate) fn unknown_variables() -> Vec<String> {
     let command = table();
     let known: Vec<_> = options(&command)
@@ -175,7 +175,10 @@ pub(crate) fn unknown_variables() -> Vec<String> {
         .filter(|name| {
             name.starts_with("SOCKEYE_") && *name != variable(FILE_OPTION) && !known.contains(&name.as_str())
         })
-        .map(|name| format!("{name}{}", nearest(&name, known.iter().copied())))
+        .map(|name| {
+            let hint = nearest(&name, known.iter().copied());
+            format!("the variable {name} is none of sockeye's{hint}")
+        })
         .collect()
 }
 
@@ -207,9 +210,20 @@ pub(crate) fn complaint(error: &clap::Error) -> String {
     };
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(valid)) if !valid.is_empty() => {
-            format!("{value:?} is not possible: write {}", valid.join(" or "))
+            format!("{value:?} is not possible: write {}", either(valid))
         }
         _ => format!("{value:?} is not possible"),
+    }
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn either(words: &[String]) -> String {
+    match words {
+        [first @ .., one, other] => {
+            let first: String = first.iter().map(|word| format!("{word}, ")).collect();
+            format!("{first}{one} or {other}")
+        }
+        few => few.concat(),
     }
 }
 

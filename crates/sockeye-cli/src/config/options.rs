@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::units::{Count, OrAuto, OrOff, Period, Port, Size, Switch, positive};
+use super::units::{Count, OrAuto, OrOff, Period, Port, Size, Switch, positive, within};
 use super::values::{
-    Driver, ForwardedName, LogFormat, Mode, OriginRule, Rate, TopicAccess, parse_filter, parse_proxy,
-    parse_subprotocol,
+    Driver, ForwardedName, LogFormat, Mode, OriginRule, Rate, TopicAccess, parse_address, parse_filter,
+    parse_proxy, parse_subprotocol,
 };
 
 /// The options of `sockeye serve`, with their embedded defaults.
@@ -82,7 +82,7 @@ pub(crate) struct ServeOptions {
     /// 0 stores, 1 is fast, 9 is small.
     #[arg(
         help_heading = COMPRESSION, long, default_value = "2", value_name = "0-9",
-        value_parser = clap::value_parser!(u8).range(0..=9)
+        value_parser = within::<0, 9>
     )]
     pub(crate) compression_level: u8,
 
@@ -100,7 +100,7 @@ pub(crate) struct ServeOptions {
     /// Size of the window as a power of two.
     #[arg(
         help_heading = COMPRESSION, long, default_value = "15", value_name = "9-15",
-        value_parser = clap::value_parser!(u8).range(9..=15)
+        value_parser = within::<9, 15>
     )]
     pub(crate) compression_window_bits: u8,
 
@@ -290,7 +290,7 @@ pub(crate) struct ServeOptions {
     pub(crate) api_token_file: Option<PathBuf>,
 
     /// Serve the API on this address and port, as in 127.0.0.1:3001, rather than beside everything else.
-    #[arg(help_heading = TOPICS, long, value_name = "ADDRESS:PORT")]
+    #[arg(help_heading = TOPICS, long, value_name = "ADDRESS:PORT", value_parser = parse_address)]
     pub(crate) api_listen: Option<SocketAddr>,
 
     /// Serve counters and histograms for Prometheus at /metrics.

@@ -72,6 +72,16 @@ impl FromStr for Count {
     }
 }
 
+/// Reads a whole number within these bounds.
+pub(crate) fn within<const LEAST: u8, const MOST: u8>(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(number) if (LEAST..=MOST).contains(&number) => Ok(number),
+        _ => Err(format!(
+            "{text:?} is not possible: write a number from {LEAST} to {MOST}"
+        )),
+    }
+}
+
 /// A length of time: `500ms`, `10s`, `5m`, `1h`, `1m30s`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Period(pub(crate) Duration);

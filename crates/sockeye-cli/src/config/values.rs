@@ -1,5 +1,6 @@
 //! Values of options that are more than a number: origins, address ranges, drivers, log filters.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use sockeye::driver::DriverKind;
@@ -8,6 +9,7 @@ use clap::ValueEnum;
 use sockeye::Origin;
 use sockeye::proto::Subprotocol;
 use sockeye::server::{ForwardedHeader, TrustedProxies};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Which driver of the library moves the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,10 +129,21 @@ impl FromStr for Rate {
     }
 }
 
+/// Reads an address with its port.
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is not an address with a port: write them as in 127.0.0.1:3001 or [::1]:3001")
+    })
+}
+
 /// Checks a log filter: a level, or a list of `module=level`.
 pub(crate) fn parse_filter(text: &str) -> Result<String, String> {
+    // The library takes a single word for a module: a misspelt level would switch everything else off.
+    let is_understood = |part: &str| part.contains(['=', '[', ']']) || part.parse::<LevelFilter>().is_ok();
     match tracing_subscriber::EnvFilter::builder().parse(text) {
-        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        Ok(_) if !text.trim().is_empty() && text.split(',').map(str::trim).all(is_understood) => {
+            Ok(text.to_owned())
+        }
         _ => Err(format!(
             "{text:?} is not a log level: write off, error, warn, info, debug or trace, or by module as in \
              info,sockeye=debug"
@@ -231,7 +244,9 @@ mod tests {
     fn a_log_filter_is_checked() {
         assert!(parse_filter("info").is_ok());
         assert!(parse_filter("info,sockeye=debug").is_ok());
+        assert!(parse_filter("off,sockeye=debug").is_ok());
         assert!(parse_filter("sockeye=loud").is_err());
+        assert!(parse_filter("debg").is_err());
         assert!(parse_filter("").is_err());
     }
 

@@ -62,7 +62,8 @@ pub(crate) struct ConnectOptions {
     #[arg(help_heading = ENDING, short = 'n', long, value_name = "COUNT")]
     pub(crate) count: Option<Count>,
 
-    /// Close when a message matches this regular expression; it is a failure (6) if none does.
+    /// Close when a message matches this regular expression; it is a failure (6) if the server closes before one does. A
+    /// server that sends on without a match is waited for without end, unless --timeout is given.
     #[arg(help_heading = ENDING, short, long, value_name = "REGEX", value_parser = parse_regex)]
     pub(crate) expect: Option<Regex>,
 

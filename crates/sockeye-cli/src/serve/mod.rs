@@ -52,8 +52,8 @@ pub(crate) fn run(flags: Vec<OsString>, file: Option<PathBuf>) -> Result<ExitCod
     let source = Source { flags, file };
     let resolved = config::resolve(&source.flags, source.file.as_deref())?;
     let level = log::start(&resolved.options.log_level, resolved.options.log_format);
-    for variable in config::unknown_variables() {
-        tracing::warn!("the variable {variable} is none of sockeye's");
+    for warning in config::unknown_variables() {
+        tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

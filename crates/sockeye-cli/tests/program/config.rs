@@ -226,7 +226,9 @@ fn check_reports_variables_that_no_option_has() {
     let ended = finish(sockeye(&["config", "check"]).env("SOCKEYE_PROT", "80"));
     assert_eq!(ended.status, 0);
     assert!(
-        ended.stdout.contains("SOCKEYE_PROT; did you mean SOCKEYE_PORT?"),
+        ended
+            .stdout
+            .contains("the variable SOCKEYE_PROT is none of sockeye's; did you mean SOCKEYE_PORT?"),
         "{ended:?}"
     );
 }

@@ -87,7 +87,7 @@ fn mistakes_are_one_line_and_status_2() {
         ),
         (
             &["conect"],
-            "unknown command \"conect\"; did you mean connect?; sockeye --help lists the commands",
+            "unknown command \"conect\"; did you mean connect?; --help lists the commands",
         ),
         (&["connect"], "<URL> is missing; --help tells more"),
         (

@@ -161,7 +161,7 @@ const SLACK: Duration = Duration::from_micros(200);
 /// How often a thread that has nothing to wait for looks whether others do, in nanoseconds.
 const OTHERS: u64 = 5_000_000;
 
-/// How long closing handshakes may take, in nanoseconds.
+/// How long closing handshakes may take, and what is on the way after an interrupt, in nanoseconds.
 const CLOSING: u64 = 1_000_000_000;
 
 impl<D: Driver, S: Scenario> Load<D, S> {
@@ -409,13 +409,16 @@ impl<D: Driver, S: Scenario> Load<D, S> {
                 self.change_mode(driver, at);
             }
             Mode::Draining(until) => {
+                // Who interrupts does not want to wait for long.
+                let until = if stopped { until.min(at + CLOSING) } else { until };
+                self.mode = Mode::Draining(until);
                 let is_idle = |slot: &Slot<_, _>| slot.client.is_none() || self.scenario.is_idle(&slot.peer);
                 if !self.is_idle && self.slots.iter().all(is_idle) {
                     self.is_idle = true;
                     self.common.clock.thread_is_idle();
                 }
                 // What other threads have on the way may be for connections of this one.
-                if at >= until || stopped || self.common.clock.is_idle() {
+                if at >= until || self.common.clock.is_idle() {
                     self.begin_closing(driver, at);
                 }
             }
@@ -683,7 +686,7 @@ impl<D: Driver, S: Scenario> Load<D, S> {
             match encryption.decrypt(bytes, &mut clear) {
                 Ok(0) => return None,
                 Ok(taken) => bytes = &bytes[taken..],
-                Err(error) => return Some(Trouble::new(Kind::Tls, error.to_string())),
+                Err(error) => return Some(tls::trouble(&error)),
             }
             if !clear.is_empty()
                 && let Some(trouble) = self.take(place, &mut clear, now)

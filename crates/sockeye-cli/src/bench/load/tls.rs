@@ -3,10 +3,25 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::ClientConnection;
+use rustls::{CertificateError, ClientConnection, Error, InvalidMessage};
 use sockeye::driver::Output;
 
 use crate::bench::plan;
+use crate::bench::trouble::{Kind, Trouble};
+
+/// What went wrong, with what may be done about it.
+pub(super) fn trouble(error: &rustls::Error) -> Trouble {
+    let hint = match error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what the server sends is not TLS; it may be one for ws://: "
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "nobody whom this client trusts has signed the certificate (--ca names one to trust, --insecure accepts any): "
+        }
+        _ => "",
+    };
+    Trouble::new(Kind::Tls, format!("{hint}{error}"))
+}
 
 /// One end of TLS: bytes go through it, and it keeps what is not whole yet.
 #[derive(Debug)]

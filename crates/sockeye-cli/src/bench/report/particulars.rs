@@ -51,7 +51,7 @@ pub(in crate::bench) struct PublisherFacts {
 pub(in crate::bench) struct IdleFacts {
     /// What each connection added to the server, from before the first one to the end of the time that counts.
     pub(in crate::bench) rss_per_connection: Option<f64>,
-    pub(in crate::bench) pss_per_connection: Option<f64>,
+    pub(in crate::bench) anonymous_per_connection: Option<f64>,
     /// What each added to the memory of the system's own objects: both ends of it, if the server is on this machine, and
     /// whatever else the machine did.
     pub(in crate::bench) kernel_per_connection: Option<f64>,
@@ -133,7 +133,8 @@ pub(in crate::bench) fn memory(findings: &Findings<Idle>) -> IdleFacts {
     let server = findings.server.as_ref();
     IdleFacts {
         rss_per_connection: server.and_then(|server| each(server.before.rss, server.after.rss)),
-        pss_per_connection: server.and_then(|server| each(server.before.pss, server.after.pss)),
+        anonymous_per_connection: server
+            .and_then(|server| each(server.before.anonymous, server.after.anonymous)),
         kernel_per_connection: each(findings.kernel.before, findings.kernel.after),
         cpu_us_per_connection_and_s: server.and_then(|server| {
             let seconds = findings.between.time.as_secs_f64();

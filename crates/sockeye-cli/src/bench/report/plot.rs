@@ -110,6 +110,8 @@ fn curves(area: &Area<'_>, caption: &str, curves: &[(&str, &Latencies, RGBColor)
     let mut chart = ChartBuilder::on(area)
         .caption(caption, FONT)
         .margin(12)
+        // The last label may lie on the edge.
+        .margin_right(36)
         .x_label_area_size(34)
         .y_label_area_size(80)
         .build_cartesian_2d(

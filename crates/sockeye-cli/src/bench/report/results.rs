@@ -36,6 +36,8 @@ pub(in crate::bench) struct Results {
     /// From the start of connecting until the WebSocket was open.
     pub(in crate::bench) opening: Option<LatencyFacts>,
     pub(in crate::bench) server: Option<ServerFacts>,
+    /// Processes of the server that ended during the run; nothing is known of `server` then.
+    pub(in crate::bench) server_gone: Vec<u32>,
     pub(in crate::bench) generator: GeneratorFacts,
     /// Under the name of the scenario.
     #[serde(flatten)]
@@ -248,6 +250,7 @@ impl Results {
             latency_from_sending: LatencyFacts::of(&findings.service),
             opening: LatencyFacts::of(&findings.opening),
             server: server_facts(findings),
+            server_gone: findings.server_gone.clone(),
             generator: generator_facts(findings),
             particulars,
             errors: findings

@@ -98,7 +98,11 @@ impl Table {
 
     fn connections(&mut self, results: &Results) {
         let facts = &results.connections;
-        let mut text = format!("{} opened in {}", count(facts.opened), seconds(facts.opening_s));
+        let mut text = format!("{} opened", count(facts.opened));
+        // With churn there is no moment when all are open.
+        if !matches!(results.particulars, Some(Particulars::Churn(_))) {
+            let _ = write!(text, " in {}", seconds(facts.opening_s));
+        }
         for (number, what) in [(facts.failed, "failed"), (facts.lost, "lost")] {
             if number > 0 {
                 let part = format!("{} {what}", count(number));
@@ -208,7 +212,7 @@ impl Table {
     fn idle(&mut self, facts: &IdleFacts) {
         let parts = [
             (facts.rss_per_connection, "resident"),
-            (facts.pss_per_connection, "proportional"),
+            (facts.anonymous_per_connection, "anonymous"),
         ];
         let parts: Vec<_> = parts
             .into_iter()
@@ -301,6 +305,12 @@ impl Table {
     }
 
     fn server(&mut self, results: &Results) {
+        if !results.server_gone.is_empty() {
+            let pids: Vec<_> = results.server_gone.iter().map(u32::to_string).collect();
+            let text = format!("process {} ended during the run", pids.join(", "));
+            let text = self.painter.paint(BAD, text);
+            self.row("Server", &text);
+        }
         let Some(server) = &results.server else {
             return;
         };

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::Stdio;
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -178,11 +178,44 @@ fn an_interrupt_ends_with_what_was_measured() {
     .unwrap();
     came.recv_timeout(PATIENCE).expect("messages come");
     let interrupt = format!("kill -INT {}", child.id());
-    let status = std::process::Command::new("sh").args(["-c", &interrupt]).status();
+    let status = Command::new("sh").args(["-c", &interrupt]).status();
     assert!(status.unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let results: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(results["interrupted"], true);
     assert!(number(&results, "/messages/received") > 0.0, "{results:#}");
+    // What was on the way is still taken.
+    for count in ["/messages/wrong", "/messages/unanswered"] {
+        assert_eq!(number(&results, count), 0.0, "{results:#}");
+    }
+}
+
+#[test]
+fn a_process_that_ends_meanwhile_is_told_instead_of_its_cost() {
+    let process = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let pid = process.id();
+    let process = Arc::new(Mutex::new(Some(process)));
+    let host = Host::start(move |ws| {
+        let process = Arc::clone(&process);
+        host::echo(ws, move |_, message| {
+            if let Some(mut process) = process.lock().unwrap().take() {
+                process.kill().unwrap();
+                process.wait().unwrap();
+            }
+            message
+        })
+    });
+    let pid_flag = pid.to_string();
+    let flags = ["-c", "1", "--server-pid", &pid_flag];
+    let (ended, results) = bench("echo", &host.url(), &flags);
+    assert_eq!(ended.status, 0, "{results:#}");
+    assert_eq!(results["server"], Value::Null);
+    assert_eq!(results["server_gone"], serde_json::json!([pid]));
+    // It is refused from now on.
+    let line = complaint(
+        &mut sockeye(&["bench", "echo", &host.url(), "--server-pid", &pid_flag]),
+        2,
+    );
+    assert_eq!(line, format!("--server-pid: there is no process {pid}"));
 }

@@ -22,7 +22,7 @@ fn idle_connections_are_held_and_their_memory_is_told() {
         assert_eq!(number(&results, "/server/pids/0"), f64::from(std::process::id()));
         for memory in [
             "/idle/rss_per_connection",
-            "/idle/pss_per_connection",
+            "/idle/anonymous_per_connection",
             "/idle/kernel_per_connection",
         ] {
             number(&results, memory);

@@ -114,9 +114,13 @@ fn a_tls_server_is_reached_by_its_certificate_or_without_one() {
     }
     let line = complaint(&mut sockeye(&["bench", "echo", &url, "-c", "2"]), 1);
     assert!(
-        line.starts_with("no connection could be opened: invalid peer certificate: "),
+        line.contains("--ca names one to trust, --insecure accepts any): invalid peer certificate: "),
         "{line}"
     );
+    let plain = Server::start(&[]);
+    let wrong = plain.url("ws").replacen("ws", "wss", 1);
+    let line = complaint(&mut sockeye(&["bench", "echo", &wrong, "-c", "2"]), 1);
+    assert!(line.contains("is not TLS; it may be one for ws://"), "{line}");
     let line = complaint(&mut sockeye(&["bench", "echo", &url, "--ca", "/nowhere.pem"]), 2);
     assert!(line.contains("/nowhere.pem"), "{line}");
 }
