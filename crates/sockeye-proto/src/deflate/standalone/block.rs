@@ -45,6 +45,14 @@ impl Block {
         self.literals.count(byte.into());
     }
 
+    /// Adds the literal or does not, in the same steps.
+    #[inline]
+    pub(super) fn literal_if(&mut self, is_wanted: bool, byte: u8) {
+        self.tokens.push(Token::literal(byte));
+        self.tokens.truncate(self.tokens.len() - usize::from(!is_wanted));
+        self.literals.counts[usize::from(byte)] += u32::from(is_wanted);
+    }
+
     #[inline]
     pub(super) fn reference(&mut self, length: usize, distance: usize) {
         let token = Token::reference(length, distance);

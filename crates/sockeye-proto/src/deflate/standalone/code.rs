@@ -5,13 +5,14 @@
 /// The alphabet has `SYMBOLS` symbols. `N` is a power of two above that, so that an index needs no check beyond a mask.
 pub(super) struct Code<const SYMBOLS: usize, const N: usize> {
     pub(super) counts: [u32; N],
-    /// The length of each symbol's code in bits, 0 for those that do not occur.
+    /// The length of each symbol's code in bits, 0 for those that have none.
     pub(super) lengths: [u8; N],
-    /// Of the symbols that occur.
+    /// Of the symbols that have a code.
     pub(super) words: Words<N>,
-    /// The symbols that occur, in their order.
+    /// The symbols that have a code, in their order.
     used: [u16; N],
     used_len: usize,
+    tree: Tree<N>,
 }
 
 /// The longest code of a literal, a length or a distance (RFC 1951 §3.2.7).
@@ -37,6 +38,7 @@ impl<const SYMBOLS: usize, const N: usize> Code<SYMBOLS, N> {
             words: [0; N],
             used: [0; N],
             used_len: 0,
+            tree: Tree::new(),
         }
     }
 
@@ -50,7 +52,7 @@ impl<const SYMBOLS: usize, const N: usize> Code<SYMBOLS, N> {
         self.counts[..SYMBOLS].fill(0);
     }
 
-    /// The greatest symbol that occurs, and one.
+    /// The greatest symbol that has a code, and one.
     pub(super) fn end(&self) -> usize {
         self.used[..self.used_len]
             .last()
@@ -70,24 +72,12 @@ impl<const SYMBOLS: usize, const N: usize> Code<SYMBOLS, N> {
     ///
     /// Some decoders refuse a code with less than two symbols, so there are two at least.
     pub(super) fn make_lengths(&mut self, limit: usize) {
-        let mut order = [0; N];
-        let mut len = self.collect(&mut order);
-        if len < 2 {
-            for symbol in 0..2 {
-                if len < 2 && self.counts[symbol] == 0 {
-                    self.counts[symbol] = 1;
-                    len += 1;
-                }
-            }
-            self.collect(&mut order);
-        }
-        let order = &mut order[..len];
-        // By how often they occur, and then by symbol.
-        order.sort_unstable();
-        let mut per_length = depths::<N>(order.iter().map(|key| key >> SYMBOL_BITS));
+        self.collect();
+        self.sort();
+        let mut per_length = self.tree.depths(self.used_len);
         shorten(&mut per_length, limit);
         self.lengths[..SYMBOLS].fill(0);
-        let mut rarest_last = order.iter().rev();
+        let mut rarest_last = self.tree.sorted[..self.used_len].iter().rev();
         for (length, &count) in per_length.iter().enumerate() {
             for key in rarest_last.by_ref().take(count as usize) {
                 self.lengths[*key as usize & Self::MASK] = length as u8;
@@ -95,18 +85,54 @@ impl<const SYMBOLS: usize, const N: usize> Code<SYMBOLS, N> {
         }
     }
 
-    /// Collects the symbols that occur, also with their counts as keys to sort by; how many they are.
-    fn collect(&mut self, keys: &mut [u32; N]) -> usize {
+    /// Collects the symbols that occur, and if they are less than two, others that do not.
+    fn collect(&mut self) {
         const { assert!(SYMBOLS < N && N <= 1 << SYMBOL_BITS && N.is_power_of_two()) };
         let mut len = 0;
-        for (symbol, &count) in self.counts[..SYMBOLS].iter().enumerate() {
-            // Written in any case, rather than with a branch that nobody can foretell.
-            keys[len & Self::MASK] = count << SYMBOL_BITS | symbol as u32;
-            self.used[len & Self::MASK] = symbol as u16;
-            len += usize::from(count > 0);
+        for (group, counts) in self.counts[..SYMBOLS].chunks(GROUP).enumerate() {
+            // Of most messages, half of the groups are empty.
+            if counts.iter().fold(0, |all, count| all | count) == 0 {
+                continue;
+            }
+            for (place, &count) in counts.iter().enumerate() {
+                // Written in any case, rather than with a branch that nobody can foretell.
+                self.used[len & Self::MASK] = (group * GROUP + place) as u16;
+                len += usize::from(count > 0);
+            }
+        }
+        if len < 2 {
+            for symbol in 0..2 {
+                if len < 2 && !self.used[..len].contains(&symbol) {
+                    self.used[len] = symbol;
+                    len += 1;
+                }
+            }
+            self.used[..len].sort_unstable();
         }
         self.used_len = len;
-        len
+    }
+
+    /// Puts the symbols that have a code into the tree: by how often they occur, and then by symbol.
+    fn sort(&mut self) {
+        let keys = self.used[..self.used_len].iter().map(|&symbol| {
+            let count = self.counts[usize::from(symbol) & Self::MASK];
+            (place(count), count << SYMBOL_BITS | u32::from(symbol))
+        });
+        let mut starts = [0; PLACES + 1];
+        for (place, _) in keys.clone() {
+            starts[place + 1] += 1;
+        }
+        for at in 1..=PLACES {
+            starts[at] += starts[at - 1];
+        }
+        let often = starts[PLACES - 1];
+        let sorted = &mut self.tree.sorted;
+        for (place, key) in keys {
+            let at: &mut usize = &mut starts[place];
+            sorted[*at & Self::MASK] = key;
+            *at += 1;
+        }
+        sorted[often..self.used_len].sort_unstable();
     }
 
     /// Makes the codes that follow from the lengths (RFC 1951 §3.2.2). `extra` says how many bits follow a symbol's code.
@@ -131,57 +157,84 @@ impl<const SYMBOLS: usize, const N: usize> Code<SYMBOLS, N> {
     }
 }
 
+/// How many symbols are asked at once whether any of them occurs.
+const GROUP: usize = 16;
+
 /// How many bits of a key tell the symbol.
 const SYMBOL_BITS: u32 = 9;
+
+/// How many places there are for symbols that are sorted by counting.
+const PLACES: usize = 16;
+
+/// Where a symbol goes that occurs so often. Those of the last place, which are few, are sorted by comparing.
+fn place(count: u32) -> usize {
+    (count as usize).min(PLACES - 1)
+}
 
 /// How many bits a code can have before it is shortened: with that many, the rarest of its symbols occurs once among more
 /// than there can be in a block.
 const MAX_DEPTH: usize = 32;
 
-/// How many codes of each length the best code has, for symbols that occur as often as that, the rarest first.
-///
-/// The algorithm of Moffat and Katajainen, "In-place calculation of minimum-redundancy codes" (1995).
-fn depths<const N: usize>(counts: impl ExactSizeIterator<Item = u32>) -> [u32; MAX_DEPTH] {
-    let len = counts.len();
-    let mut nodes = [0; N];
-    let nodes = &mut nodes[..len];
-    for (node, count) in nodes.iter_mut().zip(counts) {
-        *node = count;
+/// The tree that a code is made of. Its memory serves one code after the other.
+struct Tree<const N: usize> {
+    /// How often the symbols occur, above [`SYMBOL_BITS`] that tell them, the rarest first.
+    sorted: [u32; N],
+    /// How often what is below each inner node occurs, later its depth. Nodes come after those below them.
+    nodes: [u32; N],
+    /// The node above each inner node.
+    parents: [u16; N],
+}
+
+impl<const N: usize> Tree<N> {
+    const MASK: usize = N - 1;
+
+    const fn new() -> Self {
+        Self {
+            sorted: [0; N],
+            nodes: [0; N],
+            parents: [0; N],
+        }
     }
-    // Each inner node takes the place of a leaf that has its parent: first with its weight, then with its parent's place.
-    let (mut root, mut leaf) = (0, 0);
-    for next in 0..len - 1 {
-        let mut weight = 0;
-        for _ in 0..2 {
-            if leaf >= len || (root < next && nodes[root] < nodes[leaf]) {
-                weight += nodes[root];
-                nodes[root] = next as u32;
-                root += 1;
-            } else {
-                weight += nodes[leaf];
-                leaf += 1;
+
+    /// How many codes of each length the best code of the first `len` leaves has, which are two at least.
+    fn depths(&mut self, len: usize) -> [u32; MAX_DEPTH] {
+        // What is not there is never the rarest.
+        self.sorted[len] = u32::MAX;
+        self.nodes[..len].fill(u32::MAX);
+        // Huffman's algorithm: the two rarest become one node. As leaves are sorted and so are nodes, the rarest is the
+        // first of the ones or the first of the others. Which one nobody can foretell, so there is no branch.
+        let (mut leaf, mut node) = (0, 0);
+        for next in 0..len - 1 {
+            let mut sum = 0;
+            for _ in 0..2 {
+                let of_leaf = self.sorted[leaf & Self::MASK] >> SYMBOL_BITS;
+                let of_node = self.nodes[node & Self::MASK];
+                let is_node = of_node < of_leaf;
+                sum += of_node.min(of_leaf);
+                // If it is a leaf, this is overwritten when the node's turn comes.
+                self.parents[node & Self::MASK] = next as u16;
+                node += usize::from(is_node);
+                leaf += usize::from(!is_node);
             }
+            self.nodes[next & Self::MASK] = sum;
         }
-        nodes[next] = weight;
-    }
-    // Parents come after their children, so from the root down each one's depth follows from its parent's.
-    nodes[len - 2] = 0;
-    for node in (0..len - 2).rev() {
-        nodes[node] = nodes[nodes[node] as usize] + 1;
-    }
-    // What is not an inner node at its depth is a leaf.
-    let mut per_length = [0; MAX_DEPTH];
-    let (mut places, mut inner) = (1, len - 1);
-    for (depth, leaves) in per_length.iter_mut().enumerate() {
-        let start = inner;
-        while inner > 0 && nodes[inner - 1] as usize == depth {
-            inner -= 1;
+        let mut inner = [0; MAX_DEPTH];
+        let root = len - 2;
+        self.nodes[root] = 0;
+        inner[0] = 1;
+        for node in (0..root).rev() {
+            let parent = usize::from(self.parents[node]);
+            let depth = self.nodes[parent & Self::MASK] + 1;
+            self.nodes[node] = depth;
+            inner[depth as usize % MAX_DEPTH] += 1;
         }
-        let here = (start - inner) as u32;
-        *leaves = places - here;
-        places = 2 * here;
+        // What is not an inner node at its depth is a leaf.
+        let mut per_length = [0; MAX_DEPTH];
+        for depth in 1..MAX_DEPTH {
+            per_length[depth] = 2 * inner[depth - 1] - inner[depth];
+        }
+        per_length
     }
-    per_length
 }
 
 /// Changes how many codes there are of each length so that none is longer than `limit`.
@@ -257,6 +310,8 @@ mod tests {
                 "{counts:?}"
             );
             assert_eq!(taken(&code, MAX_LENGTH), 1 << MAX_LENGTH);
+            // What does not occur takes nothing.
+            assert_eq!(code.cost(&code.lengths), counts.iter().sum::<u32>() as usize);
         }
     }
 

@@ -2,8 +2,11 @@
 //!
 //! The compression library is made for streams: before each message that stands alone it clears tables which weigh many
 //! times what most messages do. This one is made for such messages. Nothing is cleared between them, and it makes few
-//! decisions that a processor cannot foretell, of which a short message has nothing but. For a kilobyte it takes two thirds
-//! of the library's time at level 6, and finds what that finds.
+//! decisions that a processor cannot foretell, of which a short message has nothing but. For a kilobyte of JSON it takes half
+//! the library's time at level 6 and some percent more bytes; of 64 KiB of prose and code, a tenth more.
+//!
+//! A code could also serve for the messages after it, which look alike and would need no description. It does not: how long
+//! a message becomes would then depend on what others said, and those may be others' secrets.
 //!
 //! `search` finds repetitions, greedily but for a look at the next byte; `token` is what it finds; `block` writes that in the
 //! shortest form there is; `code` makes Huffman codes and `header` describes them; `bits` puts it all into bytes.

@@ -3,7 +3,7 @@
 use super::block::Block;
 use super::token::{MAX_MATCH, MIN_MATCH};
 
-/// Where byte sequences were seen of late: for each hash of four bytes the latest position, in the lower half of a slot, and
+/// Where byte sequences were seen of late: for each hash of as many bytes as the shortest match has, the latest position, in the lower half of a slot, and
 /// the one before.
 ///
 /// Positions have numbers that go on from message to message. What an earlier message left here has a number from before
@@ -18,6 +18,9 @@ pub(super) struct Index {
 const SLOTS: usize = 1 << MAX_BITS;
 const MAX_BITS: u32 = 14;
 const MIN_BITS: u32 = 9;
+
+/// How many bits of a word are beyond the shortest match.
+const UNCOMPARED: usize = u64::BITS as usize - 8 * MIN_MATCH;
 
 impl Index {
     pub(super) fn new() -> Self {
@@ -47,7 +50,7 @@ impl Index {
             window,
             // About two slots for each byte of a short message: fewer make it meet what has the same hash by chance, more
             // would drive out of the processor's cache what others need.
-            shift: u32::BITS - (usize::BITS - message.len().leading_zeros()).clamp(MIN_BITS, MAX_BITS),
+            shift: u64::BITS - (usize::BITS - message.len().leading_zeros()).clamp(MIN_BITS, MAX_BITS),
             at: 0,
         }
     }
@@ -59,7 +62,7 @@ pub(super) struct Search<'a> {
     base: u16,
     message: &'a [u8],
     window: usize,
-    /// How far the hash of four bytes is shifted to be the number of a slot.
+    /// How far the hash is shifted to be the number of a slot.
     shift: u32,
     /// What was searched.
     at: usize,
@@ -83,7 +86,7 @@ impl Search<'_> {
     /// A match of this length is taken without a look whether one that begins a byte later is longer.
     const GOOD: usize = 16;
     /// How many positions of a match are entered in the index, the last ones: the others were entered where it repeats them.
-    const ENTERED: usize = 16;
+    const ENTERED: usize = 2;
 
     /// Fills a block with what comes next; the bytes it stands for, which are none at the end of the message.
     pub(super) fn fill(&mut self, block: &mut Block) -> &[u8] {
@@ -91,27 +94,24 @@ impl Search<'_> {
         let start = self.at;
         let mut at = start;
         while at < message.len() && block.has_room() {
-            let mut found = self.find(at);
-            let mut next = at + 1;
+            let mut found = self.find_latest(at);
             if found.length < MIN_MATCH {
                 block.literal(message[at]);
-                at = next;
+                at += 1;
                 continue;
             }
-            while found.length < Self::GOOD && next < message.len() {
-                let later = self.find(next);
-                next += 1;
-                if later.length <= found.length {
-                    break;
-                }
-                block.literal(message[at]);
-                at += 1;
-                found = later;
+            if found.length < Self::GOOD && at + 1 < message.len() {
+                let later = self.find_longest(at + 1);
+                // Which one is longer nobody can foretell, so there is no branch.
+                let is_longer = later.length > found.length;
+                block.literal_if(is_longer, message[at]);
+                found = if is_longer { later } else { found };
+                at += usize::from(is_longer);
             }
             block.reference(found.length, found.distance);
             at += found.length;
-            for skipped in next.max(at.saturating_sub(Self::ENTERED))..at {
-                self.enter(skipped, load(message, skipped));
+            for entered in at - Self::ENTERED..at {
+                self.enter(entered, load(message, entered));
             }
         }
         self.at = at;
@@ -121,8 +121,8 @@ impl Search<'_> {
     /// Enters the position `at` in the index, where the bytes `word` are; what the slot held.
     #[inline]
     fn enter(&mut self, at: usize, word: u64) -> u32 {
-        // The multiplier is that of Fibonacci hashing: 2 ^ 32 divided by the golden ratio.
-        let hash = (word as u32).wrapping_mul(0x9E37_79B1) >> self.shift;
+        // The multiplier is that of Fibonacci hashing: 2 ^ 64 divided by the golden ratio.
+        let hash = (word << UNCOMPARED).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift;
         let number = self.number(at);
         let slot = &mut self.slots[hash as usize % SLOTS];
         let latest = *slot;
@@ -135,38 +135,51 @@ impl Search<'_> {
         self.base.wrapping_add(at as u16)
     }
 
+    /// Enters the position `at` and finds the match of the latest candidate. For most positions there is none, and to ask
+    /// for one only is what makes them cheap.
+    #[inline(always)]
+    fn find_latest(&mut self, at: usize) -> Match {
+        let word = load(self.message, at);
+        let slot = self.enter(at, word);
+        let latest = self.candidate(slot as u16, at);
+        if latest.begins_like(word) {
+            self.extend(latest.compare(word), at)
+        } else {
+            Match::NONE
+        }
+    }
+
     /// Enters the position `at` and finds the longest match there.
     #[inline(always)]
-    fn find(&mut self, at: usize) -> Match {
-        let message = self.message;
-        let word = load(message, at);
+    fn find_longest(&mut self, at: usize) -> Match {
+        let word = load(self.message, at);
         let slot = self.enter(at, word);
-        let rest = message.len() - at;
-        let (latest, second) = (
-            self.candidate(slot as u16, at),
-            self.candidate((slot >> 16) as u16, at),
-        );
+        let latest = self.candidate(slot as u16, at);
+        let second = self.candidate((slot >> 16) as u16, at);
         // Which candidate is any good cannot be foretold, so that is asked once, for both.
         if !(latest.begins_like(word) | second.begins_like(word)) {
             return Match::NONE;
         }
-        let (mut latest, mut second) = (latest.compare(word), second.compare(word));
-        if latest.length.max(second.length) == size_of::<u64>() && rest > size_of::<u64>() {
-            for candidate in [&mut latest, &mut second] {
-                if candidate.length == size_of::<u64>() {
-                    candidate.length = common(message, at, candidate.distance);
-                }
-            }
-        }
+        let latest = self.extend(latest.compare(word), at);
+        let second = self.extend(second.compare(word), at);
         // Of equal ones the nearer one costs less.
-        let mut longest = if second.length > latest.length {
+        if second.length > latest.length {
             second
         } else {
             latest
-        };
-        // Beyond the end of the message both are zeros.
-        longest.length = longest.length.min(rest);
-        longest
+        }
+    }
+
+    /// The whole of a match at `at`, of which the first bytes were compared, as many as there are in a word.
+    #[inline(always)]
+    fn extend(&self, mut found: Match, at: usize) -> Match {
+        let rest = self.message.len() - at;
+        if found.length == size_of::<u64>() && rest > size_of::<u64>() {
+            found.length = common(self.message, at, found.distance);
+        }
+        // Beyond the end of the message all bytes are zeros.
+        found.length = found.length.min(rest);
+        found
     }
 
     /// What lies at the position of this number, for a match at `at`.
@@ -197,7 +210,7 @@ impl Candidate {
     /// Whether the shortest match is one.
     #[inline(always)]
     const fn begins_like(self, word: u64) -> bool {
-        (self.word as u32 == word as u32) & (self.valid != 0)
+        ((self.word ^ word) << UNCOMPARED == 0) & (self.valid != 0)
     }
 
     #[inline(always)]

@@ -2,8 +2,9 @@
 
 use super::code::{Code, Words, word};
 
-/// The shortest repetition that is looked for. DEFLATE has references of 3 bytes, which hardly gain anything.
-pub(super) const MIN_MATCH: usize = 4;
+/// The shortest repetition that is looked for. DEFLATE has references of 3 and of 4 bytes, which hardly gain anything and
+/// keep longer ones from being found.
+pub(super) const MIN_MATCH: usize = 5;
 
 /// The longest one that DEFLATE has.
 pub(super) const MAX_MATCH: usize = 258;
