@@ -97,7 +97,8 @@ pub trait Driver: Sized + AsRawFd {
     /// Takes what waits in the outbox, or as much of it as the system takes now.
     ///
     /// What it could not take stays in the outbox or in [flight](Self::in_flight), and [`Owner::writable`] is called
-    /// when the time has come to try again. Calling it earlier does no harm.
+    /// when the time has come to try again. Calling it earlier does no harm. Nothing is told of what the system takes whole
+    /// unless somebody waits for that: by this call for more that stayed in the outbox, or by having asked what is in flight.
     ///
     /// # Errors
     /// The system's: the connection is lost. A reset by the peer may come here or by [`Owner::failed`].
@@ -122,8 +123,13 @@ pub trait Driver: Sized + AsRawFd {
         payload: &[IoSlice<'_>],
     ) -> io::Result<usize>;
 
-    /// How many bytes left the outbox and were not taken by the system yet.
+    /// How many bytes left the outbox and were not taken by the system yet. If there are any, [`Owner::writable`] is called
+    /// when they were.
     fn in_flight(&self, socket: &Self::Socket) -> usize;
+
+    /// Whether the system had no room for what is in flight, so that it waits for the peer. [`Owner::writable`] is called when
+    /// that changes, one way or the other.
+    fn is_behind(&self, socket: &Self::Socket) -> bool;
 
     /// Ends the sending direction when what is in flight has left. The outbox must be empty.
     fn shutdown(&mut self, socket: &mut Self::Socket);

@@ -371,6 +371,10 @@ impl Driver for Readiness {
         0
     }
 
+    fn is_behind(&self, _: &Socket) -> bool {
+        false
+    }
+
     fn shutdown(&mut self, socket: &mut Socket) {
         // It fails when the connection is lost, of which another event tells.
         let _ = rustix::net::shutdown(&socket.descriptor, Shutdown::Write);

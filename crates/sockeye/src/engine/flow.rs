@@ -97,21 +97,21 @@ impl<D: Driver> Connections<D> {
         }
     }
 
-    /// The driver has all that waited. From here on the peer has its time to take what is in flight.
+    /// The driver has all that waited. From here on the peer has its time to take what it has no room for.
     #[inline]
     pub(super) fn given(&mut self, driver: &D, key: Key) {
         let now = self.common.now;
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        let is_in_flight = driver.in_flight(&slot.socket) > 0;
-        if !is_in_flight {
+        let is_behind = driver.is_behind(&slot.socket);
+        if !is_behind {
             slot.stalled = None;
         }
         let Phase::Open(open) = &mut slot.phase else {
             return;
         };
-        if !is_in_flight {
+        if !is_behind {
             if open.connection.handle_flushed(now) {
                 self.rearm(key);
             }

@@ -200,7 +200,7 @@ impl<D: Driver> Connections<D> {
                     .routes
                     .get_mut(open.seat.route)
                     .map(|route| route.queues.write_timeout);
-                let waits = slot.has_output() || driver.in_flight(&slot.socket) > 0;
+                let waits = slot.has_output() || driver.is_behind(&slot.socket);
                 let stall = slot.stalled.filter(|_| waits).zip(write_timeout);
                 let news = match stall {
                     Some((since, limit)) if self.wheel.time_of_stamp(since) + limit <= now => {

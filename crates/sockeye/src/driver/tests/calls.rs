@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use super::Tested;
-use super::world::{Answer, World, pattern};
-use crate::driver::{Counters, Readiness};
+use super::world::{Answer, PATIENCE, World, pattern};
+use crate::driver::{Counters, Driver as _, Readiness};
 
 #[cfg(target_os = "linux")]
 use crate::driver::Uring;
@@ -65,4 +65,35 @@ fn uring_enters_the_kernel_once_per_turn() {
     assert!(cost.waits <= cost.turns, "{cost:?}");
     // A turn takes at most so much of what has happened as the kernel gives at once: 20 operations and more.
     assert!(cost.turns <= 10 * ROUNDS as u64, "{cost:?}");
+    // Nothing is told of what was sent.
+    assert_eq!(cost.events, (SOCKETS * ROUNDS) as u64);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn uring_enters_the_kernel_once_for_each_message_of_a_conversation() {
+    if !Uring::is_available() {
+        return;
+    }
+    let mut world = World::<Uring>::new(Answer::Echo);
+    let (key, mut peer) = world.pair();
+    world.settle();
+    let before = world.driver.counters();
+    let conversation = std::thread::spawn(move || {
+        for round in 0..ROUNDS {
+            peer.write_all(&pattern(20, round)).unwrap();
+            let mut answer = [0; 20];
+            peer.read_exact(&mut answer).unwrap();
+            assert_eq!(answer[..], pattern(20, round));
+        }
+        peer
+    });
+    while world.seen(key).portions.len() < ROUNDS {
+        world.turn(PATIENCE);
+    }
+    let after = world.driver.counters();
+    assert_eq!(after.waits - before.waits, ROUNDS as u64);
+    // The last answer leaves.
+    world.until(|_| conversation.is_finished());
+    conversation.join().unwrap();
 }

@@ -1,11 +1,11 @@
 //! Bytes that come and go.
 
 use std::io::{IoSlice, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::world::{Answer, Book, World, pattern, reader, writer};
+use super::world::{Answer, Book, PATIENCE, World, pattern, reader, writer};
 use super::{Tested, with_each_driver};
 
 with_each_driver!(
@@ -18,6 +18,7 @@ with_each_driver!(
     a_payload_sent_at_once_says_how_much_was_taken,
     a_payload_of_many_pieces_waits_for_the_outbox,
     a_large_burst_arrives_whole,
+    what_is_added_and_an_end_leave_though_nothing_else_happens,
     outputs_go_back_to_the_pool,
     large_and_small_messages_take_turns,
     bytes_received_in_place_keep_their_order,
@@ -112,6 +113,28 @@ fn what_is_sent_while_other_things_are_under_way_comes_behind_them<D: Tested>() 
     let peer = reader(peer, expected.len());
     world.until(|world| world.unsent(key) == 0);
     assert_eq!(peer.join().unwrap(), expected);
+}
+
+fn what_is_added_and_an_end_leave_though_nothing_else_happens<D: Tested>() {
+    let mut world = World::<D>::new(Answer::Keep);
+    let (key, mut peer) = world.pair();
+    world.settle();
+    let peer = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        peer.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let start = Instant::now();
+    world.send(key, b"first, ").unwrap();
+    world.send(key, b"second").unwrap();
+    while !world.book.slots[key.index()].outbox.is_empty() {
+        world.turn(PATIENCE);
+    }
+    world.shutdown(key);
+    while world.seen(key).ended == 0 {
+        world.turn(PATIENCE);
+    }
+    assert!(start.elapsed() < PATIENCE);
+    assert_eq!(peer.join().unwrap().unwrap(), b"first, second");
 }
 
 /// Sends at once; what was not taken goes into the outbox.

@@ -23,7 +23,7 @@ use super::token::Token;
 ///
 /// Connections receive by one operation that goes on, into buffers that the kernel takes from a ring when bytes have
 /// come; an idle connection has none. What is sent leaves the outbox whole and comes back to the pool when it was sent; each socket has
-/// at most one such operation under way, so that order is kept. Who sends much at a time is read by calls, into one buffer
+/// at most one such operation under way, so that order is kept. Small sends that succeed at once do not complete. Who sends much at a time is read by calls, into one buffer
 /// that stays in the cache.
 ///
 /// It must be used by the thread that made it, and needs Linux 6.1.
@@ -35,6 +35,10 @@ pub struct Uring {
     pub(super) is_awaited: Cell<bool>,
     /// Empty outside of a turn; kept for its memory.
     pub(super) completions: Vec<Completion>,
+    /// Flights that were sent whole without a completion. Empty outside of a turn, too.
+    pub(super) sent: Vec<Key>,
+    /// Somebody waits for the end of a flight that may have no completion: the kernel is to be entered, but not to wait.
+    pub(super) hurries: Cell<bool>,
     /// Outputs that were sent, for the pool of whoever sends next.
     #[expect(clippy::vec_box, reason = "they change hands as boxes")]
     pub(super) spent: Vec<Box<Output>>,
@@ -177,6 +181,8 @@ impl Uring {
             }),
             is_awaited: Cell::new(false),
             completions: Vec::new(),
+            sent: Vec::new(),
+            hurries: Cell::new(false),
             spent: Vec::new(),
             unsent: Vec::new(),
             starved: VecDeque::new(),
@@ -340,7 +346,7 @@ impl Driver for Uring {
             pool.put(output);
         }
         outbox.settle(pool);
-        if socket.flight.is_some() || !matches!(socket.phase, Phase::Connected | Phase::Ended) {
+        if self.is_sending(socket) || !matches!(socket.phase, Phase::Connected | Phase::Ended) {
             return Ok(());
         }
         let mut is_full = false;
@@ -368,7 +374,7 @@ impl Driver for Uring {
         pool: &mut OutputPool,
         payload: &[IoSlice<'_>],
     ) -> io::Result<usize> {
-        if socket.flight.is_some() || !matches!(socket.phase, Phase::Connected | Phase::Ended) {
+        if self.is_sending(socket) || !matches!(socket.phase, Phase::Connected | Phase::Ended) {
             return Ok(0);
         }
         let waiting = outbox.len();
@@ -389,11 +395,15 @@ impl Driver for Uring {
     }
 
     fn in_flight(&self, socket: &Socket) -> usize {
-        socket.flight.map_or(0, |flight| self.ring.left(flight))
+        self.awaited(socket).map_or(0, |flight| self.ring.left(flight))
+    }
+
+    fn is_behind(&self, socket: &Socket) -> bool {
+        socket.flight.is_some_and(|flight| !self.ring.is_silent(flight))
     }
 
     fn shutdown(&mut self, socket: &mut Socket) {
-        if socket.flight.is_some() {
+        if self.is_sending(socket) {
             socket.marks.set(Marks::SHUTS_DOWN, true);
         } else {
             super::sending::shutdown(&socket.descriptor);
@@ -423,7 +433,7 @@ impl Driver for Uring {
             let _ = rustix::io::read(&self.wake.notice, &mut [0; 8]);
         }
         let mut count = self.resume(owner);
-        let waits = count == 0 && self.starved.is_empty();
+        let waits = count == 0 && self.starved.is_empty() && !self.hurries.get();
         self.ring
             .enter(if waits { timeout } else { Some(Duration::ZERO) })?;
         count += self.collect(owner);
@@ -452,22 +462,21 @@ impl Driver for Uring {
 }
 
 impl Uring {
-    /// How many completions are taken at once: few enough that they stay in the cache, and that their memory is little.
-    const AT_ONCE: usize = 128;
+    /// For so many completions and flights of a turn memory is kept.
+    pub(super) const KEPT: usize = 1024;
 
     /// Takes what has completed by now and acts on it; gives how many events that were.
     fn collect(&mut self, owner: &mut impl Owner<Self>) -> usize {
-        let mut count = 0;
         let mut completions = std::mem::take(&mut self.completions);
-        let mut left = self.ring.completed();
-        while left > 0 {
-            self.ring.drain(left.min(Self::AT_ONCE), &mut completions);
-            left = left.saturating_sub(completions.len().max(1));
-            let mut rest = completions.drain(..).peekable();
-            while let Some(completion) = rest.next() {
-                count += usize::from(self.act(completion, &mut rest, owner));
-            }
+        self.ring.take(&mut completions, &mut self.sent);
+        // Before others act, so that these sockets can be sent to again.
+        let mut count = self.land_silent(owner);
+        let mut rest = completions.drain(..).peekable();
+        while let Some(completion) = rest.next() {
+            count += usize::from(self.act(completion, &mut rest, owner));
         }
+        drop(rest);
+        completions.shrink_to(Self::KEPT);
         self.completions = completions;
         count
     }

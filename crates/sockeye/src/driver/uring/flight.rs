@@ -1,7 +1,12 @@
 //! What the kernel was lent by operations that are under way: outputs to send, addresses to connect to.
 //!
 //! [`Ring`](super::ring::Ring) relies on this: what a flight holds is neither changed, moved nor freed from
-//! [`launch`](Flights::launch) to [`land`](Flights::land).
+//! [`launch`](Flights::launch) until it has landed, by [`land`](Flights::land) or [`land_silent`](Flights::land_silent).
+//!
+//! Mostly the system takes a small output whole, at once, and there is nothing to say about it. Such an output is sent by a
+//! *silent* flight: the operation does not wait (`MSG_DONTWAIT`), so it has ended when the kernel has taken it from the queue;
+//! anything less than all is a failure (`MSG_WAITALL`); and only failures complete (`IOSQE_CQE_SKIP_SUCCESS`). What is left
+//! of a silent flight that failed for want of room goes on as one that waits, and completes.
 
 use std::io::IoSlice;
 use std::num::NonZeroU32;
@@ -21,6 +26,8 @@ pub(super) struct Flights {
     free: Vec<u32>,
     /// How many are in the air.
     airborne: usize,
+    /// Silent flights that were launched, and have not landed unless by a completion.
+    silent: Vec<Key>,
     /// Lists of slices that are not in use.
     #[expect(clippy::vec_box, reason = "the kernel reads them in their place")]
     vectors: Vec<Box<Vector>>,
@@ -29,7 +36,17 @@ pub(super) struct Flights {
 struct Slot {
     generation: u32,
     flight: Option<Flight>,
-    is_airborne: bool,
+    place: Place,
+}
+
+/// Where a flight is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Ground,
+    /// In the air until the operation has completed.
+    Air,
+    /// In the air until the operation has completed, or the kernel has taken it from the queue without that.
+    Silence,
 }
 
 /// What a socket knows its flight by, which lives no longer than it does. Takes no more than its four bytes when there may
@@ -163,7 +180,7 @@ impl Flights {
             self.slots.push(Slot {
                 generation: 0,
                 flight: None,
-                is_airborne: false,
+                place: Place::Ground,
             });
             u32::try_from(self.slots.len() - 1).unwrap_or(Key::MAX_INDEX)
         });
@@ -186,11 +203,11 @@ impl Flights {
         let spare = &mut self.vectors;
         let slot = &mut self.slots[key.index()];
         assert!(
-            !slot.is_airborne && slot.generation == key.generation(),
+            slot.place == Place::Ground && slot.generation == key.generation(),
             "no such flight on the ground"
         );
         let flight = slot.flight.as_mut().expect("a slot of this generation is in use");
-        slot.is_airborne = true;
+        slot.place = Place::Air;
         self.airborne += 1;
         let descriptor = types::Fd(descriptor);
         let entry = match &mut flight.freight {
@@ -203,23 +220,36 @@ impl Flights {
                 is_full,
                 vector,
             } => {
+                let (is_full, all) = (*is_full, output.len());
                 // To wait for room first, in place of finding none.
-                let priority = if *is_full { POLL_FIRST } else { 0 };
-                if let Some(only) = output.only() {
+                let priority = if is_full { POLL_FIRST } else { 0 };
+                let is_silent = |offered| !is_full && offered == all;
+                let flags = |offered| {
+                    let silent = libc::MSG_DONTWAIT | libc::MSG_WAITALL;
+                    libc::MSG_NOSIGNAL | if is_silent(offered) { silent } else { 0 }
+                };
+                let entry = if let Some(only) = output.only() {
                     // Whatever is beyond 4 GiB is sent by the next operation.
                     let length = u32::try_from(only.len().min(limit)).unwrap_or(u32::MAX);
                     *offered = length as usize;
                     opcode::Send::new(descriptor, only.as_ptr(), length)
                         .ioprio(priority)
-                        .flags(libc::MSG_NOSIGNAL)
+                        .flags(flags(*offered))
                         .build()
                 } else {
                     let vector = vector.get_or_insert_with(|| spare.pop().unwrap_or_else(Vector::new));
                     *offered = vector.list(output, limit);
                     opcode::SendMsg::new(descriptor, &raw const vector.header)
                         .ioprio(priority)
-                        .flags(libc::MSG_NOSIGNAL as u32)
+                        .flags(flags(*offered) as u32)
                         .build()
+                };
+                if is_silent(*offered) {
+                    slot.place = Place::Silence;
+                    self.silent.push(key);
+                    entry.flags(squeue::Flags::SKIP_SUCCESS)
+                } else {
+                    entry
                 }
             }
         };
@@ -229,10 +259,33 @@ impl Flights {
     /// Notes that the operation of this flight has completed: the kernel uses nothing of it any more.
     pub(super) fn land(&mut self, key: Key) {
         if let Some(slot) = self.slot(key)
-            && mem::take(&mut slot.is_airborne)
+            && mem::replace(&mut slot.place, Place::Ground) != Place::Ground
         {
             self.airborne -= 1;
         }
+    }
+
+    /// Notes that the kernel has taken all operations from the queue, and that all flights with a completion have landed: the
+    /// silent ones that have none were sent whole. Appends those to `sent`.
+    pub(super) fn land_silent(&mut self, sent: &mut Vec<Key>) {
+        for index in 0..self.silent.len() {
+            let key = self.silent[index];
+            if self.slot(key).is_some_and(|slot| slot.place == Place::Silence) {
+                self.land(key);
+                sent.push(key);
+            }
+        }
+        self.silent.clear();
+    }
+
+    /// Whether there may be silent flights in the air.
+    pub(super) fn are_silent(&self) -> bool {
+        !self.silent.is_empty()
+    }
+
+    /// Whether the flight that a socket has ends, if all is well, without a completion.
+    pub(super) fn is_silent(&self, number: Number) -> bool {
+        self.slots[number.index()].place == Place::Silence
     }
 
     /// How many are in the air.
@@ -272,7 +325,7 @@ impl Flights {
     pub(super) fn advance(&mut self, key: Key, count: usize) -> (usize, usize) {
         match self.slot(key) {
             Some(Slot {
-                is_airborne: false,
+                place: Place::Ground,
                 flight:
                     Some(Flight {
                         freight:
@@ -296,7 +349,7 @@ impl Flights {
 
     /// Ends a flight that has landed.
     pub(super) fn end(&mut self, key: Key) -> Option<Ended> {
-        let slot = self.slot(key).filter(|slot| !slot.is_airborne)?;
+        let slot = self.slot(key).filter(|slot| slot.place == Place::Ground)?;
         let flight = slot.flight.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(key.index() as u32);

@@ -4,15 +4,17 @@ use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::io::Errno;
+use socket2::SockRef;
 
-use super::super::Key;
 use super::super::probe::Unavailable;
+use super::super::{Key, Output};
 use super::buffers::{Buffers, Filled, GROUP, Shape};
-use super::flight::{Flights, Number};
+use super::flight::{ALL, Flights, Number};
 use super::token::Token;
 
 /// How large a ring is.
@@ -106,8 +108,8 @@ impl Ring {
         })
     }
 
-    /// Asks the kernel whether it has all operations that are used here.
-    pub(super) fn probe(&self) -> Result<(), Unavailable> {
+    /// Asks the kernel whether it has all operations that are used here, and tells what silent flights did not send.
+    pub(super) fn probe(&mut self) -> Result<(), Unavailable> {
         let mut probe = Probe::new();
         self.io
             .submitter()
@@ -123,13 +125,41 @@ impl Ring {
             opcode::Send::CODE,
             opcode::SendMsg::CODE,
         ];
-        match operations.iter().find(|&&code| !probe.is_supported(code)) {
-            None => Ok(()),
-            Some(code) => Err(Unavailable::new(
+        if let Some(code) = operations.iter().find(|&&code| !probe.is_supported(code)) {
+            return Err(Unavailable::new(
                 &format!("operation {code}"),
                 &io::ErrorKind::Unsupported.into(),
-            )),
+            ));
         }
+        let told = narrow_pair().and_then(|(socket, _peer)| self.send_silently(&socket, TOO_MUCH));
+        match told {
+            Ok(Some(Ok(_))) => Ok(()),
+            Ok(_) => Err(Unavailable::new(
+                "telling what was not sent",
+                &io::ErrorKind::Unsupported.into(),
+            )),
+            Err(error) => Err(Unavailable::new("sending", &error)),
+        }
+    }
+
+    /// Sends `length` bytes by a silent flight; gives what it tells, which is nothing if all were sent.
+    fn send_silently(
+        &mut self,
+        socket: &UnixStream,
+        length: usize,
+    ) -> io::Result<Option<Result<usize, Errno>>> {
+        let mut output = Box::new(Output::new());
+        output.tail().resize(length, 0);
+        let flight = self.flights.output(Key::new(0, 0), output, false);
+        self.launch(flight, socket.as_raw_fd(), ALL);
+        self.look()?;
+        let (mut completions, mut sent) = (Vec::new(), Vec::new());
+        self.take(&mut completions, &mut sent);
+        self.flights.end(flight);
+        let told = completions
+            .iter()
+            .find(|completion| completion.token == Token::Flight(flight));
+        Ok(told.map(Completion::moved))
     }
 
     /// Lets the kernel signal `notice` when there is something to do, so that the ring can be waited for with other things.
@@ -214,6 +244,16 @@ impl Ring {
         self.flights.len(flight)
     }
 
+    /// Whether a flight ends, if all is well, without a completion: when the kernel was entered.
+    pub(super) fn is_silent(&self, flight: Number) -> bool {
+        self.flights.is_silent(flight)
+    }
+
+    /// Whether the kernel is to be entered for the end of flights.
+    pub(super) fn has_silent(&self) -> bool {
+        self.flights.are_silent()
+    }
+
     /// What a completion says was received.
     pub(super) fn filled(&mut self, completion: &mut Completion) -> Option<Filled> {
         let number = completion.buffer.take()?;
@@ -247,7 +287,7 @@ impl Ring {
 
     fn try_push(&mut self, entry: &squeue::Entry) -> bool {
         // SAFETY: What operations point to lives until they complete. Those of flights: `Flights` keeps what they hold as it is
-        // until `land`, which `drain` calls when they have completed. Receiving uses the registered buffers. The others
+        // until they have landed, of which `take` tells it. Receiving uses the registered buffers. The others
         // point to nothing. All of it is kept by this struct, which on drop waits for their end or leaks it.
         unsafe { self.io.submission().push(entry).is_ok() }
     }
@@ -299,14 +339,9 @@ impl Ring {
         }
     }
 
-    /// How much has completed and was not taken.
-    pub(super) fn completed(&mut self) -> usize {
-        self.io.completion().len()
-    }
-
-    /// Takes what has completed, at most so many.
-    pub(super) fn drain(&mut self, limit: usize, into: &mut Vec<Completion>) {
-        for entry in self.io.completion().take(limit) {
+    /// Takes what has completed, and the flights that were sent whole and do not complete.
+    pub(super) fn take(&mut self, completed: &mut Vec<Completion>, sent: &mut Vec<Key>) {
+        for entry in self.io.completion() {
             let completion = Completion::new(&entry);
             if !completion.goes_on() {
                 match completion.token {
@@ -315,7 +350,15 @@ impl Ring {
                     _ => {}
                 }
             }
-            into.push(completion);
+            completed.push(completion);
+        }
+        // Who is still in the queue has not begun; and where completions found no room, that of a flight may be among them.
+        let lost = self.io.completion().overflow();
+        let submissions = self.io.submission();
+        let is_all_told = submissions.is_empty() && !submissions.cq_overflow() && lost == 0;
+        drop(submissions);
+        if is_all_told && self.backlog.is_empty() {
+            self.flights.land_silent(sent);
         }
     }
 
@@ -324,11 +367,11 @@ impl Ring {
         let everything = types::CancelBuilder::any().all();
         let entry = opcode::AsyncCancel2::new(everything).build();
         self.push(entry.user_data(Token::Ignored.to_bits()));
-        let mut completions = Vec::new();
-        let mut silent = 0;
-        while silent < Self::SILENT_ENTERS {
-            self.drain(usize::MAX, &mut completions);
-            silent = if completions.is_empty() { silent + 1 } else { 0 };
+        let (mut completions, mut sent) = (Vec::new(), Vec::new());
+        let mut idle = 0;
+        while idle < Self::IDLE_ENTERS {
+            self.take(&mut completions, &mut sent);
+            idle = if completions.is_empty() { idle + 1 } else { 0 };
             // Connections that were accepted are closed.
             completions.clear();
             if self.receives == 0 && self.flights.airborne() == 0 && self.backlog.is_empty() {
@@ -347,8 +390,18 @@ impl Ring {
 
     /// How often in a row the kernel may have nothing to tell, each time for 10 ms, before a dropped ring gives up on what is
     /// still under way.
-    const SILENT_ENTERS: usize = 100;
+    const IDLE_ENTERS: usize = 100;
 }
+
+/// A socket with little room, and its peer.
+fn narrow_pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (socket, peer) = UnixStream::pair()?;
+    SockRef::from(&socket).set_send_buffer_size(4096)?;
+    Ok((socket, peer))
+}
+
+/// More than it has room for, in bytes.
+const TOO_MUCH: usize = 256 * 1024;
 
 impl Drop for Ring {
     fn drop(&mut self) {
@@ -408,5 +461,76 @@ impl fmt::Debug for Ring {
             .field("receives", &self.receives)
             .field("airborne", &self.flights.airborne())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring, if the system allows one, and a socket with its peer.
+    fn ring() -> Option<(Ring, UnixStream, UnixStream)> {
+        let ring = Ring::new(Sizes::SMALL)
+            .map_err(|reason| eprintln!("not tested: {reason}"))
+            .ok()?;
+        let (socket, peer) = narrow_pair().unwrap();
+        Some((ring, socket, peer))
+    }
+
+    #[test]
+    fn a_silent_flight_says_nothing_if_all_was_sent() {
+        let Some((mut ring, socket, _peer)) = ring() else {
+            return;
+        };
+        assert_eq!(ring.send_silently(&socket, 1000).unwrap(), None);
+        assert_eq!(ring.flights.airborne(), 0);
+    }
+
+    #[test]
+    fn a_silent_flight_says_how_much_was_sent_if_not_all_was_and_that_there_was_no_room() {
+        let Some((mut ring, socket, _peer)) = ring() else {
+            return;
+        };
+        let told = ring.send_silently(&socket, TOO_MUCH).unwrap();
+        let sent = told.expect("it is told").expect("it sent a part");
+        assert!(0 < sent && sent < TOO_MUCH, "{sent}");
+        assert_eq!(
+            ring.send_silently(&socket, TOO_MUCH).unwrap(),
+            Some(Err(Errno::AGAIN))
+        );
+        assert_eq!(ring.flights.airborne(), 0);
+    }
+
+    #[test]
+    fn a_silent_flight_says_that_the_connection_is_lost() {
+        let Some((mut ring, socket, peer)) = ring() else {
+            return;
+        };
+        drop(peer);
+        assert_eq!(ring.send_silently(&socket, 1000).unwrap(), Some(Err(Errno::PIPE)));
+    }
+
+    /// More than the kernel has room to tell at once: what it could not tell yet is not taken for sent.
+    #[test]
+    fn silent_flights_of_which_there_is_no_room_to_tell_do_not_count_as_sent() {
+        const COUNT: usize = 100;
+        let Some((mut ring, socket, peer)) = ring() else {
+            return;
+        };
+        drop(peer);
+        for _ in 0..COUNT {
+            let mut output = Box::new(Output::new());
+            output.tail().push(7);
+            let flight = ring.flights.output(Key::new(0, 0), output, false);
+            ring.launch(flight, socket.as_raw_fd(), ALL);
+        }
+        let (mut completions, mut sent) = (Vec::new(), Vec::new());
+        while completions.len() < COUNT {
+            ring.look().unwrap();
+            ring.take(&mut completions, &mut sent);
+            assert!(sent.is_empty(), "nothing was sent");
+        }
+        assert_eq!(ring.flights.airborne(), 0);
+        assert!(!ring.has_silent());
     }
 }

@@ -9,7 +9,7 @@ use super::super::{Key, Owner};
 use super::driver::{Marks, Phase, Socket, Uring};
 #[cfg(not(test))]
 use super::flight::ALL;
-use super::flight::Closing;
+use super::flight::{Closing, Number};
 use super::token::Token;
 
 impl Uring {
@@ -20,6 +20,54 @@ impl Uring {
         #[cfg(not(test))]
         let limit = ALL;
         self.ring.launch(flight, descriptor, limit);
+    }
+
+    /// The flight of a socket, if it has one; whoever asks waits for its end.
+    pub(super) fn awaited(&self, socket: &Socket) -> Option<Number> {
+        let flight = socket.flight?;
+        if self.ring.is_silent(flight) {
+            self.hurries.set(true);
+        }
+        Some(flight)
+    }
+
+    /// Whether nothing more can be sent for now; whoever asks is told when it can.
+    pub(super) fn is_sending(&self, socket: &Socket) -> bool {
+        self.awaited(socket).is_some()
+    }
+
+    /// Ends the flights that were sent whole without a completion; gives how often the owner was told.
+    pub(super) fn land_silent(&mut self, owner: &mut impl Owner<Self>) -> usize {
+        let mut count = 0;
+        let tells = self.hurries.get();
+        self.hurries.set(tells && self.ring.has_silent());
+        let mut sent = std::mem::take(&mut self.sent);
+        for flight in sent.drain(..) {
+            let Some(key) = self.ring.flights().get_mut(flight).map(|sent| sent.socket) else {
+                continue;
+            };
+            if let Some(socket) = owner.socket(key) {
+                self.landed(socket, flight);
+                if tells {
+                    owner.writable(self, key);
+                    count += 1;
+                }
+            } else {
+                self.end(flight);
+            }
+        }
+        sent.shrink_to(Self::KEPT);
+        self.sent = sent;
+        count
+    }
+
+    /// Everything was sent.
+    fn landed(&mut self, socket: &mut Socket, flight: Key) {
+        socket.flight = None;
+        self.end(flight);
+        if socket.marks.set(Marks::SHUTS_DOWN, false) {
+            shutdown(&socket.descriptor);
+        }
     }
 
     pub(super) fn land(&mut self, flight: Key, outcome: Result<usize, Errno>, owner: &mut impl Owner<Self>) {
@@ -51,23 +99,23 @@ impl Uring {
                 }
             };
         }
+        // There was no room at all.
+        let outcome = if outcome == Err(Errno::AGAIN) {
+            Ok(0)
+        } else {
+            outcome
+        };
         match outcome {
             Ok(count) => {
                 let (_, left) = self.ring.flights().advance(flight, count);
                 if left > 0 {
                     self.launch(flight, socket.descriptor.as_raw_fd());
-                    return owner.writable(self, key);
-                }
-                socket.flight = None;
-                self.end(flight);
-                if socket.marks.set(Marks::SHUTS_DOWN, false) {
-                    shutdown(&socket.descriptor);
+                } else {
+                    self.landed(socket, flight);
                 }
                 owner.writable(self, key);
             }
-            Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {
-                self.launch(flight, socket.descriptor.as_raw_fd())
-            }
+            Err(Errno::INTR | Errno::NOMEM) => self.launch(flight, socket.descriptor.as_raw_fd()),
             Err(error) => {
                 socket.flight = None;
                 self.end(flight);
@@ -117,7 +165,8 @@ impl Uring {
         if marks.has(Marks::ARMED) {
             self.ring.cancel(Token::Receive(key));
         }
-        let Some(flight) = flight else {
+        // A silent flight has ended by the time that what comes behind it in the queue begins.
+        let Some(flight) = flight.filter(|&flight| !self.ring.is_silent(flight)) else {
             return self.ring.close(descriptor);
         };
         let flight = self.ring.flights().key_of(flight);

@@ -169,6 +169,10 @@ impl Driver for Fake {
         0
     }
 
+    fn is_behind(&self, _: &Key) -> bool {
+        false
+    }
+
     fn shutdown(&mut self, socket: &mut Key) {
         self.lines.get_mut(socket).unwrap().has_shut_down = true;
     }
