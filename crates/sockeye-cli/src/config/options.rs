@@ -151,6 +151,10 @@ pub(crate) struct ServeOptions {
     #[arg(help_heading = HANDSHAKE, long, default_value = "off", value_name = "COUNT|off")]
     pub(crate) max_connections_per_address: OrOff<Count>,
 
+    /// Most connections at once whose first request has not come yet.
+    #[arg(help_heading = HANDSHAKE, long, default_value = "off", value_name = "COUNT|off")]
+    pub(crate) max_half_open: OrOff<Count>,
+
     /// New connections per second in the long run, and how many may come at once: 100 or 100:500.
     #[arg(help_heading = HANDSHAKE, long, default_value = "off", value_name = "RATE[:BURST]|off")]
     pub(crate) connection_rate: OrOff<Rate>,

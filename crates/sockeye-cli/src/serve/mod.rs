@@ -208,6 +208,7 @@ impl Parts {
             .connection_limits(ConnectionLimits {
                 max_connections: options.max_connections.number().map(|count| count.0),
                 max_per_address: options.max_connections_per_address.limit().map(|count| count.0),
+                max_half_open: options.max_half_open.limit().map(|count| count.0),
                 rate: options.connection_rate.limit().map(|rate| ConnectionRate {
                     per_second: rate.per_second,
                     burst: rate.burst,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,10 @@ use super::{ConnectionLimits, ConnectionRate};
 pub(super) struct Admission {
     max_connections: usize,
     max_per_address: Option<usize>,
+    max_half_open: usize,
     dry_run: bool,
     open: AtomicUsize,
+    half_open: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     bucket: Option<Mutex<Bucket>>,
 }
@@ -25,26 +27,29 @@ pub(super) struct Admission {
 pub(super) enum Refusal {
     Connections,
     PerAddress,
+    HalfOpen,
     Rate,
 }
 
 impl Refusal {
-    pub(super) const ALL: [Self; 3] = [Self::Connections, Self::PerAddress, Self::Rate];
+    pub(super) const ALL: [Self; 4] = [Self::Connections, Self::PerAddress, Self::HalfOpen, Self::Rate];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Connections => "max_connections",
             Self::PerAddress => "max_per_address",
+            Self::HalfOpen => "max_half_open",
             Self::Rate => "connection_rate",
         }
     }
 }
 
-/// A place among the open connections.
+/// A place among the open connections, and among the half-open ones until the first request [has come](Self::arrived).
 #[derive(Debug)]
 pub(super) struct Permit {
     admission: Arc<Admission>,
-    is_held: bool,
+    is_held: AtomicBool,
+    is_half_open: AtomicBool,
 }
 
 /// A place among the open connections of one address.
@@ -59,8 +64,10 @@ impl Admission {
         Self {
             max_connections: limits.max_connections(),
             max_per_address: limits.max_per_address,
+            max_half_open: limits.max_half_open.unwrap_or(usize::MAX),
             dry_run: limits.dry_run,
             open: AtomicUsize::new(0),
+            half_open: AtomicUsize::new(0),
             by_address: Mutex::default(),
             bucket: limits.rate.map(|rate| Mutex::new(Bucket::new(rate, now))),
         }
@@ -73,8 +80,11 @@ impl Admission {
                 (open < self.max_connections).then_some(open + 1)
             })
             .map_err(|_| Refusal::Connections)?;
-        // From here on the permit gives the place back.
-        let permit = Permit::remembered(self);
+        // From here on the permit gives the places back.
+        let permit = Permit::remembered(self, true);
+        if self.half_open.fetch_add(1, Ordering::Relaxed) >= self.max_half_open {
+            self.enforce(Refusal::HalfOpen)?;
+        }
         if let Some(bucket) = &self.bucket
             && !lock(bucket).take(now)
         {
@@ -107,6 +117,11 @@ impl Admission {
         }))
     }
 
+    /// A connection is not half-open any more.
+    pub(super) fn arrived(&self) {
+        self.half_open.fetch_sub(1, Ordering::Relaxed);
+    }
+
     fn enforce(&self, refusal: Refusal) -> Result<(), Refusal> {
         if self.dry_run {
             tracing::info!(
@@ -121,23 +136,33 @@ impl Admission {
 
 impl Permit {
     /// Leaves the place to whoever remembers that there is one, and makes a permit of it again with
-    /// [`remembered`](Self::remembered).
-    pub(super) fn forget(mut self) {
-        self.is_held = false;
+    /// [`remembered`](Self::remembered). Gives whether it is half-open.
+    pub(super) fn forget(&self) -> bool {
+        self.is_held.store(false, Ordering::Relaxed);
+        self.is_half_open.swap(false, Ordering::Relaxed)
     }
 
     /// A place that was taken before.
-    pub(super) fn remembered(admission: &Arc<Admission>) -> Self {
+    pub(super) fn remembered(admission: &Arc<Admission>, is_half_open: bool) -> Self {
         Self {
             admission: Arc::clone(admission),
-            is_held: true,
+            is_held: AtomicBool::new(true),
+            is_half_open: AtomicBool::new(is_half_open),
+        }
+    }
+
+    /// The first request has come.
+    pub(super) fn arrived(&self) {
+        if self.is_half_open.swap(false, Ordering::Relaxed) {
+            self.admission.arrived();
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.is_held {
+        self.arrived();
+        if *self.is_held.get_mut() {
             self.admission.open.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -266,6 +291,33 @@ mod tests {
     }
 
     #[test]
+    fn who_has_asked_for_something_is_not_half_open_any_more() {
+        let limits = ConnectionLimits {
+            max_half_open: Some(2),
+            ..ConnectionLimits::default()
+        };
+        let admission = admission(&limits);
+        let now = Instant::now();
+        let half_open = || admission.half_open.load(Ordering::Relaxed);
+        let one = admission.admit(now).unwrap();
+        let two = admission.admit(now).unwrap();
+        assert_eq!(admission.admit(now).unwrap_err(), Refusal::HalfOpen);
+        assert_eq!((open(&admission), half_open()), (2, 2));
+        one.arrived();
+        one.arrived();
+        let three = admission.admit(now).unwrap();
+        assert_eq!(admission.admit(now).unwrap_err(), Refusal::HalfOpen);
+        // Remembered elsewhere.
+        let is_half_open = three.forget();
+        assert!(is_half_open && !one.forget());
+        drop((one, three));
+        assert_eq!((open(&admission), half_open()), (3, 2));
+        drop(Permit::remembered(&admission, is_half_open));
+        drop(two);
+        assert_eq!((open(&admission), half_open()), (1, 0));
+    }
+
+    #[test]
     fn a_refused_rate_takes_no_place() {
         let limits = ConnectionLimits {
             rate: Some(ConnectionRate {
@@ -298,6 +350,7 @@ mod tests {
         let limits = ConnectionLimits {
             max_connections: Some(2),
             max_per_address: Some(1),
+            max_half_open: Some(1),
             rate: Some(ConnectionRate {
                 per_second: 1,
                 burst: 1,

@@ -37,7 +37,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     accepted_at: Instant,
     tracked: Tracked,
-    permit: Permit,
+    permit: Arc<Permit>,
     address_permit: Option<AddressPermit>,
     gauge: Gauge,
     /// On a worker: where handlers with callbacks are asked.
@@ -168,7 +168,7 @@ impl Connection {
             shared: Arc::clone(shared),
             accepted_at,
             tracked,
-            permit,
+            permit: Arc::new(permit),
             address_permit,
             gauge: Gauge(Some(Arc::clone(shared))),
             #[cfg(engine)]
@@ -191,8 +191,8 @@ impl Connection {
     #[cfg(engine)]
     pub(super) fn into_place(mut self) -> Place {
         self.gauge.0 = None;
-        self.permit.forget();
-        let place = Place::new(self.tracked.id(), self.address_permit);
+        let is_half_open = self.permit.forget();
+        let place = Place::new(self.tracked.id(), is_half_open, self.address_permit);
         self.tracked.forget();
         place
     }
@@ -260,7 +260,14 @@ impl Connection {
         let deadline = self.accepted_at + self.shared.handshake.timeout;
         let (transport, info) = self.secure(socket, info, deadline).await?;
         let info = Arc::new(info);
-        let exchange = Exchange::new(Arc::clone(&self.shared), Arc::clone(&info), deadline, self.passed);
+        let permit = Arc::clone(&self.permit);
+        let exchange = Exchange::new(
+            Arc::clone(&self.shared),
+            Arc::clone(&info),
+            permit,
+            deadline,
+            self.passed,
+        );
         #[cfg(engine)]
         let exchange = exchange.at(self.desk.clone());
         let exchange = Arc::new(exchange);

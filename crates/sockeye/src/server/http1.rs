@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::admission::AddressPermit;
+use super::admission::{AddressPermit, Permit};
 use super::body::{self, Body};
 use super::builder::Shared;
 use super::clients::Knock;
@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     deadline: Mutex<Option<Instant>>,
     deadline_moved: Notify,
     had_request: AtomicBool,
+    /// The connection's, which is to know that a request has come.
+    permit: Arc<Permit>,
     pending: Mutex<Option<Pending>>,
     /// The session that the fallback may make of the connection.
     adoption: Adoption,
@@ -81,6 +83,7 @@ impl Exchange {
     pub(super) fn new(
         shared: Arc<Shared>,
         info: Arc<ConnectionInfo>,
+        permit: Arc<Permit>,
         deadline: Instant,
         passed: usize,
     ) -> Self {
@@ -93,6 +96,7 @@ impl Exchange {
             info,
             deadline: Mutex::new(Some(deadline)),
             deadline_moved: Notify::new(),
+            permit,
             had_request: AtomicBool::new(false),
             pending: Mutex::default(),
             adoption,
@@ -142,6 +146,7 @@ impl Exchange {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         self.had_request.store(true, Ordering::Relaxed);
+        self.permit.arrived();
         if wants_websocket(request.headers()) && self.has_path(&request) {
             self.upgrade(request).await
         } else {

@@ -16,6 +16,10 @@ pub struct ConnectionLimits {
     /// share an address behind a company's or a phone network's, so that any number would be a guess. Connections
     /// from trusted proxies are counted by the client's address, once the request has told it.
     pub max_per_address: Option<usize>,
+    /// The most connections at a time whose first request has not come whole yet, TLS included. Default: `None`, no limit of
+    /// their own: each has [`HandshakeLimits::timeout`] for it, and counts for the other limits. With one, clients that ask
+    /// for nothing cannot take all places, only these.
+    pub max_half_open: Option<usize>,
     /// How fast new connections may come. Default: `None`, no limit: after an outage everybody comes back at once,
     /// and only you know what your machine can take.
     pub rate: Option<ConnectionRate>,
@@ -42,6 +46,7 @@ impl Default for ConnectionLimits {
         Self {
             max_connections: None,
             max_per_address: None,
+            max_half_open: None,
             rate: None,
             dry_run: false,
         }
@@ -56,6 +61,9 @@ impl ConnectionLimits {
         }
         if self.max_per_address == Some(0) {
             return zero("max_per_address");
+        }
+        if self.max_half_open == Some(0) {
+            return zero("max_half_open");
         }
         match self.rate {
             Some(rate) if rate.per_second == 0 => zero("rate.per_second"),
@@ -150,6 +158,7 @@ mod tests {
 
         let connections = ConnectionLimits::default();
         assert_eq!(connections.max_per_address, None);
+        assert_eq!(connections.max_half_open, None);
         assert_eq!(connections.rate, None);
         assert!(!connections.dry_run);
         connections.check().unwrap();
@@ -177,6 +186,10 @@ mod tests {
             },
             ConnectionLimits {
                 max_per_address: Some(0),
+                ..ConnectionLimits::default()
+            },
+            ConnectionLimits {
+                max_half_open: Some(0),
                 ..ConnectionLimits::default()
             },
             ConnectionLimits {

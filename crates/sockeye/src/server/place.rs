@@ -14,7 +14,8 @@ use crate::spread::share;
 #[derive(Debug)]
 #[must_use = "the connection stays in the counts until this leaves"]
 pub(crate) struct Place {
-    /// The number of the connection, and one more; the highest bit tells that it is a WebSocket.
+    /// The number of the connection, and one more; the highest bit tells that it is a WebSocket, the next one that it has
+    /// not asked for anything yet.
     bits: NonZeroU64,
     /// What few connections need.
     keeps: Option<Box<Keeps>>,
@@ -31,11 +32,13 @@ struct Keeps {
 
 impl Place {
     const IS_WEBSOCKET: u64 = 1 << 63;
+    const IS_HALF_OPEN: u64 = 1 << 62;
 
     /// The place of a connection that is in the counts.
-    pub(super) fn new(id: u64, address_permit: Option<AddressPermit>) -> Self {
+    pub(super) fn new(id: u64, is_half_open: bool, address_permit: Option<AddressPermit>) -> Self {
+        let half_open = if is_half_open { Self::IS_HALF_OPEN } else { 0 };
         Self {
-            bits: NonZeroU64::MIN.saturating_add(id),
+            bits: NonZeroU64::MIN.saturating_add(id) | half_open,
             keeps: address_permit.map(|permit| {
                 Box::new(Keeps {
                     address_permit: Some(permit),
@@ -54,7 +57,7 @@ impl Place {
 
     /// The number of the connection.
     pub(crate) fn id(&self) -> u64 {
-        (self.bits.get() & !Self::IS_WEBSOCKET) - 1
+        (self.bits.get() & !(Self::IS_WEBSOCKET | Self::IS_HALF_OPEN)) - 1
     }
 
     /// Its share of the time over which a server closes its connections.
@@ -64,6 +67,21 @@ impl Place {
 
     fn is_websocket(&self) -> bool {
         self.bits.get() & Self::IS_WEBSOCKET != 0
+    }
+
+    fn is_half_open(&self) -> bool {
+        self.bits.get() & Self::IS_HALF_OPEN != 0
+    }
+
+    /// The first request has come.
+    pub(super) fn arrived(&mut self, shared: &Shared) {
+        // The number is more than zero, whatever the bits.
+        if self.is_half_open()
+            && let Some(bits) = NonZeroU64::new(self.bits.get() & !Self::IS_HALF_OPEN)
+        {
+            self.bits = bits;
+            shared.admission.arrived();
+        }
     }
 
     /// The connection is a WebSocket from here on.
@@ -94,7 +112,7 @@ impl Place {
         accepted_at: tokio::time::Instant,
     ) -> Connection {
         let tracked = shared.lifecycle.remembered(self.id(), self.is_websocket());
-        let permit = Permit::remembered(&shared.admission);
+        let permit = Permit::remembered(&shared.admission, self.is_half_open());
         let address_permit = self.keeps.and_then(|keeps| keeps.address_permit);
         Connection::new(shared, accepted_at, tracked, permit, address_permit)
     }
@@ -102,7 +120,7 @@ impl Place {
     /// Takes the connection out of the counts.
     pub(super) fn leave(self, shared: &Arc<Shared>) {
         let _: Tracked = shared.lifecycle.remembered(self.id(), self.is_websocket());
-        let _ = Permit::remembered(&shared.admission);
+        let _ = Permit::remembered(&shared.admission, self.is_half_open());
         shared.metrics.closed();
     }
 }

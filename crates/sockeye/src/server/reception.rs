@@ -214,6 +214,7 @@ impl Reception {
         callbacks: &mut impl Callbacks,
     ) -> Decision {
         let shared = &self.0;
+        place.arrived(shared);
         if !wants_websocket(request.headers()) {
             return Decision::Task(0);
         }

@@ -110,6 +110,39 @@ async fn the_default_limits_on_the_head_hold() {
 }
 
 #[tokio::test]
+async fn who_asks_for_nothing_takes_no_more_than_the_half_open_places() {
+    let limits = ConnectionLimits {
+        max_half_open: Some(2),
+        ..ConnectionLimits::default()
+    };
+    let pages = axum::Router::new().fallback(|| async { "page" });
+    let builder = server().route("/", echo).fallback(pages);
+    let (address, server) = start(builder.connection_limits(limits)).await;
+    let silent = Peer::connect(address).await;
+    // Those that have asked for something do not count, whatever it was.
+    let websocket = Peer::open(address, "/", &[]).await;
+    let mut reader = Peer::connect(address).await;
+    reader.write(b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(reader.response().await.status, 200);
+    let mut half = Peer::connect(address).await;
+    half.write(b"GET / HTTP/1.1\r\n").await;
+    eventually(|| server.connections() == 4).await;
+    let mut refused = Peer::connect(address).await;
+    assert_eq!(refused.response().await.status, 503);
+    // The places return, by leaving and by asking.
+    drop(silent);
+    eventually(|| server.connections() == 3).await;
+    half.write(b"Host: a\r\n\r\n").await;
+    assert_eq!(half.response().await.status, 426);
+    let first = Peer::connect(address).await;
+    let second = Peer::connect(address).await;
+    eventually(|| server.connections() == 5).await;
+    let mut refused = Peer::connect(address).await;
+    assert_eq!(refused.response().await.status, 503);
+    drop((websocket, first, second));
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_are_503_and_the_count_returns() {
     let limits = ConnectionLimits {
         max_connections: Some(2),
