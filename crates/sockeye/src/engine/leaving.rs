@@ -10,7 +10,7 @@ use super::news::News;
 use super::owner::Connections;
 use super::slot::Phase;
 use crate::driver::{Driver, Key};
-use crate::server::Drain;
+use crate::server::{Drain, Reached};
 
 /// A shutdown that is going on.
 #[derive(Debug)]
@@ -106,13 +106,18 @@ impl<D: Driver> Connections<D> {
         self.leaving.as_ref().map(|leaving| leaving.next_look)
     }
 
-    /// Closes all open WebSockets.
-    pub(super) fn close_all(&mut self, driver: &mut D, code: CloseCode, reason: &str) {
+    /// Closes all open WebSockets; gives how many that were, without those that were closing already.
+    pub(super) fn close_all(&mut self, driver: &mut D, code: CloseCode, reason: &str) -> Reached {
         self.tick();
+        let mut reached = Reached::default();
         for key in self.slots.keys() {
+            self.with_open(driver, key, |lent, _, _| {
+                reached.sent += usize::from(lent.state() == State::Open);
+            });
             let order = Order::Close(Some((code, reason.into())));
             self.news(driver, key, News::Order(order));
         }
+        reached
     }
 
     /// Drops all connections.

@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::desk::Question;
 use crate::Message;
 use crate::driver::{Key, Waker};
-use crate::hub::{Hub, Post, PublishError, SubscribeError, Topic};
+use crate::hub::{Hub, Post, Pressure, PublishError, SubscribeError, Topic};
 use crate::message::AsMessage;
 use crate::server::{Address, Drain, Reached};
-use crate::session::{Overflow, QueueLimits, TOO_FAR_BEHIND};
+use crate::session::TOO_FAR_BEHIND;
 
 /// What a worker is asked for, in order.
 pub(crate) struct Mailbox {
@@ -46,8 +46,8 @@ pub(crate) enum Letter {
     Listen(OwnedFd, Arc<Address>),
     /// Close the listening sockets of an address, or all; then drop the sender.
     StopListening(Option<Address>, mpsc::UnboundedSender<()>),
-    /// Close all WebSockets.
-    CloseAll(CloseCode, Box<str>),
+    /// Close all WebSockets, and say how many that were.
+    CloseAll(CloseCode, Box<str>, mpsc::UnboundedSender<Reached>),
     /// Send a message to all WebSockets, and say how many that were.
     Broadcast(Prepared, mpsc::UnboundedSender<Reached>),
     /// Name the open WebSockets.
@@ -202,15 +202,15 @@ impl Drop for Waiting {
 }
 
 impl Identity {
-    pub(super) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, key: Key, queues: &QueueLimits) -> Self {
+    pub(super) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, key: Key, pressure: Pressure) -> Self {
         Self {
             mailbox,
             hub,
             key,
             is_gone: AtomicBool::new(false),
-            most: queues.send,
+            most: pressure.max,
             waiting: AtomicUsize::new(0),
-            closes: AtomicBool::new(queues.overflow == Overflow::Close),
+            closes: AtomicBool::new(pressure.closes()),
         }
     }
 

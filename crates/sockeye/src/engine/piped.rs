@@ -168,7 +168,7 @@ impl<D: Driver> Connections<D> {
         if let Some((returned, _)) = piped.end.take_back() {
             let (admitted, place) = *returned;
             self.routes.leave(admitted.seat);
-            self.reception.never_opened(place);
+            self.reception.leave(place);
         } else if let Some(seat) = piped.seat {
             self.routes.leave(seat);
         }

@@ -18,7 +18,7 @@ use crate::MessageRef;
 use crate::driver::{Key, Outbox, Output};
 use crate::hub::Pressure;
 use crate::server::Address;
-use crate::session::{Overflow, QueueLimits, TOO_FAR_BEHIND};
+use crate::session::{QueueLimits, TOO_FAR_BEHIND};
 
 /// Output of a callback is given to the system before the callback returns when it is more than this, in bytes.
 const MUCH: usize = 64 * 1024;
@@ -376,7 +376,7 @@ impl Lent<'_> {
         }
         self.common.tally.dropped();
         self.flags.is_behind = true;
-        if self.queues().overflow == Overflow::Close && self.open.connection.state() == State::Open {
+        if Pressure::of(self.queues()).closes() && self.open.connection.state() == State::Open {
             let frame = CloseFrame::truncated(CloseCode::POLICY_VIOLATION, TOO_FAR_BEHIND);
             self.hang_up(frame);
         }
@@ -507,14 +507,10 @@ impl Lent<'_> {
 
     pub(super) fn handle(&mut self) -> SocketHandle {
         let Common { mailbox, hub, .. } = &*self.common;
-        let queues = self.open.queues(self.queues).clone();
+        let pressure = Pressure::of(self.queues());
         let new = || {
-            Arc::new(Identity::new(
-                Arc::clone(mailbox),
-                hub.shared(),
-                self.key,
-                &queues,
-            ))
+            let (mailbox, hub) = (Arc::clone(mailbox), hub.shared());
+            Arc::new(Identity::new(mailbox, hub, self.key, pressure))
         };
         let identity = Extra::of(self.open).identity.get_or_insert_with(new);
         SocketHandle::new(Arc::clone(identity))

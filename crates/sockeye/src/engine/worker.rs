@@ -254,7 +254,11 @@ impl<D: Driver> Floor<D> {
                 connections.stop_listening(driver, address.as_ref());
                 drop(done);
             }
-            Letter::CloseAll(code, reason) => connections.close_all(driver, code, &reason),
+            Letter::CloseAll(code, reason, told) => {
+                let reached = connections.close_all(driver, code, &reason);
+                // Whoever asked may not want to know.
+                let _ = told.send(reached);
+            }
             Letter::Broadcast(message, told) => drop(told.send(connections.broadcast(driver, &message))),
             Letter::List(found) => drop(found.send(connections.list(driver))),
             Letter::Drain(drain) => connections.drain(driver, drain),

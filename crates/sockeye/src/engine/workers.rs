@@ -115,11 +115,13 @@ impl Workers {
             .for_each(|worker| worker.post(Letter::Drain(Arc::clone(drain))));
     }
 
-    /// Closes all WebSockets that are open.
-    pub(crate) fn close_all(&self, code: CloseCode, reason: &str) {
+    /// Closes all WebSockets that are open. Each worker tells how many that were, until all have.
+    pub(crate) fn close_all(&self, code: CloseCode, reason: &str) -> mpsc::UnboundedReceiver<Reached> {
+        let (tell, told) = mpsc::unbounded_channel();
         for worker in &self.workers {
-            worker.post(Letter::CloseAll(code, reason.into()));
+            worker.post(Letter::CloseAll(code, reason.into(), tell.clone()));
         }
+        told
     }
 
     /// Sends a message to all WebSockets that are open. Each worker tells how many that were, until all have.

@@ -12,7 +12,6 @@ use super::batch::Batch;
 use super::recipient::{Frames, Recipient, Recipients, add};
 use super::shared::Hub;
 use super::topic::Topic;
-use crate::session::Overflow;
 
 /// Gives messages to sockets, and remembers who is behind and what was dropped.
 #[derive(Debug)]
@@ -135,7 +134,7 @@ impl Delivery {
     /// Does with a message what the socket's policy says.
     fn refuse(&mut self, batch: &mut Numbered<'_>, at: usize, slot: u32, socket: &mut impl Recipient) {
         let limits = socket.pressure();
-        if limits.queues() || socket.connection().is_sending_fragments() {
+        if limits.lets_wait(socket.connection().is_sending_fragments()) {
             let message = Waiting {
                 topic: Some(batch.batch.topic().clone()),
                 message: batch.batch.prepared(at),
@@ -166,7 +165,7 @@ impl Delivery {
             return;
         }
         let limits = socket.pressure();
-        let refused = if limits.queues() || socket.connection().is_sending_fragments() {
+        let refused = if limits.lets_wait(socket.connection().is_sending_fragments()) {
             self.wait(message, slot, socket)
         } else {
             Some(message)
@@ -204,7 +203,7 @@ impl Delivery {
     /// A message was dropped because a socket is behind.
     fn too_slow(&self, limits: Pressure, socket: &mut impl Recipient) {
         self.hub.metrics.dropped();
-        if limits.policy == Overflow::Close {
+        if limits.closes() {
             socket.overflowed();
         }
     }

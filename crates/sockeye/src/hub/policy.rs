@@ -23,6 +23,17 @@ impl Pressure {
         matches!(self.policy, Overflow::DropOldest | Overflow::KeepLatest)
     }
 
+    /// Whether a message for which there is no room waits, rather than being dropped at once: where it can be dropped later; or
+    /// for the end of a message that is being sent in fragments.
+    pub(crate) const fn lets_wait(self, is_sending_fragments: bool) -> bool {
+        self.queues() || is_sending_fragments
+    }
+
+    /// Whether a connection ends with the first message that is dropped.
+    pub(crate) const fn closes(self) -> bool {
+        matches!(self.policy, Overflow::Close)
+    }
+
     /// How much may wait as bytes, in order and for good.
     pub(crate) const fn for_output(self) -> usize {
         if self.queues() { self.max / 2 } else { self.max }

@@ -93,6 +93,16 @@ pub struct Broadcast {
     pub on_workers: OnWorkers,
 }
 
+/// How many WebSockets were closed because all were.
+#[derive(Debug, Default)]
+pub struct AllClosed {
+    /// How many, those of a [`Handler`](super::Handler) not counted: they are [on workers](Self::on_workers).
+    pub closed: usize,
+    /// How many on the workers, which are closing the WebSockets of handlers with callbacks.
+    #[cfg(engine)]
+    pub on_workers: OnWorkers,
+}
+
 /// What becomes of a message on the workers of a server. They send it whether anybody waits for this or not.
 #[cfg(engine)]
 #[derive(Debug, Default)]
@@ -103,7 +113,7 @@ pub struct OnWorkers(Option<UnboundedReceiver<Reached>>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Reached {
-    /// Those that it was sent to.
+    /// Those that it was sent to, be it a Close frame.
     pub sent: usize,
     /// Those that were too far behind for it; [`Handler::dropped`](super::Handler::dropped) was told of each.
     pub dropped: usize,

@@ -13,7 +13,9 @@ use super::clients::ConnectedSocket;
 use super::host::HostPattern;
 use super::listener::Listener;
 use super::shutdown::Lifecycle;
-use super::{Address, Bind, Broadcast, ConnectedClient, Drain, ForProtocol, Route, ShutdownReport};
+use super::{
+    Address, AllClosed, Bind, Broadcast, ConnectedClient, Drain, ForProtocol, Route, ShutdownReport,
+};
 #[cfg(engine)]
 use crate::engine::Workers;
 #[cfg(engine)]
@@ -99,12 +101,9 @@ impl ServerHandle {
     }
 
     #[cfg(engine)]
-    fn with_workers(&self, tell: impl FnOnce(&Workers)) {
-        if let Ok(server) = self.lifecycle.server()
-            && let Some(workers) = server.workers.get()
-        {
-            tell(workers);
-        }
+    fn with_workers<T>(&self, tell: impl FnOnce(&Workers) -> T) -> Option<T> {
+        let server = self.lifecycle.server().ok()?;
+        Some(tell(server.workers.get()?))
     }
 
     /// Sends a message to every open WebSocket, without waiting for any. Who is behind is not sent it, and named in the
@@ -130,16 +129,14 @@ impl ServerHandle {
     /// ```
     pub fn broadcast(&self, message: impl AsMessage) -> Broadcast {
         #[cfg(engine)]
-        let mut on_workers = OnWorkers::default();
-        #[cfg(engine)]
-        self.with_workers(|workers| {
+        let on_workers = self.with_workers(|workers| {
             let message = Prepared::new(message.as_message());
-            on_workers = OnWorkers::new(workers.broadcast(&message));
+            OnWorkers::new(workers.broadcast(&message))
         });
         let broadcast = self.lifecycle.clients().broadcast(message);
         #[cfg(engine)]
         let broadcast = Broadcast {
-            on_workers,
+            on_workers: on_workers.unwrap_or_default(),
             ..broadcast
         };
         broadcast
@@ -167,22 +164,23 @@ impl ServerHandle {
     }
 
     /// Closes every open WebSocket, and answers 503 to those who have asked for one and were not answered yet. The
-    /// server goes on, and gives new ones to whoever asks from now on. Gives how many were open.
+    /// server goes on, and gives new ones to whoever asks from now on. Gives how many were open, and not closing already.
     ///
     /// Waits for nothing: what was sent to a client before is delivered to it, then its closing handshake runs. All are
     /// closed in the same moment; [`shutdown`](Self::shutdown) spreads it over a time.
     ///
     /// # Errors
     /// [`Error::is_config`]: `reason` is longer than 123 bytes.
-    pub fn close_all(&self, code: CloseCode, reason: &str) -> Result<usize> {
+    pub fn close_all(&self, code: CloseCode, reason: &str) -> Result<AllClosed> {
         let frame = CloseFrame::new(code, reason).map_err(|error| Error::config(error.to_string()))?;
         let closed = self.lifecycle.clients().close(frame);
-        #[cfg(engine)]
-        let closed = {
-            self.with_workers(|workers| workers.close_all(code, reason));
-            closed + self.lifecycle.sockets()
-        };
-        Ok(closed)
+        Ok(AllClosed {
+            closed,
+            #[cfg(engine)]
+            on_workers: self
+                .with_workers(|workers| OnWorkers::new(workers.close_all(code, reason)))
+                .unwrap_or_default(),
+        })
     }
 
     /// Adds a route, for requests from now on. What the route does not say, the server's settings say.

@@ -50,7 +50,7 @@ pub use address::Address;
 pub use bind::{Bind, BindError, TcpOptions};
 pub use bound::{BoundServer, Server};
 pub use builder::ServerBuilder;
-pub use clients::{Broadcast, ConnectedClient};
+pub use clients::{AllClosed, Broadcast, ConnectedClient};
 pub use config_error::ConfigError;
 pub use cookie::{BadCookie, Cookie, SameSite, SetCookie};
 pub use decision::Decline;

@@ -261,7 +261,6 @@ impl Reception {
 
     /// A WebSocket of a handler with callbacks has closed.
     pub(crate) fn closed(&self, place: &Place, code: u16, end: &CloseInfo, failure: Option<&Error>) {
-        self.0.lifecycle.count_socket(false);
         tracing::info!(
             id = place.id(),
             code,
@@ -279,12 +278,6 @@ impl Reception {
                 failure,
             });
         }
-    }
-
-    /// A connection is gone before the WebSocket opened that it was to be.
-    pub(crate) fn never_opened(&self, place: Place) {
-        self.0.lifecycle.count_socket(false);
-        self.leave(place);
     }
 
     /// A connection is gone.
@@ -394,7 +387,6 @@ impl Opened<'_> {
     /// Tells whoever wants to know. Gives the client's address, if it is not that of the socket.
     pub(super) fn tell(&self, place: &mut Place) -> Option<Address> {
         let shared = self.shared;
-        shared.lifecycle.count_socket(true);
         shared.handshake(HandshakeOutcome::Accepted, self.info, Some(self.request), None);
         shared.metrics.handshake_took(self.accepted_at.elapsed());
         let agreement = self.accepted.agreement();

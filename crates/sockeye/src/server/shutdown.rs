@@ -85,9 +85,6 @@ pub(super) struct Lifecycle {
     phase: watch::Sender<Phase>,
     open: watch::Sender<usize>,
     websockets: AtomicUsize,
-    /// Those of handlers with callbacks that have not closed.
-    #[cfg(engine)]
-    sockets: AtomicUsize,
     forced: AtomicUsize,
     listening: AtomicBool,
     next_id: AtomicU64,
@@ -116,8 +113,6 @@ impl Lifecycle {
             phase: watch::Sender::new(Phase::Running),
             open: watch::Sender::new(0),
             websockets: AtomicUsize::new(0),
-            #[cfg(engine)]
-            sockets: AtomicUsize::new(0),
             forced: AtomicUsize::new(0),
             listening: AtomicBool::new(false),
             next_id: AtomicU64::new(0),
@@ -268,22 +263,6 @@ impl Lifecycle {
             is_websocket,
             phase: self.phase.subscribe(),
             lifecycle: Arc::clone(self),
-        }
-    }
-
-    /// Open WebSockets of handlers with callbacks.
-    #[cfg(engine)]
-    pub(super) fn sockets(&self) -> usize {
-        self.sockets.load(Ordering::Relaxed)
-    }
-
-    /// There is one more of these, or less.
-    #[cfg(engine)]
-    pub(super) fn count_socket(&self, opened: bool) {
-        if opened {
-            self.sockets.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.sockets.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use sockeye_proto::{CloseCode, CloseFrame, Compress, Prepared, SendError};
 
-use super::{Overflow, Session, buffers};
+use super::{Session, buffers};
 use crate::hub::{Backlog, Pressure, Seat, Topic, Waiting};
 
 /// The reason in the Close frame for a peer that is dropped for what waits for it.
@@ -64,7 +64,7 @@ impl Session {
                 Err(_) => return given,
             }
         }
-        let may_wait = limits.queues() || self.connection.is_sending_fragments();
+        let may_wait = limits.lets_wait(self.connection.is_sending_fragments());
         let Some(published) = &mut self.published else {
             return given;
         };
@@ -80,7 +80,7 @@ impl Session {
             given.dropped += 1;
         }
         self.missed += given.dropped;
-        if limits.policy == Overflow::Close && given.dropped > 0 {
+        if limits.closes() && given.dropped > 0 {
             self.hang_up(CloseFrame::truncated(CloseCode::POLICY_VIOLATION, TOO_FAR_BEHIND));
         } else {
             self.wake_driver();

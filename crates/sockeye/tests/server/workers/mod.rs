@@ -7,6 +7,7 @@ mod flow;
 mod hand_back;
 mod handles;
 mod limits;
+mod part;
 mod reaching;
 mod scarcity;
 mod spread;

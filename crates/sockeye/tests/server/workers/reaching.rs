@@ -59,7 +59,12 @@ async fn all_are_closed_with_a_code_and_a_reason() {
     eventually(|| server.clients().len() == 1).await;
     let code = CloseCode::new(4000).unwrap();
     assert!(server.close_all(code, &"x".repeat(124)).is_err());
-    assert_eq!(server.close_all(code, "tidying up").unwrap(), 4);
+    for (of_tasks, on_workers) in [(1, 3), (0, 0)] {
+        // The second time all are closing already.
+        let all = server.close_all(code, "tidying up").unwrap();
+        assert_eq!(all.closed, of_tasks);
+        assert_eq!(all.on_workers.reached().await.sent, on_workers);
+    }
     for mut peer in peers {
         assert_eq!(peer.receive_close().await, (4000, "tidying up".to_owned()));
         peer.finish(4000).await;
@@ -160,5 +165,5 @@ async fn a_server_that_has_ended_has_no_sockets_and_reaches_none() {
         server.broadcast("hello?").on_workers.reached().await,
         Reached::default()
     );
-    assert_eq!(server.close_all(CloseCode::NORMAL, "").unwrap(), 0);
+    assert_eq!(server.close_all(CloseCode::NORMAL, "").unwrap().closed, 0);
 }

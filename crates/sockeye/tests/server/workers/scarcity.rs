@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sockeye::server::{ConnectionLimits, HandshakeLimits};
 
 use super::echo;
+use super::part::start_part;
 use crate::peer::{TEXT, frame, handshake, server, start};
 
 /// Marks the process that is the server, and no test.
@@ -93,13 +93,7 @@ async fn a_server_out_of_files_serves_those_it_has_and_accepts_later() {
         return serve().await;
     }
     let test = "workers::scarcity::a_server_out_of_files_serves_those_it_has_and_accepts_later";
-    let mut process = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads", "1"])
-        .env(ROLE, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut process = start_part(test, ROLE, "server");
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let address: SocketAddr = lines
         .find_map(|line| Some(line.unwrap().split_once("listening ")?.1.parse().unwrap()))
