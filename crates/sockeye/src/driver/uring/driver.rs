@@ -199,6 +199,12 @@ impl Uring {
         Self::with(Sizes::SMALL)
     }
 
+    /// Lets it be as if the kernel had lost a completion.
+    #[cfg(test)]
+    pub(in super::super) fn lose_completion(&mut self) {
+        self.ring.lost_too += 1;
+    }
+
     #[cfg(test)]
     pub(in super::super) fn faults(&mut self) -> &mut super::super::faults::Faults {
         &mut self.system.faults
@@ -468,9 +474,9 @@ impl Uring {
     /// Takes what has completed by now and acts on it; gives how many events that were.
     fn collect(&mut self, owner: &mut impl Owner<Self>) -> usize {
         let mut completions = std::mem::take(&mut self.completions);
-        self.ring.take(&mut completions, &mut self.sent);
+        let is_lost = self.ring.take(&mut completions, &mut self.sent);
         // Before others act, so that these sockets can be sent to again.
-        let mut count = self.land_silent(owner);
+        let mut count = self.land_silent(is_lost, owner);
         let mut rest = completions.drain(..).peekable();
         while let Some(completion) = rest.next() {
             count += usize::from(self.act(completion, &mut rest, owner));
