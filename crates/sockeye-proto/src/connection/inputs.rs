@@ -13,9 +13,9 @@ use crate::message::{Message, MessageKind};
 use crate::utf8;
 
 impl Connection {
-    /// Has the connection end before its [`Config::max_lifetime`], by this share (0 to 1) of what
-    /// [`Config::lifetime_jitter`] allows. To be called when the connection begins, with another share for each: then
-    /// those that begin together do not end together.
+    /// Has the connection end before its [`max_lifetime`](crate::Config::max_lifetime), by this share (0 to 1) of what
+    /// [`lifetime_jitter`](crate::Config::lifetime_jitter) allows. To be called when the connection begins, with another
+    /// share for each: then those that begin together do not end together.
     pub fn shorten_lifetime(&mut self, share: f64) {
         self.timers.shorten_lifetime(&self.config, share);
     }
