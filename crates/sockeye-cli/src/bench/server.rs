@@ -129,7 +129,7 @@ fn has_open(pid: u32, links: &BTreeSet<String>) -> bool {
         .any(|link| link.to_str().is_some_and(|link| links.contains(link)))
 }
 
-/// Whether there is no process of this number.
+/// Whether there is no process of this number, or one that has ended and whose parent has not asked how.
 pub(super) fn is_gone(pid: u32) -> bool {
     use nix::errno::Errno;
     use nix::sys::signal::kill;
@@ -137,9 +137,22 @@ pub(super) fn is_gone(pid: u32) -> bool {
 
     // No signal is sent; 0 and numbers below would be groups of processes.
     match i32::try_from(pid) {
-        Ok(pid @ 1..) => kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH),
+        Ok(number @ 1..) => kill(Pid::from_raw(number), None) == Err(Errno::ESRCH) || is_zombie(pid),
         _ => true,
     }
+}
+
+fn is_zombie(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|text| fields(&text)?.next()?.chars().next())
+        .is_some_and(|state| matches!(state, 'Z' | 'X'))
+}
+
+/// What comes behind the name of the program, in the format of `/proc/PID/stat`.
+fn fields(text: &str) -> Option<impl Iterator<Item = &str>> {
+    // The name may have anything in it.
+    text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace())
 }
 
 /// The whole to the nanosecond; its parts in the ratio of the ticks that the system counts.
@@ -170,9 +183,7 @@ fn cpu(_: u32) -> Option<CpuTime> {
 
 /// Ticks of user and system time, in the format of `/proc/PID/stat`.
 fn ticks(text: &str) -> Option<(u64, u64)> {
-    // The name of the program comes second, and may have anything in it.
-    let (_, fields) = text.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
+    let mut fields = fields(text)?.skip(11);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 

@@ -13,8 +13,8 @@ pub(super) struct Timers {
     /// Since when the peer is waited for, where [`Wait`] says so.
     since: Instant,
     wait: Wait,
-    /// The caller does not read: what the peer sends or does not send is unknown. `last_received` tells when the latest
-    /// sign of life was owed then, or the pause began.
+    /// The caller does not read: what the peer sends or does not send is unknown. `last_received` then tells when bytes last
+    /// came, or when the latest sign of life was owed if that is later.
     paused: bool,
     /// A sign of life is to be written, because a pause is long.
     sign_owed: bool,

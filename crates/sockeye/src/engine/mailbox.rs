@@ -14,10 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::desk::Question;
 use crate::Message;
 use crate::driver::{Key, Waker};
-use crate::hub::{Hub, Post, Pressure, PublishError, SubscribeError, Topic};
+use crate::hub::{Hub, Post, PublishError, SubscribeError, Topic};
 use crate::message::AsMessage;
 use crate::server::{Address, Drain, Reached};
-use crate::session::TOO_FAR_BEHIND;
 
 /// What a worker is asked for, in order.
 pub(crate) struct Mailbox {
@@ -184,8 +183,6 @@ pub(crate) struct Identity {
     /// How many bytes may wait in the mailbox to be sent, and how many do.
     most: usize,
     waiting: AtomicUsize,
-    /// Whether too much is the end of the WebSocket, as long as it was not told to end for that.
-    closes: AtomicBool,
 }
 
 /// Bytes that wait in a mailbox to be sent. They count until this is dropped.
@@ -202,15 +199,14 @@ impl Drop for Waiting {
 }
 
 impl Identity {
-    pub(super) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, key: Key, pressure: Pressure) -> Self {
+    pub(super) fn new(mailbox: Arc<Mailbox>, hub: Arc<Hub>, key: Key, most: usize) -> Self {
         Self {
             mailbox,
             hub,
             key,
             is_gone: AtomicBool::new(false),
-            most: pressure.max,
+            most,
             waiting: AtomicUsize::new(0),
-            closes: AtomicBool::new(pressure.closes()),
         }
     }
 
@@ -282,9 +278,8 @@ impl SocketHandle {
     /// # Errors
     /// The WebSocket is closed; it may also close before the message is sent. Or up to
     /// [`QueueLimits::send`](crate::QueueLimits::send) bytes, with about a hundred for each message, were asked to be sent
-    /// through handles of this WebSocket, and its worker has not come to them yet: send again a little later. Under
-    /// [`Overflow::Close`](crate::Overflow::Close) the WebSocket is then closed with 1008; under the other policies nothing
-    /// is dropped for the message, since those concern what waits for the peer.
+    /// through handles of this WebSocket, and its worker has not come to them yet: send again a little later. The policy for
+    /// slow peers does not come into it: the peer may be as fast as can be.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), Unsent> {
         self.send_with(message, Compress::Auto)
     }
@@ -476,13 +471,7 @@ impl SocketHandle {
         if self.is_gone() {
             return Err(Unsent::Gone);
         }
-        self.0.wait(bytes).ok_or_else(|| {
-            if self.0.closes.swap(false, Ordering::Relaxed) {
-                let order = Order::CloseAfterFlush(CloseCode::POLICY_VIOLATION, TOO_FAR_BEHIND.into());
-                let _ = self.order(order);
-            }
-            Unsent::Full
-        })
+        self.0.wait(bytes).ok_or(Unsent::Full)
     }
 
     fn order(&self, order: Order) -> Result<(), Gone> {

@@ -103,7 +103,13 @@ impl<D: Driver> Connections<D> {
         else {
             return;
         };
-        piped.end.unsent(waiting + driver.in_flight(socket));
+        // What the system has room for is as good as sent.
+        let in_flight = if driver.is_behind(socket) {
+            driver.in_flight(socket)
+        } else {
+            0
+        };
+        piped.end.unsent(waiting + in_flight);
         if orders.receive == flags.is_paused && orders.then != Then::Close {
             flags.is_paused = !orders.receive;
             if let Err(error) = driver.set_receiving(socket, orders.receive) {

@@ -507,10 +507,10 @@ impl Lent<'_> {
 
     pub(super) fn handle(&mut self) -> SocketHandle {
         let Common { mailbox, hub, .. } = &*self.common;
-        let pressure = Pressure::of(self.queues());
+        let most = self.queues().send;
         let new = || {
             let (mailbox, hub) = (Arc::clone(mailbox), hub.shared());
-            Arc::new(Identity::new(mailbox, hub, self.key, pressure))
+            Arc::new(Identity::new(mailbox, hub, self.key, most))
         };
         let identity = Extra::of(self.open).identity.get_or_insert_with(new);
         SocketHandle::new(Arc::clone(identity))

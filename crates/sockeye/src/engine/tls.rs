@@ -100,7 +100,7 @@ impl Secure {
                 return Ok(());
             }
             driver.send(socket, &mut self.sealed, pool)?;
-            if !self.sealed.is_empty() || driver.in_flight(socket) > 0 {
+            if !self.sealed.is_empty() || out.is_empty() || driver.in_flight(socket) > 0 {
                 return Ok(());
             }
         }

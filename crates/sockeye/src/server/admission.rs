@@ -81,10 +81,17 @@ impl Admission {
             })
             .map_err(|_| Refusal::Connections)?;
         // From here on the permit gives the places back.
-        let permit = Permit::remembered(self, true);
-        if self.half_open.fetch_add(1, Ordering::Relaxed) >= self.max_half_open {
+        let permit = Permit::remembered(self, false);
+        let fits = self
+            .half_open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |half_open| {
+                (half_open < self.max_half_open).then_some(half_open + 1)
+            });
+        if fits.is_err() {
             self.enforce(Refusal::HalfOpen)?;
+            self.half_open.fetch_add(1, Ordering::Relaxed);
         }
+        permit.is_half_open.store(true, Ordering::Relaxed);
         if let Some(bucket) = &self.bucket
             && !lock(bucket).take(now)
         {

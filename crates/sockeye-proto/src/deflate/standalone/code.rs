@@ -18,7 +18,7 @@ pub(super) struct Code<const SYMBOLS: usize, const N: usize> {
 /// The longest code of a literal, a length or a distance (RFC 1951 §3.2.7).
 pub(super) const MAX_LENGTH: usize = 15;
 
-/// For each symbol what [`word`] makes of its code, 0 if it has none.
+/// For each symbol that has a code what [`word`] makes of it. What the others have is of no use.
 pub(super) type Words<const N: usize> = [u32; N];
 
 /// A symbol's code as it is written: the bits, their number from bit 16 on, and from bit 24 on the number of bits with the

@@ -3,8 +3,8 @@
 use super::block::Block;
 use super::token::{MAX_MATCH, MIN_MATCH};
 
-/// Where byte sequences were seen of late: for each hash of as many bytes as the shortest match has, the latest position, in the lower half of a slot, and
-/// the one before.
+/// Where byte sequences were seen of late: for each hash of as many bytes as the shortest match has, the latest position, in
+/// the lower half of a slot, and the one before.
 ///
 /// Positions have numbers that go on from message to message. What an earlier message left here has a number from before
 /// the message began, so nothing has to be cleared for it, until numbers run out.

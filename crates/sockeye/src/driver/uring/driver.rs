@@ -22,9 +22,9 @@ use super::token::Token;
 /// The driver on io_uring: operations of a turn are handed to the kernel, and their results taken, by one system call.
 ///
 /// Connections receive by one operation that goes on, into buffers that the kernel takes from a ring when bytes have
-/// come; an idle connection has none. What is sent leaves the outbox whole and comes back to the pool when it was sent; each socket has
-/// at most one such operation under way, so that order is kept. Small sends that succeed at once do not complete. Who sends much at a time is read by calls, into one buffer
-/// that stays in the cache.
+/// come; an idle connection has none. What is sent leaves the outbox whole and comes back to the pool when it was sent;
+/// each socket has at most one such operation under way, so that order is kept. Small sends that succeed at once do not
+/// complete. Who sends much at a time is read by calls, into one buffer that stays in the cache.
 ///
 /// It must be used by the thread that made it, and needs Linux 6.1.
 pub struct Uring {

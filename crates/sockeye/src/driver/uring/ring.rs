@@ -340,8 +340,9 @@ impl Ring {
         match unsafe { self.io.submitter().enter(count, least, flags, Some(&arguments)) } {
             Ok(_) => Ok(()),
             Err(error) => match Errno::from_io_error(&error) {
-                // Time is over; a signal; completions must be taken before more is submitted; no memory just now.
-                Some(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => Ok(()),
+                // Time is over; a signal; completions must be taken before more is submitted; no memory just now; a completion
+                // was lost, which `take` sees by the count.
+                Some(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN | Errno::BADR) => Ok(()),
                 _ => Err(error),
             },
         }
