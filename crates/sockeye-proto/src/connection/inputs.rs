@@ -247,7 +247,8 @@ impl Connection {
     }
 
     /// Notes that all output so far was handed to the transport: the clock of an outstanding Ping starts. Gives whether
-    /// there was one; then [`poll_timeout`](Self::poll_timeout) may be earlier than before.
+    /// there was one; then [`poll_timeout`](Self::poll_timeout) may be earlier than before. Whether it matters at all,
+    /// [`awaits_flush`](Self::awaits_flush) says.
     pub fn handle_flushed(&mut self, now: Instant) -> bool {
         self.timers.flushed(now)
     }

@@ -242,6 +242,12 @@ impl Connection {
         }
     }
 
+    /// Whether a Ping was written whose clock starts with [`handle_flushed`](Self::handle_flushed).
+    #[must_use]
+    pub fn awaits_flush(&self) -> bool {
+        self.timers.awaits_flush()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout), `None` if nothing is timed.
     ///
     /// Traffic moves most deadlines back, so a caller may keep an earlier timer and arm it anew when it fires.

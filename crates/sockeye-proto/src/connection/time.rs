@@ -99,9 +99,14 @@ impl Timers {
         }
     }
 
+    /// Whether a Ping was written and not flushed.
+    pub(super) fn awaits_flush(&self) -> bool {
+        self.wait == Wait::PingWritten
+    }
+
     /// Gives whether a Ping was among what was flushed.
     pub(super) fn flushed(&mut self, now: Instant) -> bool {
-        let was_pinged = self.wait == Wait::PingWritten;
+        let was_pinged = self.awaits_flush();
         if was_pinged {
             self.wait = Wait::Pong;
             self.since = now;

@@ -123,12 +123,12 @@ fn a_ping_starts_its_clock_when_it_is_flushed() {
     let mut peer = Peer::of_server_with(LIVE);
     peer.wait(INTERVAL);
     // Written into our buffer, not handed to the transport: the transport is blocked, not the peer silent.
-    assert!(!peer.out.is_empty());
+    assert!(!peer.out.is_empty() && peer.connection.awaits_flush());
     assert_eq!(peer.connection.poll_timeout(), None);
     peer.wait(100 * TIMEOUT);
     assert_eq!(peer.error, None);
     let now = peer.now;
-    peer.connection.handle_flushed(now);
+    assert!(peer.connection.handle_flushed(now) && !peer.connection.awaits_flush());
     assert_eq!(peer.connection.poll_timeout(), Some(now + TIMEOUT));
     peer.wait(TIMEOUT - Duration::from_nanos(1));
     assert_eq!(peer.error, None);

@@ -112,7 +112,12 @@ impl<D: Driver> Connections<D> {
             return;
         };
         if !is_behind {
-            if open.connection.handle_flushed(now) {
+            // What the driver has may not have reached the system, which may turn out to have no room: the peer's time to
+            // answer a Ping begins when nothing is in flight. Asked only then, the driver tells of that.
+            if open.connection.awaits_flush()
+                && driver.in_flight(&slot.socket) == 0
+                && open.connection.handle_flushed(now)
+            {
                 self.rearm(key);
             }
         } else if slot.stalled.is_none() {

@@ -353,7 +353,7 @@ impl<D: Driver> Owner<D> for Connections<D> {
         match &slot.phase {
             Phase::Closing(_) => self.wind_up(driver, key),
             Phase::Open(_) => {
-                if slot.out.is_empty() {
+                if !slot.has_output() {
                     self.given(driver, key);
                 }
                 self.news(driver, key, News::Writable);

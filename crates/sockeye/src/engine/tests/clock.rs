@@ -31,6 +31,38 @@ fn a_silent_peer_is_pinged_and_one_that_answers_stays() {
     assert_eq!(sent[0].1[..2], 1011u16.to_be_bytes());
 }
 
+/// A driver may have taken the Ping, and the system no room for it.
+#[test]
+fn the_time_to_answer_a_ping_begins_when_the_system_has_taken_it() {
+    let (mut stage, key, diary) = opened(Settings::default());
+    stage.line(key).flies = true;
+    stage.pass(millis(25_200));
+    assert!(pings(&mut stage, key).is_empty());
+    // Longer than it may take to answer, and each part of it less than the peer may take nothing.
+    for room in [3, 1, 1] {
+        stage.land(key, room);
+        stage.pass(millis(9_000));
+        assert_eq!(diary.read(), [""; 0]);
+    }
+    stage.land(key, usize::MAX);
+    assert_eq!(pings(&mut stage, key), [1u64.to_be_bytes()]);
+    stage.pass(millis(9_900));
+    assert_eq!(diary.read(), [""; 0]);
+    stage.pass(millis(300));
+    assert!(diary.read()[0].starts_with("close 1011 "));
+}
+
+/// Nobody else waits for the end of so small a flight.
+#[test]
+fn a_ping_that_the_system_takes_at_once_is_timed_all_the_same() {
+    let (mut stage, key, diary) = opened(Settings::default());
+    stage.line(key).flies = true;
+    stage.pass(millis(25_200));
+    stage.land(key, usize::MAX);
+    stage.pass(millis(10_200));
+    assert!(diary.read()[0].starts_with("close 1011 "));
+}
+
 #[test]
 fn traffic_moves_the_ping_back() {
     let (mut stage, key, _) = opened(Settings::default());

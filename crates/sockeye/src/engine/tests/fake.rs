@@ -1,5 +1,6 @@
 //! A driver without a system: what sockets take, and how they fail, is up to the test. Time is, too.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -39,6 +40,14 @@ pub(super) struct Line {
     pub(super) end: Option<End>,
     /// How often something was sent.
     pub(super) sends: usize,
+    /// What it is given flies until the test lets it [land](Stage::land), as with a driver that hands its work to the kernel.
+    pub(super) flies: bool,
+    /// What left the outbox and was not taken by the system yet.
+    flight: Vec<u8>,
+    /// The system had no room for what is in flight.
+    is_behind: bool,
+    /// Somebody waits for the end of what is in flight.
+    is_awaited: Cell<bool>,
     has_shut_down: bool,
 }
 
@@ -79,10 +88,45 @@ impl Fake {
         Ok(taken)
     }
 
+    /// Takes all that waits, unless something is in flight.
+    fn launch(&mut self, key: Key, outbox: &mut Outbox, pool: &mut OutputPool) -> io::Result<()> {
+        let line = self.lines.get_mut(&key).unwrap();
+        assert!(line.end.is_none() && !line.has_shut_down, "sent after the end");
+        if line.await_flight() > 0 || outbox.is_empty() {
+            return Ok(());
+        }
+        line.sends += 1;
+        if let Some(kind) = line.fails {
+            return Err(kind.into());
+        }
+        while let Some(output) = outbox.get_mut()
+            && !output.is_empty()
+        {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let slices = output.slices(&mut slices);
+            let count = slices.iter().map(|slice| slice.len()).sum();
+            slices
+                .iter()
+                .for_each(|slice| line.flight.extend_from_slice(slice));
+            output.advance(count);
+        }
+        outbox.settle(pool);
+        Ok(())
+    }
+
     fn end(&mut self, key: Key, end: End) {
         let line = self.lines.get_mut(&key).unwrap();
         assert_eq!(line.end, None, "closed twice");
         line.end = Some(end);
+    }
+}
+
+impl Line {
+    /// How much is in flight, for somebody who is told when that changes.
+    fn await_flight(&self) -> usize {
+        self.is_awaited
+            .set(self.is_awaited.get() || !self.flight.is_empty());
+        self.flight.len()
     }
 }
 
@@ -120,6 +164,10 @@ impl Driver for Fake {
             receives: true,
             end: None,
             sends: 0,
+            flies: false,
+            flight: Vec::new(),
+            is_behind: false,
+            is_awaited: Cell::new(false),
             has_shut_down: false,
         };
         self.lines.insert(key, line);
@@ -136,6 +184,9 @@ impl Driver for Fake {
     }
 
     fn send(&mut self, socket: &mut Key, outbox: &mut Outbox, pool: &mut OutputPool) -> io::Result<()> {
+        if self.lines[socket].flies {
+            return self.launch(*socket, outbox, pool);
+        }
         while let Some(output) = outbox.get_mut()
             && !output.is_empty()
         {
@@ -159,18 +210,18 @@ impl Driver for Fake {
         payload: &[IoSlice<'_>],
     ) -> io::Result<usize> {
         self.send(socket, outbox, pool)?;
-        if !outbox.is_empty() {
+        if !outbox.is_empty() || self.in_flight(socket) > 0 {
             return Ok(0);
         }
         self.take(*socket, payload)
     }
 
-    fn in_flight(&self, _: &Key) -> usize {
-        0
+    fn in_flight(&self, socket: &Key) -> usize {
+        self.lines[socket].await_flight()
     }
 
-    fn is_behind(&self, _: &Key) -> bool {
-        false
+    fn is_behind(&self, socket: &Key) -> bool {
+        self.lines[socket].is_behind
     }
 
     fn shutdown(&mut self, socket: &mut Key) {
@@ -315,6 +366,19 @@ impl Stage {
     pub(super) fn make_room(&mut self, key: Key, room: usize) {
         self.driver.lines.get_mut(&key).unwrap().room = room;
         self.connections.writable(&mut self.driver, key);
+        self.turn();
+    }
+
+    /// What is in flight reaches the system, which has room for so much of it.
+    pub(super) fn land(&mut self, key: Key, room: usize) {
+        let line = self.line(key);
+        let landed = line.flight.len().min(room);
+        line.sent.extend(line.flight.drain(..landed));
+        line.is_behind = !line.flight.is_empty();
+        // Of what was taken whole only those are told who wait for it.
+        if line.is_awaited.take() || line.is_behind {
+            self.connections.writable(&mut self.driver, key);
+        }
         self.turn();
     }
 

@@ -35,7 +35,6 @@ use crate::{Config, QueueLimits};
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// Lets everybody in.
 /// A server with this handler at `/`, which accepts by itself nowhere.
 fn server(handler: impl Handler, settings: Settings) -> ServerBuilder {
     Server::builder()
