@@ -15,6 +15,7 @@
 //! the socket is [writable](Owner::writable) again.
 
 mod counters;
+mod ends;
 #[cfg(test)]
 mod faults;
 mod key;

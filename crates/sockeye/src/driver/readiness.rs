@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 use socket2::{SockAddr, SockRef};
 
+use super::ends::Ends;
 use super::system::{System, concerns_one_connection};
 use super::{Counters, Driver, DriverKind, Key, Outbox, OutputPool, Owner, Waker};
 
@@ -31,6 +32,8 @@ pub struct Readiness {
     unread: Vec<Key>,
     /// Listening sockets that may have more connections.
     unaccepted: Vec<Key>,
+    /// Sockets of which an event has told that nothing comes behind what can be read now.
+    ends: Ends<Key>,
     system: System,
 }
 
@@ -99,6 +102,7 @@ impl Readiness {
             buffer: vec![0; Self::BUFFER],
             unread: Vec::new(),
             unaccepted: Vec::new(),
+            ends: Ends::default(),
             system: System::default(),
         })
     }
@@ -140,12 +144,13 @@ impl Readiness {
         {
             self.can_write(key, owner);
         }
-        if event.is_readable() || event.is_read_closed() {
-            if event.is_read_closed()
-                && let Some(socket) = owner.socket(key)
+        if event.is_read_closed() {
+            if let Some(socket) = owner.socket(key)
+                && !std::mem::replace(&mut socket.ends, true)
             {
-                socket.ends = true;
+                self.ends.push(key);
             }
+        } else if event.is_readable() {
             self.read(key, owner);
         }
     }
@@ -397,7 +402,8 @@ impl Driver for Readiness {
         let unread = std::mem::take(&mut self.unread);
         let unaccepted = std::mem::take(&mut self.unaccepted);
         let left = unread.len() + unaccepted.len();
-        let timeout = if left > 0 { Some(Duration::ZERO) } else { timeout };
+        let waits = left == 0 && self.ends.is_empty();
+        let timeout = if waits { timeout } else { Some(Duration::ZERO) };
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         self.system.counters.turns += 1;
         self.system.counters.waits += 1;
@@ -418,6 +424,13 @@ impl Driver for Readiness {
         }
         for key in unaccepted {
             self.accept(key, owner);
+        }
+        for _ in 0..Ends::<Key>::SHARE {
+            let Some(key) = self.ends.pop() else {
+                break;
+            };
+            self.read(key, owner);
+            count += 1;
         }
         self.system.counters.events += count as u64;
         polled.map(|()| count)

@@ -4,10 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit};
 use socket2::SockRef;
 
-use super::world::{Answer, World, pattern, reader};
+use super::world::{Answer, World, crowd, pattern, reader};
 use super::{Tested, with_each_driver};
 
 with_each_driver!(
@@ -189,15 +188,7 @@ fn everything_can_be_under_way_when_the_driver_is_dropped<D: Tested>() {
 }
 
 fn thousands_are_closed_at_once<D: Tested>() {
-    // As many as there may be descriptors, and some for other tests.
-    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
-    let limit = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
-    let descriptors = maximum.map_or(usize::MAX, |maximum| maximum as usize);
-    let count = 5000.min(descriptors.saturating_sub(1000) / 4);
+    let count = crowd();
     let mut world = World::<D>::new(Answer::Keep);
     let (_, address) = world.listen();
     let peers = std::thread::spawn(move || {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::world::{Answer, World, pattern};
+use super::world::{Answer, World, crowd, pattern};
 use super::{Tested, with_each_driver};
 
 with_each_driver!(
@@ -13,6 +13,7 @@ with_each_driver!(
     more_happens_than_the_queues_hold,
     many_accepts_come_at_once,
     a_crowd_that_leaves_at_once_takes_several_turns,
+    who_comes_while_a_crowd_leaves_does_not_wait_for_all_of_it,
 );
 
 fn many_sockets_with_few_buffers_lose_nothing<D: Tested>() {
@@ -116,8 +117,8 @@ fn many_accepts_come_at_once<D: Tested>() {
 }
 
 fn a_crowd_that_leaves_at_once_takes_several_turns<D: Tested>() {
-    /// What else a worker has to do must not wait for more than so many events.
-    const MOST: usize = 1024;
+    /// What else a worker has to do must not wait for more than so many events, and ends that earlier ones told of.
+    const MOST: usize = 1024 + 32;
 
     let mut world = World::<D>::with(D::scarce(), Answer::Keep);
     let (keys, peers): (Vec<_>, Vec<_>) = (0..1500).map(|_| world.pair()).unzip();
@@ -129,4 +130,29 @@ fn a_crowd_that_leaves_at_once_takes_several_turns<D: Tested>() {
         keys.iter()
             .all(|key| world.book.slots[key.index()].seen.ended == 1)
     });
+}
+
+fn who_comes_while_a_crowd_leaves_does_not_wait_for_all_of_it<D: Tested>() {
+    /// So many ends may be told before the first bytes of who came behind all.
+    const MOST: usize = 256;
+
+    let mut world = World::<D>::new(Answer::Echo);
+    let (_, address) = world.listen();
+    let count = crowd();
+    let peers: Vec<_> = (0..count).map(|_| world.pair().1).collect();
+    world.settle();
+    drop(peers);
+    let mut newcomer = TcpStream::connect(address).unwrap();
+    newcomer.write_all(b"let me in").unwrap();
+    world.until(|world| !world.book.accepted.is_empty());
+    let before = world.book.over;
+    let key = world.book.accepted[0];
+    world.until(|world| !world.seen(key).portions.is_empty());
+    assert!(
+        world.book.over <= MOST,
+        "{before} of {count} ended first, and {} before it was read",
+        world.book.over
+    );
+    assert!(count > 2 * MOST, "no crowd");
+    world.until(|world| world.book.over == count);
 }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::Tested;
@@ -375,6 +376,18 @@ impl<D: Driver> Owner<D> for Book<D> {
         // A loss is told by an event, too.
         let _ = self.flush(driver, key);
     }
+}
+
+/// How many sockets with their peers a test may have that wants very many, beside other such tests.
+pub(super) fn crowd() -> usize {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let descriptors = maximum.map_or(usize::MAX, |maximum| maximum as usize);
+    2000.min(descriptors.saturating_sub(1000) / 8)
 }
 
 /// Bytes that are told apart by their place.

@@ -13,9 +13,11 @@ use std::vec::Drain;
 use rustix::event::EventfdFlags;
 use socket2::{SockAddr, SockRef};
 
+use super::super::ends::Ends;
 use super::super::system::System;
 use super::super::{Counters, Driver, DriverKind, Key, Outbox, Output, OutputPool, Owner, Waker};
 use super::flight::{ALL, Number};
+use super::receiving::End;
 use super::ring::{Completion, Ring, Sizes};
 use super::token::Token;
 
@@ -50,6 +52,8 @@ pub struct Uring {
     pub(super) share: usize,
     /// Sockets that receive by calls and may have more.
     pub(super) unread: Vec<Key>,
+    /// Sockets of which the kernel has told that nothing comes behind what was received.
+    pub(super) ends: Ends<End>,
     /// What those calls receive into; taken away while the owner has it, empty before the first one.
     pub(super) buffer: Vec<u8>,
     /// Connections that had been accepted when their listening socket was told to stop for a while.
@@ -188,6 +192,7 @@ impl Uring {
             starved: VecDeque::new(),
             share: usize::from(sizes.buffers.count / 2).max(1),
             unread: Vec::new(),
+            ends: Ends::default(),
             buffer: Vec::new(),
             held: Vec::new(),
         })
@@ -439,10 +444,12 @@ impl Driver for Uring {
             let _ = rustix::io::read(&self.wake.notice, &mut [0; 8]);
         }
         let mut count = self.resume(owner);
-        let waits = count == 0 && self.starved.is_empty() && !self.hurries.get();
+        let is_at_rest = self.starved.is_empty() && self.ends.is_empty();
+        let waits = count == 0 && is_at_rest && !self.hurries.get();
         self.ring
             .enter(if waits { timeout } else { Some(Duration::ZERO) })?;
         count += self.collect(owner);
+        count += self.tell_ends(owner)?;
         if count == 0 && self.is_awaited.get() {
             // From here on the kernel signals. What it did before is looked for once more.
             self.wake.notifies.store(true, Ordering::SeqCst);
@@ -472,7 +479,7 @@ impl Uring {
     pub(super) const KEPT: usize = 1024;
 
     /// Takes what has completed by now and acts on it; gives how many events that were.
-    fn collect(&mut self, owner: &mut impl Owner<Self>) -> usize {
+    pub(super) fn collect(&mut self, owner: &mut impl Owner<Self>) -> usize {
         let mut completions = std::mem::take(&mut self.completions);
         let is_lost = self.ring.take(&mut completions, &mut self.sent);
         // Before others act, so that these sockets can be sent to again.

@@ -13,6 +13,7 @@ use std::vec::Drain;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
+use super::super::ends::Ends;
 use super::super::{Key, Owner};
 use super::driver::{Marks, Phase, Socket, Uring, Way};
 use super::ring::Completion;
@@ -20,6 +21,15 @@ use super::token::Token;
 
 #[cfg(test)]
 use super::super::faults::Operation;
+
+/// The kernel has told of a socket that nothing comes behind what was received.
+#[derive(Debug)]
+pub(super) struct End {
+    key: Key,
+    outcome: Result<usize, Errno>,
+    /// Whether the operation that told goes on.
+    goes_on: bool,
+}
 
 /// Completions that were not looked at yet.
 pub(super) type Rest<'c> = Peekable<Drain<'c, Completion>>;
@@ -41,6 +51,8 @@ impl Uring {
     const SMALL_CALLS: u8 = 16;
     /// How many calls in a row read one socket that has more and more.
     const READS: usize = 4;
+    /// How often a turn looks what else has happened before it tells of ends. The kernel gives some twenty things each time.
+    const LOOKS: usize = 48;
     /// How much a call receives, in bytes.
     const CALL: usize = 256 * 1024;
 
@@ -96,6 +108,14 @@ impl Uring {
         let outcome = completion.moved();
         let mut goes_on = completion.goes_on();
         let Some(mut filled) = self.ring.filled(&mut completion) else {
+            if is_end(outcome) {
+                // Until it is told, the socket counts as armed.
+                return self.ends.push(End {
+                    key,
+                    outcome,
+                    goes_on,
+                });
+            }
             return self.receive_nothing(key, outcome, goes_on, owner);
         };
         // What follows in memory is handed over as one.
@@ -124,6 +144,26 @@ impl Uring {
         }
     }
 
+    /// Tells of some ends, when all else that has happened was told, or much of it; gives how many events there were.
+    pub(super) fn tell_ends(&mut self, owner: &mut impl Owner<Self>) -> io::Result<usize> {
+        let mut count = 0;
+        for _ in 0..Self::LOOKS {
+            if self.ends.is_empty() || !self.ring.has_more() {
+                break;
+            }
+            self.ring.look()?;
+            count += self.collect(owner);
+        }
+        for _ in 0..Ends::<End>::SHARE {
+            let Some(end) = self.ends.pop() else {
+                break;
+            };
+            self.receive_nothing(end.key, end.outcome, end.goes_on, owner);
+            count += 1;
+        }
+        Ok(count)
+    }
+
     fn receive_nothing(
         &mut self,
         key: Key,
@@ -144,9 +184,7 @@ impl Uring {
                 owner.ended(self, key);
             }
             Ok(told) => {
-                let closes = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-                // How wide the flags are differs between systems.
-                let ended = i64::try_from(told).is_ok_and(|told| told & i64::from(closes.bits()) != 0);
+                let ended = tells_end(told);
                 if let Way::Calls { ends, .. } = &mut socket.way {
                     *ends |= ended;
                     self.arm(socket);
@@ -156,7 +194,7 @@ impl Uring {
                 }
             }
             Err(Errno::NOBUFS) => self.starved.push_back(key),
-            Err(Errno::CANCELED | Errno::INTR | Errno::AGAIN | Errno::NOMEM) => self.arm(socket),
+            Err(error) if goes_on_after(error) => self.arm(socket),
             Err(error) => {
                 socket.phase = Phase::Lost;
                 owner.failed(self, key, error.into());
@@ -275,6 +313,26 @@ impl Uring {
             owner.failed(self, key, error.into());
         }
     }
+}
+
+/// Whether nothing is received behind this.
+fn is_end(outcome: Result<usize, Errno>) -> bool {
+    match outcome {
+        Ok(told) => told == 0 || tells_end(told),
+        Err(error) => error != Errno::NOBUFS && !goes_on_after(error),
+    }
+}
+
+/// Whether what the ring tells of a socket, as flags, is that its peer ended its direction, or that it is lost.
+fn tells_end(told: usize) -> bool {
+    let closes = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    // How wide the flags are differs between systems.
+    i64::try_from(told).is_ok_and(|told| told & i64::from(closes.bits()) != 0)
+}
+
+/// Whether receiving can begin again that has ended so.
+fn goes_on_after(error: Errno) -> bool {
+    matches!(error, Errno::CANCELED | Errno::INTR | Errno::AGAIN | Errno::NOMEM)
 }
 
 /// The operation of a socket has ended; gives the socket if more of it is to come.

@@ -321,6 +321,12 @@ impl Ring {
         self.enter_kernel(1, EnterFlags::GETEVENTS, timeout)
     }
 
+    /// Whether the kernel has more to put down, of which it will tell when it is entered.
+    pub(super) fn has_more(&mut self) -> bool {
+        let submissions = self.io.submission();
+        submissions.taskrun() || submissions.cq_overflow()
+    }
+
     /// Submits what was begun, and lets the kernel put down what has completed.
     pub(super) fn look(&mut self) -> io::Result<()> {
         self.enter_kernel(0, EnterFlags::GETEVENTS, None)
