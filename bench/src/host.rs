@@ -147,7 +147,10 @@ pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     });
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+    let setting = |path| Some(fs::read_to_string(path).ok()?.trim().to_owned());
+    let kernel = setting("/proc/sys/kernel/osrelease");
+    // With `bbr` TCP spaces out what a large message is sent in, and neither end is busy all of the time.
+    let congestion = setting("/proc/sys/net/ipv4/tcp_congestion_control");
     let unknown = || "unknown".to_owned();
     let command = command(std::env::args().skip(1));
     let facts = [
@@ -163,7 +166,11 @@ pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
         ),
         (
             "kernel",
-            kernel.map_or_else(unknown, |text| text.trim().to_owned()),
+            format!(
+                "{}, TCP's congestion control {}",
+                kernel.unwrap_or_else(unknown),
+                congestion.unwrap_or_else(unknown)
+            ),
         ),
         (
             "compilers",
