@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -77,16 +77,18 @@ pub(crate) enum Order {
     Close(Option<(CloseCode, Box<str>)>),
     CloseAfterFlush(CloseCode, Box<str>),
     Abort,
-    Pause,
-    Resume,
+    /// Pause or resume, whichever was asked for last.
+    Receive(Arc<Identity>),
     Subscribe {
         topic: Topic,
         history: usize,
         reply: oneshot::Sender<Result<bool, SubscribeError>>,
+        waiting: Waiting,
     },
-    Unsubscribe(Topic),
+    Unsubscribe(Topic, Waiting),
+    /// How much of these waits, the hub limits.
     Publish(Box<Post>),
-    Topics(oneshot::Sender<Vec<Topic>>),
+    Topics(oneshot::Sender<Vec<Topic>>, Waiting),
 }
 
 impl Mailbox {
@@ -151,6 +153,11 @@ impl Mailbox {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Takes no letters any more.
     pub(super) fn close(&self) {
         let letters = {
@@ -180,12 +187,26 @@ pub(crate) struct Identity {
     hub: Arc<Hub>,
     key: Key,
     is_gone: AtomicBool,
-    /// How many bytes may wait in the mailbox to be sent, and how many do.
+    /// How many bytes may wait in the mailbox, and how many do.
     most: usize,
     waiting: AtomicUsize,
+    /// The ways to end it that were asked for: each is asked of the worker once.
+    ends: AtomicU8,
+    /// What was asked for about receiving, while that waits for the worker: only the last of it counts.
+    receiving: AtomicU8,
 }
 
-/// Bytes that wait in a mailbox to be sent. They count until this is dropped.
+/// Bits of [`Identity::ends`].
+const CLOSE: u8 = 1;
+const CLOSE_AFTER_FLUSH: u8 = 1 << 1;
+const ABORT: u8 = 1 << 2;
+
+/// Values of [`Identity::receiving`].
+const NOTHING: u8 = 0;
+const PAUSE: u8 = 1;
+const RESUME: u8 = 2;
+
+/// Something that waits in a mailbox. Its bytes count until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     identity: Arc<Identity>,
@@ -207,11 +228,12 @@ impl Identity {
             is_gone: AtomicBool::new(false),
             most,
             waiting: AtomicUsize::new(0),
+            ends: AtomicU8::new(0),
+            receiving: AtomicU8::new(NOTHING),
         }
     }
 
-    /// Lets so many bytes wait, and what goes with each message, if there is room. A single message may wait however long it
-    /// is.
+    /// Lets so many bytes wait, and what goes with each letter, if there is room. A single one may wait however long it is.
     fn wait(self: &Arc<Self>, bytes: usize) -> Option<Waiting> {
         let bytes = bytes.saturating_add(size_of::<Letter>());
         let room = |waiting: usize| {
@@ -227,6 +249,14 @@ impl Identity {
         })
     }
 
+    /// Takes what was asked for about receiving: `false` is to pause.
+    pub(super) fn take_receiving(&self) -> Option<bool> {
+        match self.receiving.swap(NOTHING, Ordering::AcqRel) {
+            NOTHING => None,
+            asked => Some(asked == RESUME),
+        }
+    }
+
     /// The socket is closed.
     pub(super) fn retire(&self) {
         self.is_gone.store(true, Ordering::Release);
@@ -236,7 +266,12 @@ impl Identity {
 /// A handle to a WebSocket of a [`Handler`](super::Handler), for any thread. Cloning it is cheap, and it does not keep
 /// the connection open.
 ///
-/// What is asked of a WebSocket through its handles is done in that order, by its worker.
+/// What is asked of a WebSocket through its handles is done in that order, by its worker. Until the worker comes to it, it
+/// waits; what a WebSocket's handles ask for takes [`QueueLimits::send`](crate::QueueLimits::send) bytes at most (1 MiB by
+/// default), each message counted with its length and everything with a hundred bytes or so. Beyond, a call says that it
+/// was [`Full`](Unsent::Full), and can be made again a little later. What is published counts for
+/// [`HubConfig::max_in_transit`](crate::hub::HubConfig::max_in_transit) instead. To close, to abort, to pause and to resume
+/// need no room.
 #[derive(Clone)]
 pub struct SocketHandle(Arc<Identity>);
 
@@ -245,7 +280,7 @@ pub struct SocketHandle(Arc<Identity>);
 #[error("the WebSocket is closed")]
 pub struct Gone;
 
-/// Why a message was not taken by a [`SocketHandle`].
+/// Why a [`SocketHandle`] did not take a message, or what else it was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unsent {
     /// The WebSocket is closed.
@@ -260,6 +295,18 @@ pub enum Unsent {
 impl From<Gone> for Unsent {
     fn from(_: Gone) -> Self {
         Self::Gone
+    }
+}
+
+/// About what the way takes by which an answer comes back, in bytes.
+const ANSWER: usize = 128;
+
+impl From<Unsent> for SubscribeError {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Gone => Self::Closed,
+            Unsent::Full => Self::Full,
+        }
     }
 }
 
@@ -320,7 +367,7 @@ impl SocketHandle {
     /// The reason is longer than 123 bytes.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), ReasonTooLong> {
         CloseFrame::new(code, reason)?;
-        let _ = self.order(Order::Close(Some((code, reason.into()))));
+        self.end(CLOSE, || Order::Close(Some((code, reason.into()))));
         Ok(())
     }
 
@@ -330,21 +377,22 @@ impl SocketHandle {
     /// The reason is longer than 123 bytes.
     pub fn close_after_flush(&self, code: CloseCode, reason: &str) -> Result<(), ReasonTooLong> {
         CloseFrame::new(code, reason)?;
-        let _ = self.order(Order::CloseAfterFlush(code, reason.into()));
+        self.end(CLOSE_AFTER_FLUSH, || Order::CloseAfterFlush(code, reason.into()));
         Ok(())
     }
 
     /// Drops the connection without a word.
     pub fn abort(&self) {
-        let _ = self.order(Order::Abort);
+        self.end(ABORT, || Order::Abort);
     }
 
-    /// Stops receiving, as [`Socket::pause`](super::Socket::pause) does.
+    /// Stops receiving, as [`Socket::pause`](super::Socket::pause) does. If [`resume`](Self::resume) is asked for before the
+    /// worker comes to this, nothing is done.
     ///
     /// # Errors
     /// The WebSocket is closed.
     pub fn pause(&self) -> Result<(), Gone> {
-        self.order(Order::Pause)
+        self.receive(PAUSE)
     }
 
     /// Receives again.
@@ -352,7 +400,7 @@ impl SocketHandle {
     /// # Errors
     /// The WebSocket is closed.
     pub fn resume(&self) -> Result<(), Gone> {
-        self.order(Order::Resume)
+        self.receive(RESUME)
     }
 
     /// Subscribes the WebSocket to a topic, or a pattern, as [`Socket::subscribe`](super::Socket::subscribe) does. The
@@ -362,7 +410,7 @@ impl SocketHandle {
     /// the future is awaited: drop it to not know.
     ///
     /// # Errors
-    /// As there.
+    /// As there; or too much waits for the worker.
     pub fn subscribe(
         &self,
         topic: &str,
@@ -375,7 +423,7 @@ impl SocketHandle {
     /// [`subscribe`](Self::subscribe).
     ///
     /// # Errors
-    /// As there.
+    /// As there; or too much waits for the worker.
     pub fn subscribe_with_history(
         &self,
         topic: &str,
@@ -388,10 +436,12 @@ impl SocketHandle {
             .subscription(topic)
             .map_err(SubscribeError::from)
             .and_then(|topic| {
+                let waiting = self.wait(topic.as_str().len() + ANSWER)?;
                 let order = Order::Subscribe {
                     topic,
                     history,
                     reply,
+                    waiting,
                 };
                 self.order(order).map_err(|Gone| SubscribeError::Closed)
             });
@@ -405,13 +455,14 @@ impl SocketHandle {
     /// Ends a subscription, if there is one. What was published before is still sent.
     ///
     /// # Errors
-    /// The WebSocket is closed.
-    pub fn unsubscribe(&self, topic: &str) -> Result<(), Gone> {
-        match self.0.hub.subscription(topic) {
-            Ok(topic) => self.order(Order::Unsubscribe(topic)),
-            // Nobody is subscribed to what is no topic.
-            Err(_) => Ok(()),
-        }
+    /// The WebSocket is closed, or too much waits for the worker.
+    pub fn unsubscribe(&self, topic: &str) -> Result<(), Unsent> {
+        // Nobody is subscribed to what is no topic.
+        let Ok(topic) = self.0.hub.subscription(topic) else {
+            return Ok(());
+        };
+        let waiting = self.wait(topic.as_str().len())?;
+        Ok(self.order(Order::Unsubscribe(topic, waiting))?)
     }
 
     /// Publishes a message to all subscribers of a topic but this WebSocket, on all workers, behind what was sent or
@@ -456,17 +507,36 @@ impl SocketHandle {
     /// The topics and patterns that the WebSocket is subscribed to when its worker comes to this, in no certain order.
     ///
     /// # Errors
-    /// The WebSocket is closed.
+    /// The WebSocket is closed, or too much waits for the worker.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn topics(&self) -> Result<Vec<Topic>, Gone> {
+    pub async fn topics(&self) -> Result<Vec<Topic>, Unsent> {
         let (reply, answer) = oneshot::channel();
-        self.order(Order::Topics(reply))?;
-        answer.await.map_err(|_| Gone)
+        let waiting = self.wait(ANSWER)?;
+        self.order(Order::Topics(reply, waiting))?;
+        answer.await.map_err(|_| Unsent::Gone)
     }
 
-    /// Room for a message in the mailbox.
+    /// Asks for an end of the WebSocket, if this one was not asked for before: that stands, or the WebSocket is gone.
+    fn end(&self, way: u8, order: impl FnOnce() -> Order) {
+        if self.0.ends.fetch_or(way, Ordering::Relaxed) & way == 0 {
+            let _ = self.order(order());
+        }
+    }
+
+    /// Asks for a pause, or the end of one, in place of what was asked for and not done yet.
+    fn receive(&self, asked: u8) -> Result<(), Gone> {
+        if self.is_gone() {
+            return Err(Gone);
+        }
+        match self.0.receiving.swap(asked, Ordering::AcqRel) {
+            NOTHING => self.order(Order::Receive(Arc::clone(&self.0))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Room in the mailbox.
     fn wait(&self, bytes: usize) -> Result<Waiting, Unsent> {
         if self.is_gone() {
             return Err(Unsent::Gone);

@@ -224,25 +224,32 @@ impl Telling<'_> {
             }
             Order::CloseAfterFlush(code, reason) => lent.hang_up(CloseFrame::truncated(code, &reason)),
             Order::Abort => lent.abort(),
-            Order::Pause => {
-                if let Err(error) = lent.pause() {
-                    self.lost(io_error(error));
+            Order::Receive(identity) => match identity.take_receiving() {
+                Some(true) => lent.resume(),
+                Some(false) => {
+                    if let Err(error) = lent.pause() {
+                        self.lost(io_error(error));
+                    }
                 }
-            }
-            Order::Resume => lent.resume(),
+                None => {}
+            },
             Order::Subscribe {
                 topic,
                 history,
                 reply,
+                waiting,
             } => {
+                drop(waiting);
                 // Who asked may not want to know.
                 let _ = reply.send(lent.subscribe(&topic, history));
             }
-            Order::Unsubscribe(topic) => {
+            Order::Unsubscribe(topic, waiting) => {
+                drop(waiting);
                 lent.unsubscribe(&topic);
             }
             Order::Publish(post) => lent.publish_post(*post),
-            Order::Topics(reply) => {
+            Order::Topics(reply, waiting) => {
+                drop(waiting);
                 let _ = reply.send(lent.topics().cloned().collect());
             }
         }

@@ -71,6 +71,10 @@ pub enum SubscribeError {
     /// The WebSocket is closed.
     #[error("the WebSocket is closed")]
     Closed,
+    /// Too much was asked of the WebSocket through [handles](crate::server::SocketHandle) that its worker has not come to
+    /// yet: ask again a little later.
+    #[error("too much waits for the worker of the WebSocket")]
+    Full,
     /// It is not a WebSocket of a [`Server`](crate::Server), and was given no other topics.
     #[error("the WebSocket is not one of a server, and was given no topics")]
     NoServer,

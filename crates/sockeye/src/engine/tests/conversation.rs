@@ -115,14 +115,14 @@ fn what_comes_during_a_pause_is_kept_and_read_after_it() {
     stage.receive(key, &[text("three"), text("pause"), text("four")].concat());
     // Signs of life that ask for no answer.
     assert_eq!(frames(&stage.sent(key)), [(0x8A, vec![]), (0x8A, vec![])]);
-    stage.order(key, super::super::mailbox::Order::Resume);
+    stage.resume(key);
     let sent = stage.sent(key);
     assert_eq!(
         frames(&sent),
         [(0x81, b"two!".to_vec()), (0x81, b"three!".to_vec())]
     );
     assert!(!stage.line(key).receives);
-    stage.order(key, super::super::mailbox::Order::Resume);
+    stage.resume(key);
     assert_eq!(frames(&stage.sent(key)), [(0x81, b"four!".to_vec())]);
     assert!(stage.line(key).receives);
     assert!(diary.read().is_empty());

@@ -1,7 +1,7 @@
 //! A driver without a system: what sockets take, and how they fail, is up to the test. Time is, too.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -260,6 +260,7 @@ pub(super) struct Stage {
     pub(super) driver: Fake,
     pub(super) connections: Connections<Fake>,
     mailbox: Arc<Mailbox>,
+    letters: VecDeque<Letter>,
 }
 
 impl Stage {
@@ -280,6 +281,7 @@ impl Stage {
             driver: Fake::new(),
             connections: Connections::new(common, Reception::of(server)),
             mailbox,
+            letters: VecDeque::new(),
         }
     }
 
@@ -351,6 +353,21 @@ impl Stage {
         self.turn();
     }
 
+    pub(super) fn pause(&mut self, key: Key) {
+        let _ = self.handle(key).pause();
+        self.turn();
+    }
+
+    pub(super) fn resume(&mut self, key: Key) {
+        let _ = self.handle(key).resume();
+        self.turn();
+    }
+
+    /// How many letters wait for the worker.
+    pub(super) fn letters(&self) -> usize {
+        self.mailbox.len()
+    }
+
     /// The peer ends its direction.
     pub(super) fn end(&mut self, key: Key) {
         self.connections.ended(&mut self.driver, key);
@@ -383,9 +400,8 @@ impl Stage {
     }
 
     pub(super) fn turn(&mut self) {
-        let mut letters = std::collections::VecDeque::new();
-        self.mailbox.take(&mut letters);
-        for letter in letters {
+        self.mailbox.take(&mut self.letters);
+        while let Some(letter) = self.letters.pop_front() {
             if let Letter::Socket(key, order) = letter {
                 self.connections.order(&mut self.driver, key, order);
             }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::super::mailbox::SocketHandle;
 use super::super::{CloseEvent, Gone, Handler, Socket, Unsent};
-use super::fake::Stage;
+use super::fake::{End, Stage};
 use super::obedient::Diary;
 use super::*;
 use crate::driver::Key;
@@ -151,8 +151,10 @@ fn a_closed_websocket_has_no_topics() {
     assert!(to_a.is_gone());
     assert_eq!(now(to_a.subscribe("t")), Some(Err(SubscribeError::Closed)));
     assert_eq!(to_a.publish("t", "x"), Err(PublishError::Closed));
-    assert_eq!(to_a.unsubscribe("t"), Err(Gone));
-    assert_eq!(now(to_a.topics()), Some(Err(Gone)));
+    assert_eq!(to_a.unsubscribe("t"), Err(Unsent::Gone));
+    assert_eq!(now(to_a.topics()), Some(Err(Unsent::Gone)));
+    assert_eq!(to_a.pause(), Err(Gone));
+    assert_eq!(to_a.resume(), Err(Gone));
 }
 
 /// Room for 1,000 bytes.
@@ -176,9 +178,6 @@ fn what_waits_for_a_worker_is_limited_for_each_websocket() {
         assert_eq!(to_a.ping("short"), Ok(()));
         // Another one's mail is its own.
         assert_eq!(to_b.send_prepared(&prepared), Ok(()));
-        // All else has no bytes to wait.
-        to_a.pause().unwrap();
-        to_a.resume().unwrap();
         stage.turn();
         let sent = frames(&stage.sent(a));
         assert_eq!(
@@ -199,6 +198,88 @@ fn small_messages_for_a_worker_count_for_what_they_take() {
     assert!((2..=1000 / 24).contains(&taken), "{taken}");
     stage.turn();
     assert_eq!(texts(&mut stage, a).len(), taken);
+}
+
+/// Whoever asks in a loop, without a look at what comes of it, is not to fill the memory.
+#[test]
+fn whatever_a_handle_asks_for_is_limited() {
+    type Ask = fn(&SocketHandle) -> bool;
+    let asks: [Ask; 4] = [
+        |handle| now(handle.subscribe("t")) != Some(Err(SubscribeError::Full)),
+        |handle| handle.unsubscribe("t") != Err(Unsent::Full),
+        |handle| now(handle.topics()) != Some(Err(Unsent::Full)),
+        |handle| handle.ping("") != Err(Unsent::Full),
+    ];
+    for ask in asks {
+        let (mut stage, _, [to_a, to_b], _) = two_with(narrow(crate::Overflow::Close));
+        for _ in 0..3 {
+            let taken = std::iter::repeat_with(|| ask(&to_a))
+                .take_while(|was| *was)
+                .count();
+            assert!((2..=1000 / 24).contains(&taken), "{taken}");
+            // Another one's mail is its own.
+            assert!(ask(&to_b));
+            assert_eq!(stage.letters(), taken + 1);
+            stage.turn();
+        }
+    }
+}
+
+#[test]
+fn a_close_gets_through_however_much_waits_and_is_asked_for_once() {
+    type End = fn(&SocketHandle);
+    let ends: [(End, &str); 3] = [
+        (|to| to.close(CloseCode::NORMAL, "").unwrap(), "close 1000"),
+        (
+            |to| to.close_after_flush(CloseCode::GOING_AWAY, "").unwrap(),
+            "close 1001",
+        ),
+        (SocketHandle::abort, "close 1006"),
+    ];
+    for (end, told) in ends {
+        let (mut stage, [a, _], [to_a, _], diary) = two_with(narrow(crate::Overflow::DropNewest));
+        to_a.send("x".repeat(5000)).unwrap();
+        assert_eq!(to_a.send("x"), Err(Unsent::Full));
+        for _ in 0..1000 {
+            end(&to_a.clone());
+        }
+        assert_eq!(stage.letters(), 2);
+        stage.turn();
+        if told == "close 1000" {
+            stage.receive(a, &close(1000, ""));
+        }
+        assert_eq!(diary.read(), [told]);
+    }
+}
+
+#[test]
+fn one_end_does_not_keep_another_from_being_asked_for() {
+    let (mut stage, [a, _], [to_a, _], diary) = two();
+    to_a.close(CloseCode::NORMAL, "").unwrap();
+    stage.turn();
+    // The peer does not answer.
+    assert_eq!((stage.line(a).end, diary.read()), (None, vec![]));
+    to_a.abort();
+    stage.turn();
+    assert_eq!(stage.line(a).end, Some(End::Reset));
+    assert_eq!(diary.read(), ["close 1006"]);
+}
+
+#[test]
+fn of_many_pauses_and_resumes_the_last_counts() {
+    let (mut stage, [a, _], [to_a, _], _) = two_with(narrow(crate::Overflow::DropNewest));
+    to_a.send("x".repeat(5000)).unwrap();
+    for _ in 0..1000 {
+        to_a.resume().unwrap();
+        to_a.pause().unwrap();
+    }
+    assert_eq!(stage.letters(), 2);
+    stage.turn();
+    assert!(!stage.line(a).receives);
+    to_a.pause().unwrap();
+    to_a.resume().unwrap();
+    stage.turn();
+    assert!(stage.line(a).receives);
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn what_was_kept_during_a_pause_comes_before_what_is_received_in_place() {
         crate::driver::Owner::receive_in_place(&mut stage.connections, key, lent),
         None
     );
-    stage.order(key, super::super::mailbox::Order::Resume);
+    stage.resume(key);
     assert!(stage.line(key).receives);
     assert!(stage.receive_much(key, &bytes[100_000..], 100_000) > 200_000);
     assert!(frames(&stage.sent(key)) == [(0x82, large)]);
@@ -131,11 +131,11 @@ fn what_is_deaf_offers_no_place() {
     let bytes = binary(&pattern(400_000));
     let (mut stage, key, _) = opened(large_config());
     stage.receive_much(key, &bytes[..300_000], 65_536);
-    stage.order(key, super::super::mailbox::Order::Pause);
+    stage.pause(key);
     let lent = |_: &mut crate::driver::Key, room: &mut [u8]| room.len();
     let offered = crate::driver::Owner::receive_in_place(&mut stage.connections, key, lent);
     assert_eq!(offered, None);
-    stage.order(key, super::super::mailbox::Order::Resume);
+    stage.resume(key);
     let offered = crate::driver::Owner::receive_in_place(&mut stage.connections, key, lent);
     assert!(offered > Some(0));
 }

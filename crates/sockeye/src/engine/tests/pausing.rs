@@ -36,7 +36,7 @@ fn a_message_and_a_close_that_came_with_the_end_are_told_after_the_pause() {
     assert_eq!(texts(&mut stage, key), ["one!"]);
     assert!(diary.read().is_empty());
     assert_eq!(stage.line(key).end, None);
-    stage.order(key, Order::Resume);
+    stage.resume(key);
     let expected = [(0x81, b"two!".to_vec()), (0x88, close_body(1000, "bye"))];
     assert_eq!(frames(&stage.sent(key)), expected);
     assert_eq!(diary.read(), ["close 1000 \"bye\" true", "dropped after 3"]);
@@ -58,10 +58,10 @@ fn an_end_without_a_close_is_told_behind_the_last_message_whatever_pauses_there_
     ]
     .concat();
     receive_in_one_turn(&mut stage, key, &[&bytes], true);
-    stage.order(key, Order::Resume);
+    stage.resume(key);
     assert_eq!(texts(&mut stage, key), ["one!"]);
     assert!(diary.read().is_empty());
-    stage.order(key, Order::Resume);
+    stage.resume(key);
     stage.turn();
     assert_eq!(texts(&mut stage, key), ["two!", "three!"]);
     let notes = diary.read();
@@ -115,15 +115,11 @@ fn a_pause_at_each_message_copies_the_rest_once() {
         stage.receive(key, &bytes);
         for _ in 1..MESSAGES {
             assert!(!stage.line(key).receives);
-            let Stage {
-                driver, connections, ..
-            } = &mut stage;
-            connections.order(driver, key, Order::Resume);
-            connections.turn_ends(driver);
+            stage.resume(key);
         }
     });
     // The test's own copy, what is kept of it, and some small change; not half of it for each message.
     assert!(cost.bytes_total < 4 * kept as u64, "{cost:?}");
-    stage.order(key, Order::Resume);
+    stage.resume(key);
     assert!(stage.line(key).receives);
 }

@@ -6,7 +6,6 @@ use allocation_counter::measure;
 use rustls::ClientConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::mailbox::Order;
 use super::super::pipe::{Bell, Pipe, pipe};
 use super::super::piped::Piped;
 use super::super::slot::Phase;
@@ -274,7 +273,7 @@ fn a_message_and_a_close_that_came_with_the_announced_end_are_told_after_the_pau
         // The connection itself ends behind it.
         stage.end(client.key);
         assert!(diary.read().is_empty());
-        stage.order(client.key, Order::Resume);
+        stage.resume(client.key);
         let sent = stage.sent(client.key);
         client.hear(&sent);
         let expected = [(0x81, b"two!".to_vec()), (0x88, close_body(1000, "bye"))];
