@@ -167,6 +167,9 @@ pub trait Owner<D: Driver> {
     /// The driver's part of the slot with this key; `None` if the socket was closed and the slot is empty or in other use.
     fn socket(&mut self, key: Key) -> Option<&mut D::Socket>;
 
+    /// The keys of all connections. A driver asks for them when it has lost sight of how things are with any of them.
+    fn keys(&mut self) -> Vec<Key>;
+
     /// The same for a listening socket. Their keys may be equal to those of connections.
     fn listener(&mut self, key: Key) -> Option<&mut D::Listener>;
 

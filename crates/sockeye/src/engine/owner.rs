@@ -271,6 +271,10 @@ impl<D: Driver> Owner<D> for Connections<D> {
         self.slots.get_mut(key).map(|slot| &mut slot.socket)
     }
 
+    fn keys(&mut self) -> Vec<Key> {
+        self.slots.keys()
+    }
+
     fn listener(&mut self, key: Key) -> Option<&mut D::Listener> {
         let entrance = self.entrances.get_mut(key.index())?.as_mut()?;
         Some(&mut entrance.listener)

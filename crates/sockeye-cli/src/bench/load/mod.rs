@@ -734,6 +734,11 @@ impl<D: Driver, S: Scenario> Owner<D> for Load<D, S> {
         self.client(key).map(|client| &mut client.socket)
     }
 
+    fn keys(&mut self) -> Vec<Key> {
+        let clients = self.slots.iter().filter_map(|slot| slot.client.as_ref());
+        clients.map(|client| client.key).collect()
+    }
+
     fn listener(&mut self, _: Key) -> Option<&mut D::Listener> {
         None
     }

@@ -103,29 +103,3 @@ fn a_reset_at_any_receive_is_told<D: Tested>() {
         assert_eq!(peers.join().unwrap(), 1);
     }
 }
-
-/// Nobody can say whether what was under way was sent whole. What is sent later is not concerned.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_completion_that_the_kernel_lost_fails_what_it_may_be_of_and_nothing_else() {
-    use crate::driver::Uring;
-
-    if !Uring::is_available() {
-        return;
-    }
-    let mut world = World::<Uring>::new(Answer::Keep);
-    let (idle, idle_peer) = world.pair();
-    let (sending, _peer) = world.pair();
-    world.settle();
-    world.send(sending, b"hello").unwrap();
-    world.driver.lose_completion();
-    world.settle();
-    assert_eq!(world.seen(sending).failed.len(), 1);
-    assert!(world.seen(idle).failed.is_empty());
-    for _ in 0..3 {
-        world.send(idle, b"hello").unwrap();
-        world.settle();
-    }
-    assert_eq!(reader(idle_peer, 15).join().unwrap(), b"hellohellohello");
-    assert!(world.seen(idle).failed.is_empty());
-}

@@ -5,6 +5,8 @@ mod calls;
 mod connecting;
 mod ending;
 mod failing;
+#[cfg(target_os = "linux")]
+mod losing;
 mod pausing;
 mod scarcity;
 mod traffic;

@@ -286,6 +286,14 @@ impl<D: Driver> Owner<D> for Book<D> {
             .filter(|_| slot.generation == key.generation())
     }
 
+    fn keys(&mut self) -> Vec<Key> {
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| slot.socket.is_some())
+            .map(|(index, slot)| Key::new(u32::try_from(index).unwrap(), slot.generation))
+            .collect()
+    }
+
     fn listener(&mut self, key: Key) -> Option<&mut D::Listener> {
         let (generation, listener) = self.listeners.get_mut(key.index())?;
         listener.as_mut().filter(|_| *generation == key.generation())

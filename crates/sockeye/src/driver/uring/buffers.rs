@@ -59,6 +59,13 @@ impl Buffers {
         Ok(buffers)
     }
 
+    /// Registers others in place of these, which the kernel must not use any more: no operation receives.
+    pub(super) fn replace(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
+        submitter.unregister_buf_ring(GROUP)?;
+        *self = Self::register(submitter, self.shape)?;
+        Ok(())
+    }
+
     /// What the kernel put into buffer `number`: `length` bytes.
     ///
     /// # Safety

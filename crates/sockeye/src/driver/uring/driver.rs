@@ -58,6 +58,8 @@ pub struct Uring {
     pub(super) buffer: Vec<u8>,
     /// Connections that had been accepted when their listening socket was told to stop for a while.
     pub(super) held: Vec<(Key, OwnedFd)>,
+    /// The listening sockets.
+    pub(super) listeners: Vec<Key>,
 }
 
 /// A connection of the [`Uring`] driver.
@@ -136,14 +138,14 @@ pub struct Listener {
 #[derive(Debug)]
 pub(super) struct Wake {
     /// What the ring watches.
-    descriptor: OwnedFd,
+    pub(super) descriptor: OwnedFd,
     /// What others watch in place of the ring.
     notice: OwnedFd,
     /// Whether there may be others. Then the kernel signals `notice`, too; but not what it learns by an eventfd itself, since
     /// it does not let one signal another at once.
     notifies: AtomicBool,
     /// Somebody woke it, and it does not know yet: nobody else has to.
-    is_pending: AtomicBool,
+    pub(super) is_pending: AtomicBool,
 }
 
 impl Wake {
@@ -195,6 +197,7 @@ impl Uring {
             ends: Ends::default(),
             buffer: Vec::new(),
             held: Vec::new(),
+            listeners: Vec::new(),
         })
     }
 
@@ -204,10 +207,10 @@ impl Uring {
         Self::with(Sizes::SMALL)
     }
 
-    /// Lets it be as if the kernel had lost a completion.
+    /// Lets it be as if the kernel lost the next completions, so many of them.
     #[cfg(test)]
-    pub(in super::super) fn lose_completion(&mut self) {
-        self.ring.lost_too += 1;
+    pub(in super::super) fn lose_completions(&mut self, count: u32) {
+        self.ring.to_lose += count;
     }
 
     #[cfg(test)]
@@ -266,11 +269,11 @@ impl Uring {
             Token::Wake => {
                 self.wake.is_pending.swap(false, Ordering::AcqRel);
                 if !completion.goes_on() {
-                    self.ring.watch(self.wake.descriptor.as_fd());
+                    self.watch();
                 }
                 return false;
             }
-            Token::Ignored => return false,
+            Token::End | Token::Ignored => return false,
         }
         true
     }
@@ -309,6 +312,7 @@ impl Driver for Uring {
             is_disarmed: false,
         };
         self.arm_listener(&mut listener);
+        self.listeners.push(key);
         Ok(listener)
     }
 
@@ -328,6 +332,7 @@ impl Driver for Uring {
             self.ring.cancel(Token::Accept(listener.key));
         }
         self.held.retain(|(key, _)| *key != listener.key);
+        self.listeners.retain(|key| *key != listener.key);
         self.ring.close(listener.descriptor);
         // At once, so that nobody connects to it any more. An error shows again in the next turn.
         let _ = self.ring.look();
@@ -448,14 +453,14 @@ impl Driver for Uring {
         let waits = count == 0 && is_at_rest && !self.hurries.get();
         self.ring
             .enter(if waits { timeout } else { Some(Duration::ZERO) })?;
-        count += self.collect(owner);
+        count += self.collect(owner)?;
         count += self.tell_ends(owner)?;
         if count == 0 && self.is_awaited.get() {
             // From here on the kernel signals. What it did before is looked for once more.
             self.wake.notifies.store(true, Ordering::SeqCst);
             self.ring.set_notices(true);
             self.ring.look()?;
-            count += self.collect(owner);
+            count += self.collect(owner)?;
         }
         self.system.counters.events += count as u64;
         Ok(count)
@@ -479,11 +484,17 @@ impl Uring {
     pub(super) const KEPT: usize = 1024;
 
     /// Takes what has completed by now and acts on it; gives how many events that were.
-    pub(super) fn collect(&mut self, owner: &mut impl Owner<Self>) -> usize {
+    pub(super) fn collect(&mut self, owner: &mut impl Owner<Self>) -> io::Result<usize> {
         let mut completions = std::mem::take(&mut self.completions);
         let is_lost = self.ring.take(&mut completions, &mut self.sent);
-        // Before others act, so that these sockets can be sent to again.
-        let mut count = self.land_silent(is_lost, owner);
+        let mut count = 0;
+        if is_lost {
+            // Nobody knows whether these were sent whole.
+            self.sent.clear();
+        } else {
+            // Before others act, so that these sockets can be sent to again.
+            count += self.land_silent(owner);
+        }
         let mut rest = completions.drain(..).peekable();
         while let Some(completion) = rest.next() {
             count += usize::from(self.act(completion, &mut rest, owner));
@@ -491,6 +502,9 @@ impl Uring {
         drop(rest);
         completions.shrink_to(Self::KEPT);
         self.completions = completions;
-        count
+        if is_lost {
+            count += self.begin_anew(owner)?;
+        }
+        Ok(count)
     }
 }

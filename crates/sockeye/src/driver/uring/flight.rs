@@ -347,6 +347,20 @@ impl Flights {
         }
     }
 
+    /// Ends all flights, when the kernel uses nothing of them any more.
+    pub(super) fn end_all(&mut self) -> Vec<Ended> {
+        self.silent.clear();
+        self.airborne = 0;
+        let mut all = Vec::new();
+        for index in 0..self.slots.len() {
+            let slot = &mut self.slots[index];
+            slot.place = Place::Ground;
+            let key = Key::new(index as u32, slot.generation);
+            all.extend(self.end(key));
+        }
+        all
+    }
+
     /// Ends a flight that has landed.
     pub(super) fn end(&mut self, key: Key) -> Option<Ended> {
         let slot = self.slot(key).filter(|slot| slot.place == Place::Ground)?;

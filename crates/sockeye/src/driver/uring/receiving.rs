@@ -152,7 +152,7 @@ impl Uring {
                 break;
             }
             self.ring.look()?;
-            count += self.collect(owner);
+            count += self.collect(owner)?;
         }
         for _ in 0..Ends::<End>::SHARE {
             let Some(end) = self.ends.pop() else {

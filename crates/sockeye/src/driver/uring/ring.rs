@@ -14,7 +14,7 @@ use socket2::SockRef;
 use super::super::probe::Unavailable;
 use super::super::{Key, Output};
 use super::buffers::{Buffers, Filled, GROUP, Shape};
-use super::flight::{ALL, Flights, Number};
+use super::flight::{ALL, Ended, Flights, Number};
 use super::token::Token;
 
 /// How large a ring is.
@@ -42,9 +42,11 @@ pub(super) struct Ring {
     enters: u64,
     /// How many completions the kernel had lost by the last time that silent flights landed.
     lost: u32,
-    /// More of them, on purpose.
+    /// How many of the next completions are lost on purpose, and how many were.
     #[cfg(test)]
-    pub(super) lost_too: u32,
+    pub(super) to_lose: u32,
+    #[cfg(test)]
+    lost_too: u32,
     /// Keeps it on its thread.
     _here: std::marker::PhantomData<*const ()>,
 }
@@ -110,6 +112,8 @@ impl Ring {
             receives: 0,
             enters: 0,
             lost: 0,
+            #[cfg(test)]
+            to_lose: 0,
             #[cfg(test)]
             lost_too: 0,
             _here: std::marker::PhantomData,
@@ -359,6 +363,12 @@ impl Ring {
     pub(super) fn take(&mut self, completed: &mut Vec<Completion>, sent: &mut Vec<Key>) -> bool {
         for entry in self.io.completion() {
             let completion = Completion::new(&entry);
+            #[cfg(test)]
+            if self.to_lose > 0 {
+                self.to_lose -= 1;
+                self.lost_too += 1;
+                continue;
+            }
             if !completion.goes_on() {
                 match completion.token {
                     Token::Receive(_) => self.receives = self.receives.saturating_sub(1),
@@ -382,11 +392,53 @@ impl Ring {
         std::mem::replace(&mut self.lost, lost) != lost
     }
 
-    /// Cancels all operations and waits for their end; gives whether the kernel uses nothing any more.
-    fn end_all(&mut self) -> bool {
+    /// Ends all operations after the kernel has lost completions, with which the count of what is under way was lost. Gives
+    /// the flights that were, and appends to `last` what else had completed. The ring is as if it were new.
+    pub(super) fn begin_anew(&mut self, last: &mut Vec<Completion>) -> io::Result<Vec<Ended>> {
+        if !self.end_uncounted(last) {
+            return Err(io::Error::other("operations of an io_uring do not end"));
+        }
+        self.receives = 0;
+        // Nobody knows which of the buffers were named by what was lost.
+        self.buffers.replace(&self.io.submitter())?;
+        Ok(self.flights.end_all())
+    }
+
+    /// Cancels all operations until there is nothing left to cancel and nothing left to tell; gives whether that came to pass.
+    fn end_uncounted(&mut self, last: &mut Vec<Completion>) -> bool {
+        let (mut completions, mut sent) = (Vec::new(), Vec::new());
+        let mut idle = 0;
+        while idle < Self::IDLE_ENTERS {
+            self.cancel_all();
+            if self.look().is_err() {
+                return false;
+            }
+            self.take(&mut completions, &mut sent);
+            // It tells how many operations it has found, none of which waits outside of the ring.
+            let found_none = completions.iter().all(|completion| {
+                completion.token == Token::End && matches!(completion.moved(), Ok(0) | Err(Errno::NOENT))
+            });
+            let submissions = self.io.submission();
+            let is_done = submissions.is_empty() && !submissions.taskrun() && !submissions.cq_overflow();
+            drop(submissions);
+            if found_none && !completions.is_empty() && is_done && self.backlog.is_empty() {
+                return true;
+            }
+            idle = if found_none { idle + 1 } else { 0 };
+            last.append(&mut completions);
+        }
+        false
+    }
+
+    fn cancel_all(&mut self) {
         let everything = types::CancelBuilder::any().all();
         let entry = opcode::AsyncCancel2::new(everything).build();
-        self.push(entry.user_data(Token::Ignored.to_bits()));
+        self.push(entry.user_data(Token::End.to_bits()));
+    }
+
+    /// Cancels all operations and waits for their end; gives whether the kernel uses nothing any more.
+    fn end_all(&mut self) -> bool {
+        self.cancel_all();
         let (mut completions, mut sent) = (Vec::new(), Vec::new());
         let mut idle = 0;
         while idle < Self::IDLE_ENTERS {

@@ -36,20 +36,13 @@ impl Uring {
         self.awaited(socket).is_some()
     }
 
-    /// Ends the flights that were sent whole without a completion, or fails them if the kernel may have lost that; gives how
-    /// often the owner was told.
-    pub(super) fn land_silent(&mut self, is_lost: bool, owner: &mut impl Owner<Self>) -> usize {
+    /// Ends the flights that were sent whole without a completion; gives how often the owner was told.
+    pub(super) fn land_silent(&mut self, owner: &mut impl Owner<Self>) -> usize {
         let mut count = 0;
         let tells = self.hurries.get();
         self.hurries.set(tells && self.ring.has_silent());
         let mut sent = std::mem::take(&mut self.sent);
         for flight in sent.drain(..) {
-            if is_lost {
-                // Nobody knows how much of it was sent, and what came behind it would be taken for the rest.
-                self.land(flight, Err(Errno::NOBUFS), owner);
-                count += 1;
-                continue;
-            }
             let Some(key) = self.ring.flights().get_mut(flight).map(|sent| sent.socket) else {
                 continue;
             };

@@ -13,6 +13,8 @@ pub(super) enum Token {
     Flight(Key),
     /// Somebody woke the driver.
     Wake,
+    /// Everything was cancelled.
+    End,
     /// Nobody waits for it.
     Ignored,
 }
@@ -25,6 +27,7 @@ const FLIGHT: u64 = 0b10 << 30;
 const OWN: u64 = 0b11 << 30;
 const WAKE: u64 = OWN;
 const IGNORED: u64 = OWN | 1;
+const END: u64 = OWN | 2;
 
 impl Token {
     pub(super) const fn to_bits(self) -> u64 {
@@ -33,6 +36,7 @@ impl Token {
             Self::Accept(key) => key.to_bits() | ACCEPT,
             Self::Flight(key) => key.to_bits() | FLIGHT,
             Self::Wake => WAKE,
+            Self::End => END,
             Self::Ignored => IGNORED,
         }
     }
@@ -44,6 +48,7 @@ impl Token {
             ACCEPT => Self::Accept(key),
             FLIGHT => Self::Flight(key),
             _ if bits == WAKE => Self::Wake,
+            _ if bits == END => Self::End,
             _ => Self::Ignored,
         }
     }
@@ -61,6 +66,7 @@ mod tests {
                 Token::Accept(key),
                 Token::Flight(key),
                 Token::Wake,
+                Token::End,
                 Token::Ignored,
             ] {
                 assert_eq!(Token::from_bits(token.to_bits()), token);
