@@ -280,7 +280,7 @@ impl Accepted {
     }
 
     /// With these topics, if any.
-    #[cfg(all(feature = "hyper", engine))]
+    #[cfg(engine)]
     pub(crate) fn with_hub(mut self, hub: Option<Arc<Hub>>) -> Self {
         self.agreement.hub = hub;
         self

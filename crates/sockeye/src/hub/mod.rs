@@ -18,6 +18,7 @@
 
 mod backlog;
 mod batch;
+mod changes;
 mod config;
 mod delivery;
 mod filters;
@@ -35,10 +36,11 @@ mod tests;
 mod topic;
 
 pub(crate) use backlog::{Backlog, Waiting};
+pub use changes::{Change, Changes, Missed};
 pub use config::{HubConfig, PublishError, SubscribeError, Topics};
 pub(crate) use delivery::Dropped;
 pub use history::History;
-pub(crate) use local::{Change, Local};
+pub(crate) use local::Local;
 pub(crate) use policy::Pressure;
 pub(crate) use recipient::{Recipient, Recipients};
 pub(crate) use sessions::Seat;

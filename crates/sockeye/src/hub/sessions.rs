@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sockeye_proto::{Compress, Prepared};
 
 use super::SubscribeError;
+use super::changes::Change;
 use super::filters::Filters;
 use super::index::{Index, TopicId};
 use super::registry::Known;
@@ -138,7 +139,12 @@ impl Hub {
         self.sessions.has_any.store(true, Ordering::Release);
         table.index.subscribe(slot, id);
         let entry = table.index.get(id);
-        entry.extra.known.joined();
+        let old = entry.extra.known.joined();
+        self.lookout.tell(&Change {
+            topic: entry.name().clone(),
+            new: old + 1,
+            old,
+        });
         for message in history {
             let given = locked.give(entry.name(), message, Compress::Auto);
             self.metrics.dropped_many(given.dropped);
@@ -172,7 +178,13 @@ impl Hub {
 
     fn session_parts(&self, table: &mut Table, slot: u32, id: TopicId) {
         table.index.unsubscribe(slot, id);
-        table.index.get(id).extra.known.left();
+        let entry = table.index.get(id);
+        let old = entry.extra.known.left();
+        self.lookout.tell(&Change {
+            topic: entry.name().clone(),
+            new: old - 1,
+            old,
+        });
         let Some(entry) = table.index.release(id) else {
             return;
         };

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use sockeye_proto::{Compress, Prepared};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::changes::{Changes, Lookout};
 use super::config::HubConfig;
 use super::history::Histories;
 use super::metrics::HubMetrics;
@@ -25,6 +26,8 @@ pub(crate) struct Hub {
     pub(super) wildcards: Interest,
     pub(super) histories: Histories,
     pub(super) metrics: HubMetrics,
+    /// Who looks on while topics gain and lose subscribers.
+    pub(super) lookout: Lookout,
     /// The subscribers that no worker sees to. Among workers, they have the number behind the last.
     pub(super) sessions: Sessions,
     /// Bytes of messages that may be on their way between threads.
@@ -67,6 +70,7 @@ impl Hub {
             wildcards: Interest::new(workers + 1),
             histories,
             metrics: HubMetrics::new(),
+            lookout: Lookout::default(),
             sessions: Sessions::default(),
             workers,
             outlets: (0..workers).map(|_| OnceLock::new()).collect(),
@@ -210,8 +214,8 @@ impl fmt::Debug for Post {
 pub struct Publisher(Arc<Hub>);
 
 impl Publisher {
-    /// One with topics of its own, for WebSockets that no [`Server`](crate::Server) serves: with `sockeye::axum` and
-    /// `sockeye::hyper` they are given these by `topics`. Those of a server come with
+    /// One with topics of its own, for WebSockets that no [`Server`](crate::Server) serves: with `sockeye::axum`,
+    /// `sockeye::hyper` and an [`Acceptor`](crate::server::Acceptor) they are given these by `topics`. Those of a server come with
     /// [`ServerHandle::publisher`](crate::server::ServerHandle::publisher).
     ///
     /// # Errors
@@ -225,7 +229,6 @@ impl Publisher {
         Self(hub)
     }
 
-    #[cfg(feature = "hyper")]
     pub(crate) fn hub(&self) -> Arc<Hub> {
         Arc::clone(&self.0)
     }
@@ -288,6 +291,13 @@ impl Publisher {
     /// The topics that have subscribers, in no certain order, and patterns that have some.
     pub fn topics(&self) -> Topics {
         Topics::new(self.0.registry.list())
+    }
+
+    /// What changes about the subscribers of all topics from now on, as
+    /// [`Handler::subscription`](crate::server::Handler::subscription) is told by those of its own WebSockets. To open a
+    /// source when a topic gets its first subscriber, for example, and to close it when the last one has left.
+    pub fn changes(&self) -> Changes {
+        self.0.lookout.watch()
     }
 
     /// What is kept of a topic: its last messages, at most `count`, the oldest first.

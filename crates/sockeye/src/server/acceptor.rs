@@ -1,6 +1,8 @@
 //! WebSockets on byte streams of the program's own: no listener, no routes, no HTTP but the one request.
 
 use std::future::Future;
+#[cfg(engine)]
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -12,9 +14,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Accept, HandshakeLimits};
 use crate::error::{ConnectPhase, Kind, Lateness};
+#[cfg(engine)]
+use crate::hub::{Hub, Publisher};
 use crate::opening::Opening;
 use crate::spread::next_share;
 use crate::upgrade::{Accepted, Context, Settings, check_origin, choose_subprotocol, mistake};
+use crate::websocket::Agreement;
 use crate::{Error, OriginPolicy, QueueLimits, Result, WebSocket};
 
 /// How much is read at once until the handshake is done, in bytes.
@@ -59,6 +64,8 @@ pub struct Acceptor {
     subprotocols: Vec<String>,
     handshake: HandshakeLimits,
     settings: Settings,
+    #[cfg(engine)]
+    topics: Option<Arc<Hub>>,
 }
 
 impl Default for Acceptor {
@@ -75,6 +82,8 @@ impl Acceptor {
             subprotocols: Vec::new(),
             handshake: HandshakeLimits::default(),
             settings: Settings::default(),
+            #[cfg(engine)]
+            topics: None,
         }
     }
 
@@ -119,6 +128,15 @@ impl Acceptor {
     #[must_use]
     pub fn compression(mut self, compression: impl Into<Option<Deflate>>) -> Self {
         self.settings.compression = compression.into();
+        self
+    }
+
+    /// Gives the WebSockets the topics of this publisher, to [subscribe](WebSocket::subscribe) to: those of a
+    /// [`Server`](super::Server), or of [`Publisher::new`]. Default: none.
+    #[cfg(engine)]
+    #[must_use]
+    pub fn topics(mut self, publisher: &Publisher) -> Self {
+        self.topics = Some(publisher.hub());
         self
     }
 
@@ -179,7 +197,11 @@ impl Acceptor {
         let now = tokio::time::Instant::now().into_std();
         let (websocket, driver) = Opening {
             connection: self.settings.connection(None, next_share(), now),
-            agreement: crate::websocket::Agreement::default(),
+            agreement: Agreement {
+                #[cfg(engine)]
+                hub: self.topics.clone(),
+                ..Agreement::default()
+            },
             limits: self.settings.queues.clone(),
             metrics: Context::of_process().metrics(),
             leftover: leftover.into(),
@@ -247,6 +269,8 @@ impl Acceptor {
         let mut response = Vec::new();
         acceptance.write(&mut response);
         let accepted = Accepted::new(&acceptance, settings, accept.data, Context::of_process());
+        #[cfg(engine)]
+        let accepted = accepted.with_hub(self.topics.clone());
         Ok((accepted, response))
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sockeye::hub::{HubConfig, Publisher, SubscribeError};
+use sockeye::proto::Message;
 use sockeye::proto::deflate::Deflate;
 use sockeye::server::{Accept, Acceptor, HandshakeLimits, Rejection, accept};
 use sockeye::{Config, OriginPolicy};
@@ -166,4 +168,37 @@ async fn a_handshake_that_was_done_elsewhere_is_gone_on_from() {
     assert_eq!(ws.recv().await.unwrap(), Some("half before, half after".into()));
     ws.send("hello").await.unwrap();
     assert_eq!(peer.receive_text().await, "hello");
+}
+
+#[tokio::test]
+async fn websockets_of_an_acceptor_have_the_topics_they_are_given() {
+    let publisher = Publisher::new(HubConfig::default()).unwrap();
+    let mut changes = publisher.changes();
+    let acceptor = Acceptor::new().topics(&publisher);
+    let (mut peer, stream) = pipe();
+    peer.write(handshake("/", &[]).as_bytes()).await;
+    let accepted = acceptor.accept(stream).await.unwrap();
+    assert_eq!(peer.response().await.status, 101);
+    let (mut other, stream) = pipe();
+    let mut resumed = acceptor.resume(stream, []).unwrap();
+    assert_eq!(accepted.subscribe("t"), Ok(true));
+    assert_eq!(resumed.subscribe("t"), Ok(true));
+
+    publisher.publish("t", Message::Text("for all")).unwrap();
+    accepted.publish("t", "for the other").unwrap();
+    assert_eq!(peer.receive_text().await, "for all");
+    assert_eq!(other.receive_text().await, "for all");
+    assert_eq!(other.receive_text().await, "for the other");
+
+    assert!(accepted.unsubscribe("t"));
+    // It leaves with its connection.
+    drop(other);
+    assert!(resumed.recv().await.is_err());
+    drop(resumed);
+    for (old, new) in [(0, 1), (1, 2), (2, 1), (1, 0)] {
+        let change = changes.next().await.unwrap().unwrap();
+        assert_eq!((change.topic.as_str(), change.old, change.new), ("t", old, new));
+    }
+    let without = Acceptor::new().resume(pipe().1, []).unwrap();
+    assert_eq!(without.subscribe("t"), Err(SubscribeError::NoServer));
 }

@@ -91,6 +91,35 @@ async fn async_handlers_have_topics_on_workers_and_without() {
 }
 
 #[tokio::test]
+async fn who_looks_on_is_told_of_subscribers_of_all_kinds() {
+    let both = server().handle("/callbacks", Chat).route("/async", room);
+    let (address, server) = start(both.workers(2)).await;
+    let publisher = server.publisher().unwrap();
+    let mut changes = publisher.changes();
+    let mut peers = Vec::new();
+    for (path, old) in [("/callbacks", 0), ("/async", 1), ("/callbacks", 2), ("/async", 3)] {
+        let mut peer = Peer::open(address, path, &[]).await;
+        if path == "/callbacks" {
+            peer.write(&frame(TEXT, b"t")).await;
+        }
+        let change = changes.next().await.unwrap().unwrap();
+        assert_eq!(
+            (change.topic.as_str(), change.old, change.new),
+            ("t", old, old + 1)
+        );
+        peers.push(peer);
+    }
+    // They leave in whatever way.
+    let mut closing = peers.remove(1);
+    closing.send_close(1000).await;
+    for left in (0..4).rev() {
+        let change = changes.next().await.unwrap().unwrap();
+        assert_eq!((change.old, change.new), (left + 1, left));
+        peers.pop();
+    }
+}
+
+#[tokio::test]
 async fn callbacks_and_async_handlers_share_topics() {
     let builder = server()
         .handle("/callbacks", Chat)

@@ -16,7 +16,6 @@ use super::index::{Index, TopicId};
 use super::recipient::{Recipient, Recipients};
 use super::registry::Known;
 use super::shared::{Hub, Outlet, Post};
-use super::topic::Topic;
 
 /// More waiting batches than this, or bytes in them, are better given out before the next callback.
 const MANY_BATCHES: usize = 64;
@@ -70,14 +69,6 @@ struct Replayed {
     slot: u32,
     up_to: u64,
     round: u64,
-}
-
-/// A topic's number of subscribers has changed, on all workers.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Change {
-    pub(crate) topic: Topic,
-    pub(crate) new: usize,
-    pub(crate) old: usize,
 }
 
 impl Local {

@@ -2,9 +2,10 @@
 
 use sockeye_proto::Compress;
 
-use super::{Change, Extra, Local, Replayed};
+use super::{Extra, Local, Replayed};
 use crate::hub::SubscribeError;
 use crate::hub::backlog::Waiting;
+use crate::hub::changes::Change;
 use crate::hub::index::TopicId;
 use crate::hub::recipient::Recipient;
 use crate::hub::topic::Topic;
@@ -46,6 +47,7 @@ impl Local {
             new: old + 1,
             old,
         };
+        self.hub.lookout.tell(&change);
         if history > 0 && entry.extra.kept.is_some() {
             self.replay(slot, id, history, socket);
         }
@@ -133,6 +135,7 @@ impl Local {
             new: old - 1,
             old,
         };
+        self.hub.lookout.tell(&change);
         self.release(id);
         change
     }

@@ -1,7 +1,7 @@
 //! Subscribing: counts, limits, patterns.
 
 use super::support::World;
-use crate::hub::{HubConfig, PublishError, SubscribeError, TopicError};
+use crate::hub::{HubConfig, Missed, PublishError, SubscribeError, TopicError};
 
 #[test]
 fn every_change_of_a_topic_tells_both_counts() {
@@ -119,4 +119,25 @@ fn order_is_kept_when_patterns_come_and_go() {
     worker.turn();
     assert_eq!(worker.heard(exact), ["5"]);
     assert_eq!(worker.heard(wild), [""; 0]);
+}
+
+#[tokio::test]
+async fn who_looks_on_too_late_is_told_how_much_was_missed() {
+    let mut world = World::new(1);
+    let mut changes = world.publisher.changes();
+    let worker = &mut world.workers[0];
+    let a = worker.open();
+    for _ in 0..600 {
+        worker.subscribe(a, "t");
+        worker.unsubscribe(a, "t");
+    }
+    assert_eq!(changes.next().await, Err(Missed(1200 - 1024)));
+    let mut counts = Vec::new();
+    for _ in 0..1024 {
+        let change = changes.next().await.unwrap().unwrap();
+        counts.push((change.old, change.new));
+    }
+    assert_eq!(counts, [(0, 1), (1, 0)].repeat(512));
+    drop(world);
+    assert_eq!(changes.next().await, Ok(None));
 }
