@@ -95,7 +95,7 @@ impl Decompressor {
     fn decompress(&mut self, input: &[u8], output: &mut [u8]) -> Result<Inflated, DeflateError> {
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
-            none => none.insert(begin(&self.pool, self.keeps_context, &mut self.history)?),
+            none => none.insert(begin(&self.pool, self.keeps_context, &mut self.history)),
         };
         decoder.step(input, output, &mut self.history)
     }
@@ -165,12 +165,10 @@ impl Drop for Decompressor {
 }
 
 /// A decoder for a message that begins.
-fn begin(pool: &Pool, keeps_context: bool, history: &mut History) -> Result<Box<Decoder>, DeflateError> {
+fn begin(pool: &Pool, keeps_context: bool, history: &mut History) -> Box<Decoder> {
     let mut decoder = pool.take_decoder();
-    if keeps_context {
-        decoder.restore(history)?;
-    } else {
+    if !keeps_context {
         history.use_buffer(std::mem::take(&mut decoder.buffer));
     }
-    Ok(decoder)
+    decoder
 }

@@ -65,6 +65,18 @@ impl History {
         }
     }
 
+    /// Copies to `to` what came `back` bytes before the end, of which there must be so many.
+    pub(super) fn read(&self, back: usize, to: &mut [u8]) {
+        let (older, newer) = self.parts();
+        let from = self.len() - back;
+        let (start, end) = to.split_at_mut(to.len().min(older.len().saturating_sub(from)));
+        if !start.is_empty() {
+            start.copy_from_slice(&older[from..][..start.len()]);
+        }
+        let from = (from + start.len()).saturating_sub(older.len());
+        end.copy_from_slice(&newer[from..][..end.len()]);
+    }
+
     /// The bytes in the order they came: those of the first slice, then those of the second.
     pub(super) fn parts(&self) -> (&[u8], &[u8]) {
         let (newer, older) = self.bytes.split_at(self.oldest.into());
@@ -73,6 +85,11 @@ impl History {
 
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// How many bytes are kept.
+    pub(super) const fn window(&self) -> usize {
+        self.window.window_size()
     }
 
     /// Empties the history and gives up its buffer.

@@ -80,9 +80,6 @@ pub enum DeflateError {
     /// A message ended in the middle of a compressed block.
     #[error("a compressed message ended within a block")]
     Truncated,
-    /// A message has so many final blocks that following them would cost more than inflating it.
-    #[error("a compressed message has too many final blocks")]
-    TooManyFinalBlocks,
     /// The compression library failed, which no input can bring about.
     #[error("the compression library failed")]
     Internal,
