@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::super::DeflateError;
-use super::table::{Coded, Entry, Table};
+use super::table::{Coded, Entry, Sorted, Table};
 
 /// The codes of a block: one for literals, lengths and the end of the block, and one for distances.
 pub(super) struct Codes {
@@ -30,7 +30,7 @@ pub(super) static FIXED: LazyLock<Codes> = LazyLock::new(|| {
     let distances: [Coded; 32] = std::array::from_fn(|symbol| Coded::new(symbol, 5));
     let mut codes = Codes::new();
     codes
-        .build(&literals, &distances, 0)
+        .build(&literals, &distances, 0, &mut Sorted::new())
         .expect("these codes are complete");
     codes
 });
@@ -49,12 +49,13 @@ impl Codes {
         literals: &[Coded],
         distances: &[Coded],
         first_distance: usize,
+        sorted: &mut Sorted,
     ) -> Result<(), DeflateError> {
         static LITERAL_ENTRIES: [Entry; 512] = literal_entries();
         static DISTANCE_ENTRIES: [Entry; 32] = distance_entries();
-        self.literals.build(literals, 0, &LITERAL_ENTRIES, true)?;
+        self.literals.build(literals, 0, &LITERAL_ENTRIES, sorted, true)?;
         self.distances
-            .build(distances, first_distance, &DISTANCE_ENTRIES, true)
+            .build(distances, first_distance, &DISTANCE_ENTRIES, sorted, true)
     }
 }
 

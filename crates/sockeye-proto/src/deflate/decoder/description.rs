@@ -1,9 +1,9 @@
 //! How a block describes its codes.
 
 use super::super::DeflateError;
-use super::bits::{Bits, low};
+use super::bits::Bits;
 use super::codes::{Codes, DISTANCES, END, LITERALS};
-use super::table::{Coded, Entry, Table};
+use super::table::{Coded, Entry, Sorted, Table};
 
 /// The description of a block's codes (RFC 1951 §3.2.7), as far as it was read.
 pub(super) struct Description {
@@ -22,6 +22,7 @@ pub(super) struct Description {
     coded: [Coded; 512],
     coded_len: usize,
     coded_literals: usize,
+    sorted: Sorted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,7 @@ impl Description {
             coded: [Coded::new(0, 0); 512],
             coded_len: 0,
             coded_literals: 0,
+            sorted: Sorted::new(),
         }
     }
 
@@ -89,7 +91,9 @@ impl Description {
         }
         if self.part == Part::LengthCodes {
             while self.at < self.length_count {
-                bits.refill(input);
+                if bits.count() < 3 {
+                    bits.refill(input);
+                }
                 let Some(length) = bits.take(3) else {
                     return Ok(false);
                 };
@@ -106,7 +110,7 @@ impl Description {
         if !literals.iter().any(|coded| coded.symbol() == END) {
             return Err(DeflateError::InvalidData);
         }
-        codes.build(literals, distances, self.literals)?;
+        codes.build(literals, distances, self.literals, &mut self.sorted)?;
         Ok(true)
     }
 
@@ -130,7 +134,8 @@ impl Description {
             coded[len % 32] = Coded::new(symbol, length.into());
             len += usize::from(length > 0);
         }
-        self.lengths.build(&coded[..len], 0, &LENGTH_ENTRIES, false)?;
+        self.lengths
+            .build(&coded[..len], 0, &LENGTH_ENTRIES, &mut self.sorted, false)?;
         self.at = 0;
         self.previous = NONE;
         self.coded_len = 0;
@@ -140,41 +145,55 @@ impl Description {
     }
 
     /// Reads on in the lengths; whether they are complete.
+    ///
+    /// Not inlined, so that all registers are for it.
+    #[inline(never)]
     fn read_lengths(&mut self, bits: &mut Bits, input: &mut &[u8]) -> Result<bool, DeflateError> {
         let mask = self.lengths.mask();
-        while self.at < self.all {
-            if bits.count() < 14 {
-                bits.refill(input);
-            }
-            let entry = self.lengths.look(bits.peek(), mask);
-            if bits.count() < entry.bits() {
-                return Ok(false);
-            }
-            let count = (entry.base() & 0xFF) + (low(bits.peek(), entry.bits()) >> entry.code_bits()) as usize;
-            let length = if entry.is_flagged() { self.previous } else { (entry.base() >> 8) as u32 };
-            bits.skip(entry.bits());
-            if length == NONE || count > self.all - self.at {
-                return Err(DeflateError::InvalidData);
-            }
-            self.previous = length;
-            // Nobody can foretell whether a symbol has a code; most runs of them are of one.
-            self.push(self.at, length);
-            if count > 1 && length > 0 {
-                for symbol in self.at + 1..self.at + count {
-                    self.push(symbol, length);
+        let (mut local, mut at, mut previous) = (*bits, self.at, self.previous);
+        let (mut coded_len, mut coded_literals) = (self.coded_len, self.coded_literals);
+        // Nobody can foretell whether a symbol has a code, so there is no branch.
+        let mut push = |symbol, length| {
+            self.coded[coded_len % 512] = Coded::new(symbol, length);
+            coded_len += usize::from(length > 0);
+            coded_literals = if symbol < self.literals {
+                coded_len
+            } else {
+                coded_literals
+            };
+        };
+        'reading: while at < self.all {
+            local.refill(input);
+            // Four of at most 14 bits each.
+            for _ in 0..4 {
+                let entry = self.lengths.look(local.peek(), mask);
+                if local.count() < entry.bits() {
+                    break 'reading;
+                }
+                let count = entry.value(local.peek()) & 0xFF;
+                let length = match entry.is_flagged() {
+                    true => previous,
+                    false => (entry.base() >> 8) as u32,
+                };
+                local.skip(entry.bits());
+                if length == NONE || count > self.all - at {
+                    return Err(DeflateError::InvalidData);
+                }
+                previous = length;
+                push(at, length);
+                if count > 1 && length > 0 {
+                    for symbol in at + 1..at + count {
+                        push(symbol, length);
+                    }
+                }
+                at += count;
+                if at == self.all {
+                    break 'reading;
                 }
             }
-            self.at += count;
         }
-        Ok(true)
-    }
-
-    #[inline(always)]
-    fn push(&mut self, symbol: usize, length: u32) {
-        self.coded[self.coded_len % 512] = Coded::new(symbol, length);
-        self.coded_len += usize::from(length > 0);
-        if symbol < self.literals {
-            self.coded_literals = self.coded_len;
-        }
+        (*bits, self.at, self.previous) = (local, at, previous);
+        (self.coded_len, self.coded_literals) = (coded_len, coded_literals);
+        Ok(at == self.all)
     }
 }

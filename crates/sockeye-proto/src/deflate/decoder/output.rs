@@ -7,22 +7,41 @@ use super::super::history::History;
 pub(super) struct Output<'a> {
     bytes: &'a mut [u8],
     produced: usize,
-    /// What was produced before the step.
+    /// What was produced before the step, and how far back a repetition may go.
     history: &'a History,
+    window: usize,
 }
+
+/// How much is copied at once.
+const CHUNK: usize = 16;
 
 impl<'a> Output<'a> {
     /// How many bytes [`copy_fast`](Self::copy_fast) may write beyond those it produces.
-    pub(super) const BEYOND: usize = CHUNK - 1;
+    pub(super) const BEYOND: usize = 2 * CHUNK - 1;
 
     pub(super) fn new(bytes: &'a mut [u8], history: &'a History) -> Self {
         Self {
             bytes,
             produced: 0,
             history,
+            window: history.window(),
         }
     }
 
+    /// Itself, for a loop to have in registers; [`advance_to`](Self::advance_to) tells how far that came.
+    #[inline(always)]
+    pub(super) fn lend(&mut self) -> Output<'_> {
+        Output {
+            bytes: self.bytes,
+            ..*self
+        }
+    }
+
+    pub(super) fn advance_to(&mut self, produced: usize) {
+        self.produced = produced;
+    }
+
+    #[inline(always)]
     pub(super) fn produced(&self) -> usize {
         self.produced
     }
@@ -47,58 +66,66 @@ impl<'a> Output<'a> {
         len
     }
 
-    /// Whether a repetition may go so far back.
+    /// Checks that a repetition goes no further back than it may.
     ///
     /// # Errors
     ///
     /// It is further than the window, or than anything was produced.
     #[inline(always)]
     pub(super) fn check(&self, distance: usize) -> Result<(), DeflateError> {
-        let is_within = distance <= self.history.window() && distance <= self.produced + self.history.len();
-        is_within.then_some(()).ok_or(DeflateError::InvalidData)
+        if distance > self.window || distance > self.produced + self.history.len() {
+            return Err(DeflateError::InvalidData);
+        }
+        Ok(())
     }
 
     /// Repeats what is `distance` bytes back, which was checked, as far as there is room; how far that is.
     pub(super) fn copy(&mut self, length: usize, distance: usize) -> usize {
         let length = length.min(self.room());
-        let mut left = length;
-        if let Some(back) = distance.checked_sub(self.produced)
-            && back > 0
-        {
-            let old = left.min(back);
-            self.history
-                .read(back, &mut self.bytes[self.produced..self.produced + old]);
-            self.produced += old;
-            left -= old;
-        }
-        // What is repeated may go on in what it became: then with each piece there is twice as much of it.
-        let from = self.produced - distance.min(self.produced);
-        while left > 0 {
-            let piece = left.min(self.produced - from);
-            self.bytes.copy_within(from..from + piece, self.produced);
-            self.produced += piece;
-            left -= piece;
-        }
+        copy(self.bytes, self.produced, self.history, length, distance);
+        self.produced += length;
         length
     }
 
     /// As [`copy`](Self::copy) with its check. There must be room for the length and [`BEYOND`](Self::BEYOND).
     #[inline(always)]
     pub(super) fn copy_fast(&mut self, length: usize, distance: usize) -> Result<(), DeflateError> {
-        if distance > self.produced || distance < CHUNK || distance > self.history.window() {
+        let (mut to, end) = (self.produced, self.produced + length);
+        if distance > to || distance < CHUNK || distance > self.window {
             self.check(distance)?;
-            self.copy(length, distance);
+            copy(self.bytes, to, self.history, length, distance);
+            self.produced = end;
             return Ok(());
         }
-        let (mut to, end) = (self.produced, self.produced + length);
         self.produced = end;
+        let bytes = &mut self.bytes[..end + Self::BEYOND];
+        // Most are not longer than two chunks, so that the processor foretells the end of the loop.
+        bytes.copy_within(to - distance..to - distance + CHUNK, to);
+        to += CHUNK;
+        bytes.copy_within(to - distance..to - distance + CHUNK, to);
+        to += CHUNK;
         while to < end {
-            self.bytes.copy_within(to - distance..to - distance + CHUNK, to);
+            bytes.copy_within(to - distance..to - distance + CHUNK, to);
             to += CHUNK;
         }
         Ok(())
     }
 }
 
-/// How much is copied at once.
-const CHUNK: usize = 16;
+/// Copies to `bytes[to..to + length]` what is `distance` bytes before, of which `history` has what is before all `bytes`.
+fn copy(bytes: &mut [u8], mut to: usize, history: &History, length: usize, distance: usize) {
+    let end = to + length;
+    if distance > to {
+        let back = distance - to;
+        let old = length.min(back);
+        history.read(back, &mut bytes[to..to + old]);
+        to += old;
+    }
+    // What is repeated may go on in what it became: then with each piece there is twice as much of it.
+    let from = to.saturating_sub(distance);
+    while to < end {
+        let piece = (end - to).min(to - from);
+        bytes.copy_within(from..from + piece, to);
+        to += piece;
+    }
+}

@@ -4,6 +4,7 @@ use super::super::DeflateError;
 use super::bits::Bits;
 use super::codes::Codes;
 use super::output::Output;
+use super::table::Entry;
 
 /// Why decoding stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,16 +19,16 @@ pub(super) enum Stop {
     End,
 }
 
-/// As many bytes of input as one round of [`decode_fast`] takes.
-const MIN_INPUT: usize = 16;
-
-/// As much room as it needs: for three literals, the longest repetition and what may be written beyond that.
-const MIN_ROOM: usize = 3 + 258 + Output::BEYOND;
+/// As much room as a round of [`decode_fast`] needs: for four literals, the longest repetition and what may be written beyond that.
+const MIN_ROOM: usize = 4 + 258 + Output::BEYOND;
 
 /// As many bits as a distance takes.
 const DISTANCE_BITS: u32 = 15 + 13;
 
 /// Decodes while there is plenty of input and of room; whether the block ended.
+///
+/// Not inlined, so that all registers are for it.
+#[inline(never)]
 pub(super) fn decode_fast(
     codes: &Codes,
     bits: &mut Bits,
@@ -37,34 +38,35 @@ pub(super) fn decode_fast(
     let (literals, distances) = (&codes.literals, &codes.distances);
     let (literal_mask, distance_mask) = (literals.mask(), distances.mask());
     // What is in registers, as the compiler need not fear that anybody else sees it.
-    let (mut local, mut rest) = (*bits, *input);
+    let (mut local, mut rest, mut out) = (*bits, *input, output.lend());
     let mut is_end = false;
-    while rest.len() >= MIN_INPUT && output.room() >= MIN_ROOM {
-        refill(&mut local, &mut rest);
+    while out.room() >= MIN_ROOM && refill(&mut local, &mut rest) {
+        // What is asked again and again is foretold better where each time has a place of its own.
         let mut entry = literals.look(local.peek(), literal_mask);
         if entry.is_flagged() {
-            local.skip(entry.bits());
-            output.push(entry.base() as u8);
+            push_literal(entry, &mut local, &mut out);
             entry = literals.look(local.peek(), literal_mask);
             if entry.is_flagged() {
-                local.skip(entry.bits());
-                output.push(entry.base() as u8);
+                push_literal(entry, &mut local, &mut out);
                 entry = literals.look(local.peek(), literal_mask);
                 if entry.is_flagged() {
-                    local.skip(entry.bits());
-                    output.push(entry.base() as u8);
-                    continue;
+                    push_literal(entry, &mut local, &mut out);
+                    entry = literals.look(local.peek(), literal_mask);
+                    if entry.is_flagged() {
+                        push_literal(entry, &mut local, &mut out);
+                        continue;
+                    }
                 }
             }
         }
+        let before = local;
         if entry.is_special() {
             if entry.is_further() {
                 local.skip(entry.bits());
                 entry = literals.look_further(entry, local.peek());
             }
             if entry.is_flagged() {
-                local.skip(entry.bits());
-                output.push(entry.base() as u8);
+                push_literal(entry, &mut local, &mut out);
                 continue;
             }
             if entry.is_end() {
@@ -78,8 +80,10 @@ pub(super) fn decode_fast(
         }
         let length = entry.value(local.peek());
         local.skip(entry.bits());
-        if local.count() < DISTANCE_BITS {
-            refill(&mut local, &mut rest);
+        if local.count() < DISTANCE_BITS && !refill(&mut local, &mut rest) {
+            // The other loop can tell whether the distance is there.
+            local = before;
+            break;
         }
         let mut entry = distances.look(local.peek(), distance_mask);
         if entry.is_special() {
@@ -93,17 +97,28 @@ pub(super) fn decode_fast(
         }
         let distance = entry.value(local.peek());
         local.skip(entry.bits());
-        output.copy_fast(length, distance)?;
+        out.copy_fast(length, distance)?;
     }
+    let produced = out.produced();
+    output.advance_to(produced);
     (*bits, *input) = (local, rest);
     Ok(is_end)
 }
 
 #[inline(always)]
-fn refill(bits: &mut Bits, input: &mut &[u8]) {
-    if let Some(word) = input.first_chunk() {
+fn push_literal(entry: Entry, bits: &mut Bits, output: &mut Output<'_>) {
+    bits.skip(entry.bits());
+    output.push(entry.base() as u8);
+}
+
+/// Takes a word of input; whether there was one.
+#[inline(always)]
+fn refill(bits: &mut Bits, input: &mut &[u8]) -> bool {
+    let word = input.first_chunk();
+    if let Some(word) = word {
         *input = &input[bits.refill_word(*word)..];
     }
+    word.is_some()
 }
 
 /// Decodes symbol by symbol until something lacks or a repetition comes.

@@ -1,6 +1,7 @@
 //! Tables that tell what a code stands for.
 
 use super::super::DeflateError;
+use super::bits::low;
 
 /// What the next bits stand for, in one number:
 ///
@@ -79,7 +80,7 @@ impl Entry {
     /// The value; `bits` begin with the code.
     #[inline(always)]
     pub(super) const fn value(self, bits: u64) -> usize {
-        self.base() + (super::bits::low(bits, self.bits()) >> self.code_bits()) as usize
+        self.base() + (low(bits, self.bits()) >> self.code_bits()) as usize
     }
 }
 
@@ -132,7 +133,7 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
         }
     }
 
-    /// What is to be added to an index, so that it needs no check.
+    /// What leaves of some bits the index of an entry.
     #[inline(always)]
     pub(super) fn mask(&self) -> usize {
         ((1 << self.root) - 1) & Self::MASK
@@ -147,7 +148,7 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
     /// What `bits` go on with after the root, which led to `entry`.
     #[inline(always)]
     pub(super) fn look_further(&self, entry: Entry, bits: u64) -> Entry {
-        let index = super::bits::low(bits, entry.code_bits()) as usize;
+        let index = low(bits, entry.code_bits()) as usize;
         self.entries[(entry.base() + index) & Self::MASK]
     }
 
@@ -158,11 +159,13 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
     ///
     /// Too many codes, or too few for all bits to mean something. Only if `may_lack` is there an exception, which is zlib's: no
     /// code at all, or a single one of one bit.
+    #[inline(never)]
     pub(super) fn build<const N: usize>(
         &mut self,
         coded: &[Coded],
         first: usize,
         symbols: &[Entry; N],
+        sorted: &mut Sorted,
         may_lack: bool,
     ) -> Result<(), DeflateError> {
         const { assert!(N.is_power_of_two()) };
@@ -170,32 +173,33 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
         for symbol in coded {
             counts[symbol.length()] += 1;
         }
-        let (mut starts, mut start, mut free) = ([0; MAX_LENGTH + 1], 0, 1_i32);
-        let (mut shortest, mut longest) = (0, 0);
+        // How many of all codes of a length are free, below zero if too many are taken; and which lengths occur.
+        let (mut starts, mut start, mut free, mut lengths) = ([0; MAX_LENGTH + 1], 0, 1_i32, 0_u32);
         for length in 1..=MAX_LENGTH {
             starts[length] = start;
             start += counts[length];
             free = 2 * free - i32::from(counts[length]);
-            if free < 0 {
-                return Err(DeflateError::InvalidData);
-            }
-            if counts[length] > 0 {
-                longest = length;
-                shortest = if shortest == 0 { length } else { shortest };
-            }
+            lengths |= u32::from(counts[length] > 0) << length;
         }
+        if free < 0 {
+            return Err(DeflateError::InvalidData);
+        }
+        let longest = lengths.checked_ilog2().unwrap_or_default() as usize;
+        let shortest = lengths.trailing_zeros() as usize;
         if free > 0 {
             if !may_lack || longest > 1 {
                 return Err(DeflateError::InvalidData);
             }
-            let only = coded.first().map(|symbol| symbols[(symbol.symbol() - first) % N]);
+            let only = coded
+                .first()
+                .map(|symbol| symbols[symbol.symbol().wrapping_sub(first) % N]);
             let invalid = Entry(Entry::INVALID);
             self.entries[0] = only.unwrap_or(invalid).with_code(1);
             self.entries[1] = invalid.with_code(1);
             self.root = 1;
             return Ok(());
         }
-        let mut sorted = [Entry::default(); MAX_SYMBOLS.next_power_of_two()];
+        let sorted = &mut sorted.0;
         for symbol in coded {
             let length = symbol.length();
             let at = usize::from(starts[length]) % sorted.len();
@@ -205,11 +209,10 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
         let root = longest.min(ROOT as usize);
         self.root = root as u32;
         let (mut code, mut rest) = (0, &sorted[..]);
-        for length in shortest..=root {
+        for (length, &count) in counts.iter().enumerate().take(root + 1).skip(shortest) {
             // What is there holds for a bit more, whatever that is. Before the first length nothing is there.
-            let half = 1 << (length - 1);
-            self.entries.copy_within(..half, half);
-            let (of_length, longer) = rest.split_at(counts[length].into());
+            self.double(1 << (length - 1));
+            let (of_length, longer) = rest.split_at(count.into());
             for &entry in of_length {
                 self.entries[reversed(code, length) & Self::MASK] = entry;
                 code += 1;
@@ -221,6 +224,14 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
             self.build_further(code, &counts, longest, rest);
         }
         Ok(())
+    }
+
+    /// Repeats the first `half` entries after themselves, and what follows up to a chunk.
+    #[inline]
+    fn double(&mut self, half: usize) {
+        for from in (0..half).step_by(CHUNK) {
+            self.entries.copy_within(from..from + CHUNK, half + from);
+        }
     }
 
     /// Makes the parts for codes longer than the root, the first of which is `code`.
@@ -258,6 +269,17 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
             code <<= 1;
             rest = longer;
         }
+    }
+}
+
+const CHUNK: usize = 8;
+
+/// The entries of a code's symbols, sorted by the length of their codes: kept so as not to be cleared for each table.
+pub(super) struct Sorted([Entry; MAX_SYMBOLS.next_power_of_two()]);
+
+impl Sorted {
+    pub(super) const fn new() -> Self {
+        Self([Entry(0); MAX_SYMBOLS.next_power_of_two()])
     }
 }
 
