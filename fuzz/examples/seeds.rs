@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::{fs, io};
 
+use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Strategy};
+
 fn main() -> io::Result<()> {
     requests()?;
     responses()?;
     frames()?;
     compressed()?;
+    inflated()?;
     standalone()?;
     operations()
 }
@@ -178,6 +181,37 @@ fn compressed() -> io::Result<()> {
         write("deflate", name, &input)?;
     }
     Ok(())
+}
+
+/// Payloads of every kind of block.
+fn inflated() -> io::Result<()> {
+    let text =
+        b"to and fro, from here to there, and to and fro again, as far as it takes to get there".repeat(5);
+    for (name, level, strategy) in [
+        ("dynamic", 6, Strategy::Default),
+        ("literals", 6, Strategy::HuffmanOnly),
+        ("fixed", 6, Strategy::Fixed),
+        ("stored", 0, Strategy::Default),
+    ] {
+        let config = DeflateConfig {
+            level,
+            window_bits: -15,
+            strategy,
+            ..DeflateConfig::default()
+        };
+        let mut deflate = Deflate::new_with_config(config);
+        let mut output = [0; 1000];
+        deflate
+            .compress(&text, &mut output, DeflateFlush::SyncFlush)
+            .map_err(|_| io::ErrorKind::InvalidData)?;
+        let payload = &output[..deflate.total_out() as usize - 4];
+        for setup in [[1, 255, 255], [0, 3, 1]] {
+            let input = [&setup[..], payload].concat();
+            write("inflate", &format!("{name}_{}", setup[0]), &input)?;
+        }
+    }
+    let final_block = b"\x01\xff\xff\xf3\x48\xcd\xc9\xc9\x07\x00\xf3\x48\xcd\xc9\xc9\x07\x00";
+    write("inflate", "final", final_block)
 }
 
 /// Long messages, of a few parts each.

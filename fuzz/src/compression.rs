@@ -9,7 +9,7 @@ use sockeye_proto::deflate::{
 };
 
 /// Inflated messages beyond this are cut off: a bomb is for the caller to stop.
-const MAX_INFLATED: usize = 1 << 18;
+pub(crate) const MAX_INFLATED: usize = 1 << 18;
 
 #[derive(Arbitrary, Debug)]
 struct Setup {
@@ -96,7 +96,7 @@ fn inflate_all(decompressor: &mut Decompressor, payload: &[u8]) -> Result<Vec<u8
 }
 
 /// A message, `None` if it is too long.
-fn inflate(
+pub(crate) fn inflate(
     decompressor: &mut Decompressor,
     payload: &[u8],
     piece: usize,

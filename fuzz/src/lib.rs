@@ -10,6 +10,7 @@
 mod compression;
 mod frames;
 mod handshake;
+mod inflate;
 mod pair;
 #[cfg(test)]
 mod replay;
@@ -21,18 +22,20 @@ mod support;
 pub use compression::{deflate, standalone};
 pub use frames::{frames_client, frames_server};
 pub use handshake::{client_handshake, server_handshake};
+pub use inflate::inflate;
 pub use pair::pair;
 
 /// A target by its name, which is also that of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("server_handshake", server_handshake),
     ("client_handshake", client_handshake),
     ("frames_server", frames_server),
     ("frames_client", frames_client),
     ("deflate", deflate),
+    ("inflate", inflate),
     ("standalone", standalone),
     ("pair", pair),
 ];

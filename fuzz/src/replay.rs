@@ -99,6 +99,11 @@ fn compressed_bytes_do_no_harm() {
 }
 
 #[test]
+fn compressed_bytes_mean_what_they_mean_to_zlib() {
+    replay(target("inflate"));
+}
+
+#[test]
 fn messages_that_stand_alone_survive() {
     replay(target("standalone"));
 }

@@ -120,6 +120,8 @@ mod tests {
         fn history_is_the_tail_of_the_stream(
             bits in 8..11_u8,
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1500), 0..12),
+            back in any::<prop::sample::Index>(),
+            len in any::<prop::sample::Index>(),
         ) {
             let window = WindowBits::new(bits).unwrap();
             let limit = window.window_size();
@@ -129,7 +131,12 @@ mod tests {
                 history.extend(piece);
                 stream.extend_from_slice(piece);
                 let (older, newer) = history.parts();
-                prop_assert_eq!(&[older, newer].concat()[..], &stream[stream.len().saturating_sub(limit)..]);
+                let tail = &stream[stream.len().saturating_sub(limit)..];
+                prop_assert_eq!(&[older, newer].concat()[..], tail);
+                let from = back.index(tail.len() + 1);
+                let mut part = vec![0; len.index(tail.len() - from + 1)];
+                history.read(tail.len() - from, &mut part);
+                prop_assert_eq!(&part[..], &tail[from..][..part.len()]);
             }
         }
     }

@@ -61,6 +61,41 @@ impl Writer {
         self
     }
 
+    /// The beginning of a block that describes its codes by the length of each symbol's, written one by one in four bits.
+    pub(crate) fn described(self, literals: &[u8], distances: &[u8]) -> Self {
+        let counts = [literals.len() as u32 - 257, distances.len() as u32 - 1];
+        let mut writer = self.raw(&[(0b100, 3), (counts[0], 5), (counts[1], 5), (15, 4)]);
+        for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15] {
+            writer.bits(if symbol < 16 { 4 } else { 0 }, 3);
+        }
+        for &length in literals.iter().chain(distances) {
+            writer.code(length.into(), 4);
+        }
+        writer
+    }
+
+    /// A symbol of a code that is described by these lengths.
+    pub(crate) fn coded(mut self, lengths: &[u8], symbol: usize) -> Self {
+        let mut code = 0;
+        // RFC 1951 §3.2.2: shorter codes come first, and of the same length those of lower symbols.
+        for (other, &of_other) in lengths.iter().enumerate() {
+            if of_other > 0 && (of_other, other) < (lengths[symbol], symbol) {
+                code += 1_u32 << (15 - of_other);
+            }
+        }
+        let length = u32::from(lengths[symbol]);
+        self.code(code >> (15 - length), length);
+        self
+    }
+
+    /// Numbers of some bits each.
+    pub(crate) fn raw(mut self, numbers: &[(u32, u32)]) -> Self {
+        for &(value, count) in numbers {
+            self.bits(value, count);
+        }
+        self
+    }
+
     /// A block after a final one starts at a whole byte.
     pub(crate) fn align(mut self) -> Self {
         self.used = 0;

@@ -288,3 +288,80 @@ impl Sorted {
 fn reversed(code: usize, length: usize) -> usize {
     usize::from((code as u16).reverse_bits() >> (16 - length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What bits stand for, and how many they are.
+    fn find<const SIZE: usize, const ROOT: u32>(table: &Table<SIZE, ROOT>, bits: u64) -> (Entry, u32) {
+        let entry = table.look(bits, table.mask());
+        if !entry.is_further() {
+            return (entry, entry.bits());
+        }
+        let further = table.look_further(entry, bits >> entry.bits());
+        (further, entry.bits() + further.bits())
+    }
+
+    fn check<const SIZE: usize, const ROOT: u32>(lengths: &[u8], noise: u64) {
+        static SYMBOLS: [Entry; 512] = {
+            let mut symbols = [Entry(0); 512];
+            let mut symbol = 0;
+            while symbol < symbols.len() {
+                symbols[symbol] = Entry::symbol(symbol as u32, 0, 0);
+                symbol += 1;
+            }
+            symbols
+        };
+        let coded: Vec<Coded> = (0..)
+            .zip(lengths)
+            .map(|(symbol, &length)| Coded::new(symbol, length.into()))
+            .collect();
+        let mut table = Table::<SIZE, ROOT>::new();
+        table
+            .build(&coded, 0, &SYMBOLS, &mut Sorted::new(), false)
+            .unwrap();
+        let mut code = 0;
+        for length in 1..=MAX_LENGTH {
+            code <<= 1;
+            for (symbol, _) in lengths
+                .iter()
+                .enumerate()
+                .filter(|(_, of)| usize::from(**of) == length)
+            {
+                let bits = reversed(code, length) as u64 | noise << length;
+                let (entry, bits) = find(&table, bits);
+                assert_eq!((entry.base(), bits as usize), (symbol, length), "{lengths:?}");
+                code += 1;
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_code_leads_to_its_symbol_whatever_follows(
+            splits in prop::collection::vec(any::<prop::sample::Index>(), 1..287),
+            deepen in 0..3_usize,
+            noise in any::<u64>(),
+        ) {
+            let mut lengths = vec![0_u8];
+            for split in splits {
+                // Now and then the deepest becomes deeper, so that codes get long.
+                let deepest = lengths.iter().rposition(|length| lengths.iter().all(|other| other <= length));
+                let at = if split.index(3) < deepen { deepest.unwrap() } else { split.index(lengths.len()) };
+                if usize::from(lengths[at]) < MAX_LENGTH {
+                    lengths[at] += 1;
+                    lengths.insert(split.index(lengths.len()), lengths[at]);
+                }
+            }
+            check::<2048, 10>(&lengths, noise);
+            if lengths.len() <= 32 {
+                check::<512, 8>(&lengths, noise);
+            }
+            if lengths.iter().all(|&length| length <= 7) {
+                check::<128, 7>(&lengths, noise);
+            }
+        }
+    }
+}
