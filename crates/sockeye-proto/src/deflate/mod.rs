@@ -10,8 +10,8 @@
 //! many as the sender's window holds, and of what was sent either the same, or, with a window of more than 2 KiB, a
 //! whole compressor.
 //!
-//! DEFLATE itself is zlib-rs's, but for whole messages that refer to no other one: at levels 2 to 5 a compressor of our own
-//! makes those (`standalone`).
+//! What is received is inflated by a decoder of our own (`decoder`). What is sent is compressed by zlib-rs, but for whole
+//! messages that refer to no other one: at levels 2 to 5 a compressor of our own makes those (`standalone`).
 //!
 //! ```
 //! use std::sync::Arc;
