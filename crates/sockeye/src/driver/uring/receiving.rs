@@ -26,6 +26,8 @@ use super::super::faults::Operation;
 #[derive(Debug)]
 pub(super) struct End {
     key: Key,
+    /// What came just before, if that was little.
+    words: Box<[u8]>,
     outcome: Result<usize, Errno>,
     /// Whether the operation that told goes on.
     goes_on: bool,
@@ -53,6 +55,8 @@ impl Uring {
     const READS: usize = 4;
     /// How often a turn looks what else has happened before it tells of ends. The kernel gives some twenty things each time.
     const LOOKS: usize = 48;
+    /// No more than so much, in bytes, waits to be told with an end.
+    const LAST_WORDS: usize = 256;
     /// How much a call receives, in bytes.
     const CALL: usize = 256 * 1024;
 
@@ -112,6 +116,7 @@ impl Uring {
                 // Until it is told, the socket counts as armed.
                 return self.ends.push(End {
                     key,
+                    words: Box::default(),
                     outcome,
                     goes_on,
                 });
@@ -126,6 +131,19 @@ impl Uring {
         {
             goes_on = next.goes_on();
             filled.join(more);
+        }
+        // Closing is the most work that a few bytes can make: who closes and goes is one of a crowd, too.
+        if goes_on
+            && filled.len() <= Self::LAST_WORDS
+            && let Some(end) = rest.next_if(|next| next.token == Token::Receive(key) && is_end(next.moved()))
+        {
+            self.ends.push(End {
+                key,
+                words: Box::from(&*filled),
+                outcome: end.moved(),
+                goes_on: end.goes_on(),
+            });
+            return self.ring.give_back(filled);
         }
         #[cfg(test)]
         self.fail_on_purpose(key, owner);
@@ -155,9 +173,15 @@ impl Uring {
             count += self.collect(owner)?;
         }
         for _ in 0..Ends::<End>::SHARE {
-            let Some(end) = self.ends.pop() else {
+            let Some(mut end) = self.ends.pop() else {
                 break;
             };
+            if !end.words.is_empty()
+                && let Some(socket) = owner.socket(end.key)
+                && socket.phase == Phase::Connected
+            {
+                owner.received(self, end.key, &mut end.words);
+            }
             self.receive_nothing(end.key, end.outcome, end.goes_on, owner);
             count += 1;
         }

@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, SockRef, Type};
 use sockeye::server::{CloseEvent, ConnectionLimits, Handler, HandshakeLimits, Socket};
 use sockeye::{Config, MessageRef};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::limits::from;
@@ -159,7 +159,7 @@ impl Handler for Turnstile {
     }
 }
 
-/// Marks a process that is a part of this test, and no test: `server` or `clients`.
+/// Marks a process that is a part of this test, and no test: `server`, `clients` or `control`.
 const ROLE: &str = "SOCKEYE_TEST_PART_OF_A_CROWD";
 
 /// A process of servers or clients. There are as many of each as are needed: a process may not open files for both ends
@@ -260,6 +260,23 @@ async fn be_a_server() {
         .unwrap();
 }
 
+/// The life of a process that lets in who comes to the address that it tells, and has no other connections: it shows how long
+/// that takes on this machine while a crowd leaves a server.
+fn be_the_control() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("done:{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = [0; 256];
+            while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                stream.write_all(&bytes[..count]).unwrap();
+            }
+        }
+    });
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
 /// The life of a process of clients.
 fn be_clients() {
     most_of_a_process();
@@ -280,6 +297,12 @@ fn be_clients() {
                 streams.clear();
             }
             ["end"] => streams.clear(),
+            ["close"] => {
+                for mut stream in streams.drain(..) {
+                    // Masked with zeros; 1000.
+                    stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).unwrap();
+                }
+            }
             // The system ends all its connections.
             ["exit"] => std::process::exit(0),
             _ => panic!("{order}"),
@@ -318,6 +341,22 @@ impl Waits {
         self.0.push(knocked.elapsed());
     }
 
+    /// The same where nobody leaves.
+    async fn knock_at_control(&mut self, address: SocketAddr) {
+        let knocked = Instant::now();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for said in ["let me in", "well?"] {
+            let mut heard = vec![0; said.len()];
+            stream.write_all(said.as_bytes()).await.unwrap();
+            stream.read_exact(&mut heard).await.unwrap();
+        }
+        self.0.push(knocked.elapsed());
+    }
+
+    fn longest(&self) -> Duration {
+        self.0.iter().max().copied().unwrap_or_default()
+    }
+
     async fn of_200(address: SocketAddr) -> Self {
         let mut waits = Self::default();
         for _ in 0..200 {
@@ -349,6 +388,7 @@ impl fmt::Display for Waits {
 async fn a_crowd_that_leaves_at_once_does_not_keep_others_out() {
     match std::env::var(ROLE).as_deref() {
         Ok("server") => return be_a_server().await,
+        Ok("control") => return be_the_control(),
         Ok(_) => return be_clients(),
         Err(_) => {}
     }
@@ -365,9 +405,11 @@ async fn a_crowd_that_leaves_at_once_does_not_keep_others_out() {
         residents.push(Peer::open(server.done().parse().unwrap(), "/count", &[]).await);
         servers.push(server);
     }
+    let mut control = Part::new("control");
+    let elsewhere = control.done().parse().unwrap();
     let mut crowd: Vec<_> = (0..processes).map(|_| Part::new("clients")).collect();
     println!("{processes} processes of servers, as many of clients");
-    for (round, way) in ["reset", "end", "reset", "exit"].into_iter().enumerate() {
+    for (round, way) in ["reset", "end", "close", "exit"].into_iter().enumerate() {
         let came = count * (round + 1);
         let began = Instant::now();
         for (number, clients) in crowd.iter_mut().enumerate() {
@@ -383,17 +425,27 @@ async fn a_crowd_that_leaves_at_once_does_not_keep_others_out() {
         for clients in &mut crowd {
             clients.tell(way);
         }
-        let (began, mut meanwhile) = (Instant::now(), Waits::default());
+        let (mut meanwhile, mut others) = (Waits::default(), Waits::default());
+        let began = Instant::now();
         loop {
             meanwhile.knock(address).await;
+            others.knock_at_control(elsewhere).await;
             // Those who stay are served too.
             if counted(&mut residents).await.1 == came {
                 break;
             }
         }
-        println!("{count} by {way}: all told in {:?}", began.elapsed());
+        let leave = began.elapsed();
+        println!("{count} by {way}: all told in {leave:?}");
         println!("  let in meanwhile: {meanwhile}");
+        println!("  and where nobody leaves: {others}");
         println!("  let in after: {}", Waits::of_200(address).await);
+        // If they came behind all who leave, they would wait for most of that time. A busy machine delays others, too.
+        let most = (leave / 4).max(others.longest() * 4);
+        assert!(
+            meanwhile.longest() <= most || wished.is_none(),
+            "who comes waits for those who leave"
+        );
         // A small crowd may be gone before anybody comes.
         assert!(
             meanwhile.0.len() > 1 || wished.is_none(),
@@ -410,7 +462,7 @@ async fn a_crowd_that_leaves_at_once_does_not_keep_others_out() {
             }
         }
     }
-    for part in crowd.into_iter().chain(servers) {
+    for part in crowd.into_iter().chain(servers).chain([control]) {
         part.end();
     }
 }
