@@ -14,6 +14,7 @@ with_each_driver!(
     many_accepts_come_at_once,
     a_crowd_that_leaves_at_once_takes_several_turns,
     who_comes_while_a_crowd_leaves_does_not_wait_for_all_of_it,
+    who_comes_while_a_crowd_says_goodbye_and_leaves_does_not_wait_for_all_of_it,
 );
 
 fn many_sockets_with_few_buffers_lose_nothing<D: Tested>() {
@@ -133,21 +134,31 @@ fn a_crowd_that_leaves_at_once_takes_several_turns<D: Tested>() {
 }
 
 fn who_comes_while_a_crowd_leaves_does_not_wait_for_all_of_it<D: Tested>() {
+    comes_while_a_crowd_leaves::<D>(b"");
+}
+
+fn who_comes_while_a_crowd_says_goodbye_and_leaves_does_not_wait_for_all_of_it<D: Tested>() {
+    comes_while_a_crowd_leaves::<D>(b"bye");
+}
+
+fn comes_while_a_crowd_leaves<D: Tested>(last_words: &[u8]) {
     /// So many ends may be told before the first bytes of who came behind all.
     const MOST: usize = 256;
 
     let mut world = World::<D>::new(Answer::Echo);
     let (_, address) = world.listen();
     let count = crowd();
-    let peers: Vec<_> = (0..count).map(|_| world.pair().1).collect();
+    let (keys, peers): (Vec<_>, Vec<_>) = (0..count).map(|_| world.pair()).unzip();
     world.settle();
-    drop(peers);
+    for mut peer in peers {
+        peer.write_all(last_words).unwrap();
+    }
     let mut newcomer = TcpStream::connect(address).unwrap();
     newcomer.write_all(b"let me in").unwrap();
     world.until(|world| !world.book.accepted.is_empty());
     let before = world.book.over;
     let key = world.book.accepted[0];
-    world.until(|world| !world.seen(key).portions.is_empty());
+    world.until(|world| world.seen(key).portions == [9]);
     assert!(
         world.book.over <= MOST,
         "{before} of {count} ended first, and {} before it was read",
@@ -155,4 +166,13 @@ fn who_comes_while_a_crowd_leaves_does_not_wait_for_all_of_it<D: Tested>() {
     );
     assert!(count > 2 * MOST, "no crowd");
     world.until(|world| world.book.over == count);
+    // What they said was told all the same.
+    let told = if last_words.is_empty() {
+        Vec::new()
+    } else {
+        vec![last_words.len()]
+    };
+    for old in keys.iter().filter(|old| old.index() != key.index()) {
+        assert_eq!(world.seen(*old).portions, told);
+    }
 }
