@@ -374,6 +374,10 @@ mod tests {
                 &["--port", "http"],
                 "--port: \"http\" is not a port: write a number from 0 to 65535, auto or off",
             ),
+            (
+                &["--workers", "100000"],
+                "--workers: \"100000\" is not possible: write a number from 1 to 4096, or auto",
+            ),
             (&["--port"], "--port needs a value: write --port <PORT>"),
             (
                 &["--compression", "maybe"],

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::units::{Count, OrAuto, OrOff, Period, Port, Size, Switch, positive, within};
+use super::units::{Count, OrAuto, OrOff, Period, Port, Size, Switch, Workers, positive, within};
 use super::values::{
     Driver, ForwardedName, LogFormat, Mode, OriginRule, Rate, TopicAccess, parse_address, parse_filter,
     parse_proxy, parse_subprotocol,
@@ -36,9 +36,9 @@ pub(crate) struct ServeOptions {
     #[arg(help_heading = LISTENING, long, value_name = "MODE")]
     pub(crate) unix_mode: Option<Mode>,
 
-    /// Threads that serve, each with connections of its own. auto is one per core.
+    /// Threads that serve, each with connections of its own, at most 4096. auto is one per core.
     #[arg(help_heading = LISTENING, long, default_value = "auto", value_name = "COUNT|auto")]
-    pub(crate) workers: OrAuto<Count>,
+    pub(crate) workers: OrAuto<Workers>,
 
     /// What moves the bytes of the workers: uring, readiness, or auto, which is uring where the system allows it.
     #[arg(help_heading = LISTENING, long, default_value = "auto")]

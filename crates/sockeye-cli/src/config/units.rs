@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use sockeye::server::ServerBuilder;
 
 /// A number of bytes: `65536`, `64KiB`, `1MiB`, `10MB`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +69,24 @@ impl FromStr for Count {
         match text.parse() {
             Ok(number @ 1..) => Ok(Self(number)),
             _ => Err(format!("{text:?} is not a count: write a whole number from 1")),
+        }
+    }
+}
+
+/// How many threads may serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Workers(pub(crate) usize);
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const MOST: usize = ServerBuilder::MAX_WORKERS;
+        match text.parse() {
+            Ok(number @ 1..=MOST) => Ok(Self(number)),
+            _ => Err(format!(
+                "{text:?} is not possible: write a number from 1 to {MOST}"
+            )),
         }
     }
 }

@@ -198,12 +198,16 @@ impl ServerBuilder {
         self.route_with(path, Route::handler(handler))
     }
 
+    /// The most workers that a server may have: more threads than any machine has cores are a mistake.
+    #[cfg(engine)]
+    pub const MAX_WORKERS: usize = 4096;
+
     /// How many workers serve: threads, each with connections of its own, which never leave it. All connections are
     /// theirs then, also those of async handlers and of the fallback, whose tasks run on a runtime of the worker's
     /// thread.
     ///
     /// Default: one per core if any route has a [`Handler`]; else none, and everything runs on the runtime that the
-    /// server was started on, as 0 has it too.
+    /// server was started on, as 0 has it too. More than [`MAX_WORKERS`](Self::MAX_WORKERS) are an error when the server is built.
     #[cfg(engine)]
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {

@@ -16,9 +16,9 @@ pub struct ConnectionLimits {
     /// share an address behind a company's or a phone network's, so that any number would be a guess. Connections
     /// from trusted proxies are counted by the client's address, once the request has told it.
     pub max_per_address: Option<usize>,
-    /// The most connections at a time that have not sent the whole head of a request yet, TLS included. Default: `None`, no limit of
-    /// their own: each has [`HandshakeLimits::timeout`] for it, and counts for the other limits. With one, clients that ask
-    /// for nothing cannot take all places, only these.
+    /// The most connections at a time that have not sent the whole head of a request yet, TLS included. Default: `None`,
+    /// no limit of their own: each has [`HandshakeLimits::timeout`] for it, and counts for the other limits. With one,
+    /// clients that ask for nothing cannot take all places, only these.
     pub max_half_open: Option<usize>,
     /// How fast new connections may come. Default: `None`, no limit: after an outage everybody comes back at once,
     /// and only you know what your machine can take.

@@ -1,6 +1,6 @@
 //! How many workers a server has, and how they work.
 
-use super::ConfigError;
+use super::{ConfigError, ServerBuilder};
 use crate::driver::DriverKind;
 
 /// How new TCP connections come to the workers of a server.
@@ -38,17 +38,17 @@ pub(super) struct Workforce {
 impl Wishes {
     /// Fixes what was left open. `is_needed`: some of the routes can only be served by workers.
     pub(super) fn settle(self, is_needed: bool) -> Result<Workforce, ConfigError> {
-        /// More threads than any machine has cores are a mistake.
-        const MOST: usize = 4096;
-
         let workers = match self.workers {
             Some(0) if is_needed => {
                 return Err(ConfigError::new(
                     "routes with a `Handler` need workers, and there are to be none",
                 ));
             }
-            Some(workers) if workers > MOST => {
-                return Err(ConfigError::new(format!("workers must not be more than {MOST}")));
+            Some(workers) if workers > ServerBuilder::MAX_WORKERS => {
+                return Err(ConfigError::new(format!(
+                    "{workers} workers are not possible: from 0, for none, to {}",
+                    ServerBuilder::MAX_WORKERS
+                )));
             }
             Some(workers) => workers,
             None if is_needed => std::thread::available_parallelism().map_or(1, usize::from),
@@ -100,7 +100,20 @@ mod tests {
         assert_eq!(workers(Some(3), false), Some(3));
         assert_eq!(workers(Some(0), false), Some(0));
         assert_eq!(workers(Some(0), true), None);
-        assert_eq!(workers(Some(1_000_000), false), None);
+        assert_eq!(workers(Some(4096), false), Some(4096));
+    }
+
+    #[test]
+    fn too_many_workers_are_told_how_many_there_may_be() {
+        let wishes = Wishes {
+            workers: Some(4097),
+            ..Wishes::default()
+        };
+        let error = wishes.settle(false).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "4097 workers are not possible: from 0, for none, to 4096"
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The limits on connections and on handshakes, each reached.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sockeye::server::{ConnectionLimits, ConnectionRate, HandshakeLimits, TrustedProxies};
+use tokio::sync::Notify;
 
 use crate::peer::{Peer, echo, eventually, handshake, server, start};
 
@@ -58,9 +60,13 @@ async fn an_open_websocket_outlives_the_handshake_deadline() {
 
 #[tokio::test]
 async fn a_slow_page_outlives_the_handshake_deadline() {
-    let router = axum::Router::new().fallback(|| async {
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        "slow"
+    let ready = Arc::new(Notify::new());
+    let router = axum::Router::new().fallback({
+        let ready = Arc::clone(&ready);
+        || async move {
+            ready.notified().await;
+            "slow"
+        }
     });
     let builder = server()
         .route("/", echo)
@@ -69,6 +75,9 @@ async fn a_slow_page_outlives_the_handshake_deadline() {
     let (address, _server) = start(builder).await;
     let mut peer = Peer::connect(address).await;
     peer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    // Whoever came later has reached the deadline before the page is ready.
+    Peer::connect(address).await.until_end().await;
+    ready.notify_one();
     assert_eq!(peer.response().await.body, "slow");
     // But an idle connection does not wait for its next request for ever.
     peer.until_end().await;

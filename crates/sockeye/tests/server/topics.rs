@@ -1,8 +1,10 @@
 //! Topics of a server.
 
-use sockeye::hub::{History, HubConfig, PublishError, Topic};
+use std::time::Instant;
+
+use sockeye::hub::{History, HubConfig, PublishError, Publisher, Topic};
 use sockeye::proto::Message;
-use sockeye::server::{Handler, Server, Socket};
+use sockeye::server::{Acceptor, Handler, Server, Socket};
 use sockeye::{HandlerResult, MessageRef, WebSocket};
 
 use crate::peer::{Peer, TEXT, echo, eventually, frame, server, start};
@@ -117,6 +119,38 @@ async fn who_looks_on_is_told_of_subscribers_of_all_kinds() {
         assert_eq!((change.old, change.new), (left + 1, left));
         peers.pop();
     }
+}
+
+/// With `SOCKEYE_FAN_OUT`, so many subscribers; and what a publish costs whoever does it is printed.
+#[tokio::test]
+async fn what_is_published_to_many_async_subscribers_reaches_each_once() {
+    const ROUNDS: usize = 20;
+    const PAYLOAD: &str = "a message of some twenty words, as they are published to many who have come to hear of it, here and now";
+    let count = std::env::var("SOCKEYE_FAN_OUT").map_or(300, |count| count.parse().unwrap());
+    let publisher = Publisher::new(HubConfig::default()).unwrap();
+    let acceptor = Acceptor::new().topics(&publisher);
+    let mut peers = Vec::new();
+    for _ in 0..count {
+        let (peer, stream) = tokio::io::duplex(4096);
+        let mut ws = acceptor.resume(stream, []).unwrap();
+        ws.subscribe("t").unwrap();
+        tokio::spawn(async move { ws.recv().await });
+        peers.push(Peer::new(peer));
+    }
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        publisher.publish("t", Message::Text(PAYLOAD)).unwrap();
+        times.push(begun.elapsed());
+        for peer in &mut peers {
+            assert_eq!(peer.receive().await, (TEXT, PAYLOAD.as_bytes().to_vec()));
+        }
+    }
+    times.sort();
+    println!(
+        "to publish to {count} took {:?}, the median of {ROUNDS}",
+        times[ROUNDS / 2]
+    );
 }
 
 #[tokio::test]

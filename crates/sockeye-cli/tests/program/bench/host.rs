@@ -58,6 +58,7 @@ pub(super) async fn stall(mut ws: WebSocket, rest: Duration) -> sockeye::Result<
     let mut number = 0;
     while let Some(message) = ws.recv().await? {
         if number == 100 {
+            // The rest is what is measured.
             tokio::time::sleep(rest).await;
         }
         ws.send(message).await?;

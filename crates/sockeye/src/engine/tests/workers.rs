@@ -299,7 +299,7 @@ impl Handler for Later {
         let text = std::rc::Rc::new(format!("{message:?}"));
         socket.spawn(async move {
             told.notified().await;
-            // The timers of tokio go too.
+            // What is tested: the timers of tokio go on a worker, too.
             tokio::time::sleep(millis(1)).await;
             let _ = handle.send(text.as_str());
         });
