@@ -107,7 +107,7 @@ fn connection_cost(options: Option<&Deflate>) -> Result<usize, DeflateError> {
     // What connections share: it counts for none of them.
     let pool = Arc::new(Pool::default());
     let config = Arc::new(Config::server());
-    let (mut workspace, mut output) = (Workspace::new(), Vec::new());
+    let mut output = Vec::new();
     let deflate = |role| {
         options.map(|options| {
             let (parameters, _) = options.accept(&options.offer()).expect("an offer of our own");
@@ -126,6 +126,8 @@ fn connection_cost(options: Option<&Deflate>) -> Result<usize, DeflateError> {
             deflate(Role::Client),
             now,
         );
+        // A thread's, which keeps the memory of large messages for the next ones: it goes with this call.
+        let mut workspace = Workspace::new();
         output.clear();
         client
             .send(Message::Binary(&message()), &mut output)
