@@ -11,7 +11,7 @@ fn main() -> io::Result<()> {
     frames()?;
     compressed()?;
     inflated()?;
-    standalone()?;
+    compress()?;
     operations()
 }
 
@@ -215,8 +215,8 @@ fn inflated() -> io::Result<()> {
 }
 
 /// Long messages, of a few parts each.
-fn standalone() -> io::Result<()> {
-    // Window and level; then parts: their kind, and what it takes.
+fn compress() -> io::Result<()> {
+    // Parts: their kind, and what it takes.
     let text = b"\x00\x21to and fro and to and fro, and on";
     let noise = b"\x01\x07\x00\x00\x00\xff\x3f";
     let again = b"\x02\x00\x02\xff\x7f";
@@ -226,9 +226,12 @@ fn standalone() -> io::Result<()> {
         ("mixed", [text, noise, again]),
     ] {
         for window in [0, 7] {
-            let mut input = vec![window, 0];
-            input.extend(parts.concat());
-            write("standalone", &format!("{name}_{window}"), &input)?;
+            for takeover in [0, 1] {
+                // Level, memory level, and the size of fragments.
+                let mut input = vec![window, 0, 7, takeover, 0xff, 0x0f];
+                input.extend(parts.concat());
+                write("compress", &format!("{name}_{window}_{takeover}"), &input)?;
+            }
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use sockeye_proto::Role;
 use sockeye_proto::deflate::{
     Compressor, Decompressor, Deflate, DeflateError, Level, MemLevel, Parameters, Pool, WindowBits,
 };
+use zlib_rs::{Inflate, InflateFlush};
 
 /// Inflated messages beyond this are cut off: a bomb is for the caller to stop.
 pub(crate) const MAX_INFLATED: usize = 1 << 18;
@@ -51,7 +52,7 @@ pub fn deflate(data: &[u8]) {
         let message = input.bytes(length).unwrap_or_default();
         let mut payload = message.to_vec();
         if setup.compress {
-            payload = compress(&mut compressor, message, usize::from(setup.fragment) + 1);
+            payload = in_fragments(&mut compressor, message, usize::from(setup.fragment) + 1);
         }
         let inflated = inflate(&mut whole, &payload, payload.len().max(1), 64 * 1024);
         let again = inflate(
@@ -72,7 +73,7 @@ pub fn deflate(data: &[u8]) {
     }
 }
 
-fn compress(compressor: &mut Compressor, message: &[u8], fragment: usize) -> Vec<u8> {
+fn in_fragments(compressor: &mut Compressor, message: &[u8], fragment: usize) -> Vec<u8> {
     let mut payload = Vec::new();
     let mut fragments = message.chunks(fragment).peekable();
     while let Some(fragment) = fragments.next() {
@@ -87,12 +88,6 @@ fn compress(compressor: &mut Compressor, message: &[u8], fragment: usize) -> Vec
             .expect("compression does not fail");
     }
     payload
-}
-
-/// A message of any length, in one piece.
-fn inflate_all(decompressor: &mut Decompressor, payload: &[u8]) -> Result<Vec<u8>, DeflateError> {
-    let inflated = inflate_up_to(usize::MAX, decompressor, payload, payload.len().max(1), 64 * 1024)?;
-    Ok(inflated.unwrap_or_default())
 }
 
 /// A message, `None` if it is too long.
@@ -141,44 +136,90 @@ fn inflate_up_to(
     }
 }
 
-/// When a message is as long as that, there are no more.
-const MAX_MESSAGE: usize = 1 << 17;
+/// When this much was sent, there is no more.
+const MAX_SENT: usize = 1 << 17;
 
-/// Input: a window, a level, then the parts of messages, of which few bytes make many: blocks would not end otherwise. Each is compressed by a pool that has seen those before, and by one
-/// that has not.
-pub fn standalone(data: &[u8]) {
+#[derive(Arbitrary, Debug)]
+struct Sender {
+    window_bits: u8,
+    level: u8,
+    mem_level: u8,
+    takeover: bool,
+    fragment: u16,
+}
+
+/// Input: a sender that compresses by itself, then the parts of what is sent, of which few bytes make many: blocks would
+/// not end otherwise.
+///
+/// With takeover each part is a message, which may be what others were. Without, each part makes one message longer, and it is
+/// compressed as if it were the first one. zlib inflates them, with exactly the window.
+pub fn compress(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let Ok((window, level)) = <(u8, u8)>::arbitrary(&mut input) else {
+    let Ok(sender) = Sender::arbitrary(&mut input) else {
         return;
     };
-    let window = WindowBits::new(8 + window % 8).expect("from 8 to 15");
+    let window = WindowBits::new(8 + sender.window_bits % 8).expect("from 8 to 15");
     let parameters = Parameters {
-        server_no_context_takeover: true,
-        client_no_context_takeover: true,
+        server_no_context_takeover: !sender.takeover,
+        client_no_context_takeover: !sender.takeover,
         server_max_window_bits: window,
         client_max_window_bits: window,
     };
     let options = Deflate {
-        level: Level::new(2 + level % 4).expect("from 2 to 5"),
+        level: Level::new(2 + sender.level % 4).expect("from 2 to 5"),
+        mem_level: MemLevel::new(1 + sender.mem_level % 9).expect("from 1 to 9"),
         ..Deflate::default()
     };
+    let fragment = usize::from(sender.fragment) + 1;
     let pool = Arc::new(Pool::new(1));
-    let mut compressor = Compressor::new(Role::Client, parameters, &options, Arc::clone(&pool));
-    let mut decompressor = Decompressor::new(Role::Server, parameters, pool);
-    let mut message = Vec::new();
-    // Every part ends a message, which the next one makes longer.
-    while add_part(&mut input, &mut message).is_ok() {
-        let payload = compress(&mut compressor, &message, usize::MAX);
-        let mut fresh = Compressor::new(Role::Client, parameters, &options, Arc::default());
-        assert!(
-            payload == compress(&mut fresh, &message, usize::MAX),
-            "not the first message"
-        );
-        assert!(payload.len() <= message.len() + 5 * (message.len() / 16384 + 1) + 2);
-        let inflated = inflate_all(&mut decompressor, &payload);
-        assert!(inflated.as_deref() == Ok(&message), "another message");
-        if input.is_empty() || message.len() >= MAX_MESSAGE {
+    let new = |pool| Compressor::new(Role::Client, parameters, &options, pool);
+    let mut compressor = new(Arc::clone(&pool));
+    let mut twin = new(Arc::default());
+    let mut zlib = Inflate::new(false, window.get());
+    let mut sent = Vec::new();
+    loop {
+        let start = if sender.takeover { sent.len() } else { 0 };
+        if add_part(&mut input, &mut sent).is_err() {
             return;
+        }
+        let message = &sent[start..];
+        let mut payload = in_fragments(&mut compressor, message, fragment);
+        // Another one borrows from the pool what this one did.
+        in_fragments(
+            &mut new(Arc::clone(&pool)),
+            b"between messages of another",
+            usize::MAX,
+        );
+        if !sender.takeover {
+            twin = new(Arc::default());
+            zlib.reset(false);
+        }
+        assert!(
+            payload == in_fragments(&mut twin, message, fragment),
+            "it depends on others"
+        );
+        let fragments = message.len() / fragment + 1;
+        assert!(payload.len() <= message.len() + 5 * (message.len() / 16384) + 11 * fragments);
+        payload.extend([0x00, 0x00, 0xFF, 0xFF]);
+        assert!(by_zlib(&mut zlib, &payload) == message, "another message");
+        if input.is_empty() || sent.len() >= MAX_SENT {
+            return;
+        }
+    }
+}
+
+/// Inflates a few bytes at a time, so that what is referred to has to be in zlib's window.
+fn by_zlib(zlib: &mut Inflate, mut payload: &[u8]) -> Vec<u8> {
+    let (mut message, mut room) = (Vec::new(), [0; 128]);
+    loop {
+        let (consumed, produced) = (zlib.total_in(), zlib.total_out());
+        zlib.decompress(payload, &mut room, InflateFlush::SyncFlush)
+            .expect("what zlib takes");
+        payload = &payload[(zlib.total_in() - consumed) as usize..];
+        let produced = (zlib.total_out() - produced) as usize;
+        message.extend_from_slice(&room[..produced]);
+        if produced < room.len() && payload.is_empty() {
+            return message;
         }
     }
 }

@@ -19,7 +19,7 @@ mod replay;
 #[path = "../../crates/sockeye-proto/tests/support/mod.rs"]
 mod support;
 
-pub use compression::{deflate, standalone};
+pub use compression::{compress, deflate};
 pub use frames::{frames_client, frames_server};
 pub use handshake::{client_handshake, server_handshake};
 pub use inflate::inflate;
@@ -36,6 +36,6 @@ pub const TARGETS: [Target; 8] = [
     ("frames_client", frames_client),
     ("deflate", deflate),
     ("inflate", inflate),
-    ("standalone", standalone),
+    ("compress", compress),
     ("pair", pair),
 ];

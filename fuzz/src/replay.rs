@@ -104,8 +104,8 @@ fn compressed_bytes_mean_what_they_mean_to_zlib() {
 }
 
 #[test]
-fn messages_that_stand_alone_survive() {
-    replay(target("standalone"));
+fn what_our_own_compressor_makes_is_inflated_by_another() {
+    replay(target("compress"));
 }
 
 #[test]

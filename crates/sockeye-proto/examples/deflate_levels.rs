@@ -52,15 +52,15 @@ fn main() -> io::Result<()> {
 
 /// Prints what it brings to keep windows of different sizes between the messages of a chat.
 fn contexts() {
-    println!("| context | level 1 | level 2 |");
-    println!("|---|---|---|");
+    println!("| context | level 1 | level 2 to 5 | level 6 |");
+    println!("|---|---|---|---|");
     let text = chat();
     for window_bits in [None, Some(9), Some(10), Some(11), Some(12), Some(13), Some(15)] {
         match window_bits {
             None => print!("| none |"),
             Some(bits) => print!("| {bits} bits |"),
         }
-        for level in [1, 2] {
+        for level in [1, 2, 6] {
             let bits = window_bits.and_then(WindowBits::new);
             let options = Deflate {
                 level: Level::new(level).unwrap_or_default(),

@@ -2,42 +2,37 @@
 
 use std::sync::Arc;
 
-use zlib_rs::{DeflateFlush, Status};
-
-use super::history::History;
-use super::pool::{Encoder, Settings};
-use super::{Deflate, DeflateError, Parameters, Pool, TRAILER};
+use super::encoder::Context;
+use super::library::{self, Library};
+use super::pool::Settings;
+use super::{Deflate, DeflateError, Parameters, Pool};
 use crate::Role;
 
 /// Compresses the messages that one side of a connection sends (RFC 7692 §7.2.1).
 ///
-/// Without context takeover it holds no memory between messages. With it and a window of up to 2 KiB, it holds what it
-/// sent of late, as many bytes as the window has, and shows them to a compressor that it borrows for each message. With
-/// a larger window it takes a compressor from the pool at the first message and keeps it until it is dropped.
+/// Without context takeover it holds no memory between messages. With it, it holds what it sent of late, up to one and a half times
+/// as many bytes as the window has, and a table of what is where in them, as large as the window or less by the
+/// [memory level](Deflate::mem_level). The memory grows with what was sent.
+///
+/// So it is at [levels](super::Level) 2 to 5. At the others, which are zlib's, it holds with context takeover and a window of up to
+/// 2 KiB as many bytes as the window has, and with a larger one a whole compressor of some hundred KiB.
 #[derive(Debug)]
 pub struct Compressor {
     pool: Arc<Pool>,
-    encoder: Option<Box<Encoder>>,
-    /// What was sent of late, if the context is kept as that.
-    history: Option<Box<History>>,
-    threshold: usize,
     settings: Settings,
-    context: Context,
-    failed: bool,
+    threshold: usize,
+    keeps_context: bool,
+    stream: Stream,
 }
 
-/// What a compressor keeps from one message to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Context {
-    Nothing,
-    /// The bytes of the window. A compressor weighs some hundred KiB whatever the window is.
-    Bytes,
-    /// A compressor: to read the bytes of a large window anew would cost more than to compress most messages.
-    Encoder,
+/// What is kept from one call to the next.
+#[derive(Debug)]
+enum Stream {
+    /// What was sent of late, between messages with context takeover only.
+    Own(Option<Box<Context>>),
+    /// In a box, so that connections at the other levels have no room for it.
+    Library(Box<Library>),
 }
-
-/// Up to this window, context is kept as bytes: to read them costs about a microsecond for each KiB.
-const BYTES_WINDOW: u8 = 11;
 
 impl Compressor {
     /// The compressor of the side that plays `role`.
@@ -47,19 +42,17 @@ impl Compressor {
             level: options.level,
             mem_level: options.mem_level,
         };
-        let context = match parameters.keeps_context(role) {
-            false => Context::Nothing,
-            true if settings.window_bits.get() <= BYTES_WINDOW => Context::Bytes,
-            true => Context::Encoder,
+        let keeps_context = parameters.keeps_context(role);
+        let stream = match settings.is_own() {
+            true => Stream::Own(None),
+            false => Stream::Library(Box::new(Library::new(settings, keeps_context))),
         };
         Self {
             pool,
-            encoder: None,
-            history: None,
-            threshold: options.threshold,
             settings,
-            context,
-            failed: false,
+            threshold: options.threshold,
+            keeps_context,
+            stream,
         }
     }
 
@@ -94,24 +87,20 @@ impl Compressor {
     /// [`DeflateError::Internal`] if the compression library fails; `out` is then as it was, and every
     /// later call fails as well.
     pub fn compress(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
-        if self.failed {
-            return Err(DeflateError::Internal);
-        }
-        let start = out.len();
-        if let Err(error) = self.append(input, fin, out) {
-            out.truncate(start);
-            self.encoder = None;
-            self.history = None;
-            self.failed = true;
-            return Err(error);
-        }
-        if self.context == Context::Bytes {
-            let window = self.settings.window_bits;
-            let history = self.history.get_or_insert_with(|| Box::new(History::new(window)));
-            history.extend(input);
-        }
-        if fin && self.context != Context::Encoder {
-            self.release();
+        let (pool, settings) = (&self.pool, self.settings);
+        match &mut self.stream {
+            Stream::Library(library) => return library.compress(pool, settings, input, fin, out),
+            Stream::Own(_) if input.is_empty() && !fin => {}
+            Stream::Own(None) if fin && !self.keeps_context => append_alone(pool, settings, input, out),
+            Stream::Own(context) => {
+                let new = || Box::new(Context::new(settings.window_bits, settings.mem_level));
+                let mut encoder = pool.take_encoder();
+                encoder.compress_in(context.get_or_insert_with(new), input, fin, out);
+                pool.put_encoder(encoder);
+                if fin && !self.keeps_context {
+                    *context = None;
+                }
+            }
         }
         Ok(())
     }
@@ -123,20 +112,11 @@ impl Compressor {
     ///
     /// [`DeflateError::Internal`] if the compression library fails; `out` is then as it was.
     pub(crate) fn compress_alone(&self, input: &[u8], out: &mut Vec<u8>) -> Result<(), DeflateError> {
-        if self.settings.is_standalone() && !input.is_empty() {
-            self.append_standalone(input, out);
-            return Ok(());
+        match &self.stream {
+            Stream::Library(_) => return library::compress_alone(&self.pool, self.settings, input, out),
+            Stream::Own(_) => append_alone(&self.pool, self.settings, input, out),
         }
-        let start = out.len();
-        let mut encoder = None;
-        let settings = self.settings.for_message(input.len());
-        let done = self.append_to(&mut encoder, settings, None, input, true, out);
-        match (done, encoder) {
-            (Ok(()), Some(encoder)) => self.pool.put_encoder(encoder),
-            (Ok(()), None) => {}
-            (Err(_), _) => out.truncate(start),
-        }
-        done
+        Ok(())
     }
 
     /// Forgets what was sent, so that later messages refer only to each other.
@@ -144,8 +124,10 @@ impl Compressor {
     /// With context takeover this must follow a message that was compressed elsewhere: the receiver's window holds it
     /// and ours does not, so distances to what came before it would no longer agree.
     pub(crate) fn forget(&mut self) {
-        self.release();
-        self.history = None;
+        match &mut self.stream {
+            Stream::Own(context) => *context = None,
+            Stream::Library(library) => library.forget(&self.pool),
+        }
     }
 
     /// What makes the output of this compressor different from that of another, if it refers to no other message.
@@ -157,126 +139,19 @@ impl Compressor {
     pub(crate) const fn threshold(&self) -> usize {
         self.threshold
     }
+}
 
-    fn append(&mut self, input: &[u8], fin: bool, out: &mut Vec<u8>) -> Result<(), DeflateError> {
-        let mut encoder = self.encoder.take();
-        let is_whole = fin && encoder.is_none() && !input.is_empty();
-        if is_whole && self.context == Context::Nothing && self.settings.is_standalone() {
-            self.append_standalone(input, out);
-            return Ok(());
-        }
-        let settings = match self.context {
-            Context::Nothing if fin => self.settings.for_message(input.len()),
-            Context::Bytes if fin => self.settings.for_message_in_context(input.len()),
-            _ => self.settings,
-        };
-        let history = self.history.as_deref();
-        let done = self.append_to(&mut encoder, settings, history, input, fin, out);
-        self.encoder = encoder;
-        done
-    }
-
-    /// As `append`, for a whole message that refers to no other one, by the compressor that is made for those.
-    fn append_standalone(&self, input: &[u8], out: &mut Vec<u8>) {
-        let mut standalone = self.pool.take_standalone();
-        standalone.compress(input, self.settings.window_bits.window_size(), out);
-        self.pool.put_standalone(standalone);
-    }
-
-    /// As `append`, with an encoder that is taken from the pool, with these settings and this context, when a stream
-    /// begins.
-    fn append_to(
-        &self,
-        encoder: &mut Option<Box<Encoder>>,
-        settings: Settings,
-        history: Option<&History>,
-        input: &[u8],
-        fin: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<(), DeflateError> {
-        if input.is_empty() {
-            // Every call leaves the stream at the border of a block and of a byte. All that is missing is
-            // the header of the empty stored block whose body the receiver appends (RFC 7692 §7.2.3.6).
-            if fin {
-                out.push(0x00);
-            }
-            return Ok(());
-        }
-        let encoder = match encoder {
-            Some(encoder) => encoder,
-            none => {
-                let encoder = none.insert(self.pool.take_encoder(settings));
-                if let Some(history) = history {
-                    encoder.show(history)?;
-                }
-                encoder
-            }
-        };
-        encoder.append(input, out)?;
-        if fin {
-            if !out.ends_with(&TRAILER) {
-                return Err(DeflateError::Internal);
-            }
-            out.truncate(out.len() - TRAILER.len());
-        }
-        Ok(())
-    }
-
-    fn release(&mut self) {
-        if let Some(encoder) = self.encoder.take() {
-            self.pool.put_encoder(encoder);
-        }
-    }
+/// Appends a whole message that refers to no other one, by our own compressor.
+fn append_alone(pool: &Pool, settings: Settings, message: &[u8], out: &mut Vec<u8>) {
+    let mut encoder = pool.take_encoder();
+    encoder.compress(message, settings.window_bits.window_size(), out);
+    pool.put_encoder(encoder);
 }
 
 impl Drop for Compressor {
     fn drop(&mut self) {
-        self.release();
-    }
-}
-
-impl Encoder {
-    /// The room for output of one step. Less than the lower bound would make the library repeat its flush
-    /// marker (zlib.h, "deflate").
-    const ROOM: std::ops::RangeInclusive<usize> = 64..=32 * 1024;
-
-    /// Makes a fresh stream one that has just consumed `history`.
-    fn show(&mut self, history: &History) -> Result<(), DeflateError> {
-        let (older, newer) = history.parts();
-        for part in [older, newer] {
-            self.stream
-                .set_dictionary(part)
-                .map_err(|_| DeflateError::Internal)?;
-        }
-        Ok(())
-    }
-
-    /// Appends `input` in compressed form, flushed, [`TRAILER`] included.
-    fn append(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), DeflateError> {
-        let room = (input.len() + input.len() / 512).clamp(*Self::ROOM.start(), *Self::ROOM.end());
-        loop {
-            let start = out.len();
-            out.resize(start + room, 0);
-            let (total_in, total_out) = (self.stream.total_in(), self.stream.total_out());
-            let status = self
-                .stream
-                .compress(input, &mut out[start..], DeflateFlush::SyncFlush);
-            let consumed = (self.stream.total_in() - total_in) as usize;
-            let produced = (self.stream.total_out() - total_out) as usize;
-            out.truncate(start + produced);
-            input = &input[consumed..];
-            match status {
-                Ok(Status::Ok | Status::BufError) => {}
-                Ok(Status::StreamEnd) | Err(_) => return Err(DeflateError::Internal),
-            }
-            if produced < room {
-                // Room left means that the library has nothing more to say.
-                return if input.is_empty() {
-                    Ok(())
-                } else {
-                    Err(DeflateError::Internal)
-                };
-            }
+        if let Stream::Library(library) = &mut self.stream {
+            library.release(&self.pool);
         }
     }
 }

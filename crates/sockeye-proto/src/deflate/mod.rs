@@ -6,12 +6,12 @@
 //!
 //! With them each connection has a [`Compressor`] for what it sends and a [`Decompressor`] for what it
 //! receives. Both borrow their working memory from a [`Pool`] while a message is in flight. Between
-//! messages they hold nothing, unless context takeover was agreed on: then the last bytes that were received stay, as
-//! many as the sender's window holds, and of what was sent either the same, or, with a window of more than 2 KiB, a
-//! whole compressor.
+//! messages they hold nothing, unless context takeover was agreed on: then the last bytes stay, of what was received as many
+//! as the sender's window holds, of what was sent half as many again and a table of what is where in them.
 //!
-//! What is received is inflated by a decoder of our own (`decoder`). What is sent is compressed by zlib-rs, but for whole
-//! messages that refer to no other one: at levels 2 to 5 a compressor of our own makes those (`standalone`).
+//! What is received is inflated by a decoder of our own (`decoder`). What is sent is compressed at levels 2 to 5 by a compressor
+//! of our own (`encoder`), at the others by zlib-rs (`library`), of which, with context takeover and a window of more than
+//! 2 KiB, a connection keeps a whole compressor.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -50,12 +50,13 @@
 mod compressor;
 mod decoder;
 mod decompressor;
+mod encoder;
 mod history;
+mod library;
 mod negotiation;
 mod options;
 mod parameters;
 mod pool;
-mod standalone;
 
 pub use compressor::Compressor;
 pub use decompressor::{Decompressor, Finished, Inflated};

@@ -68,10 +68,9 @@ bounded! {
     /// Level 1 codes all messages alike; from 2 on each message gets a code of its own, which makes a kilobyte a quarter
     /// smaller and takes less than twice the time.
     ///
-    /// Levels 2 to 5 are one for a whole message that refers to no other one, because no context is kept or because it is
-    /// sent to many: a compressor that is made for such messages, which comes within a few per cent of what level 6
-    /// finds, in about two thirds of its time. Where context is kept, and for messages that are sent in fragments, the nine levels
-    /// are those of zlib; there levels above 2 show in long messages only.
+    /// Levels 2 to 5 are one: a compressor that is made for messages, with context and without. It comes within a few per cent
+    /// of what level 6 finds, in less than two thirds of its time, and takes a fraction of the memory where context is kept.
+    /// Levels 0, 1 and 6 to 9 are those of zlib.
     ///
     /// ```
     /// use sockeye_proto::deflate::Level;
@@ -83,8 +82,11 @@ bounded! {
 }
 
 bounded! {
-    /// How much memory a compressor uses for its buffers, beside the window: 1 (least) to 9, by default 8. Makes no
-    /// difference to messages that levels 2 to 5 compress without context.
+    /// How much memory a compressor uses beside its window: 1 (least) to 9, by default 8. Less memory finds less.
+    ///
+    /// At [levels](Level) 2 to 5 it is the size of the table of positions that is kept with a context: 2 to the power of this
+    /// and 7 in bytes, 256 to 64 KiB, but at most twice the window. Messages that are compressed without context do not
+    /// differ. At the other levels it is zlib's `memLevel`.
     ///
     /// ```
     /// use sockeye_proto::deflate::MemLevel;
@@ -103,7 +105,7 @@ bounded! {
 /// ```
 /// use sockeye_proto::deflate::{Deflate, WindowBits};
 ///
-/// // Better compression of small messages that resemble each other, for 2 KiB of memory per connection.
+/// // Better compression of small messages that resemble each other, for 7 KiB of memory per connection.
 /// let dedicated = Deflate {
 ///     server_no_context_takeover: false,
 ///     server_max_window_bits: WindowBits::new(11).unwrap(),

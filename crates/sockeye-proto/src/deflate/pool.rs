@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use zlib_rs::DeflateConfig;
-
 use super::decoder::Decoder;
-use super::standalone::Standalone;
+use super::encoder::Encoder;
+use super::library::Deflater;
 use super::{Level, MemLevel, WindowBits};
 
 /// A store of idle compressors and decompressors that connections share.
@@ -51,9 +50,9 @@ struct Part(Mutex<Idle>);
 )]
 struct Idle {
     /// The most recently used one last, because its memory is warm.
+    deflaters: Vec<Box<Deflater>>,
     encoders: Vec<Box<Encoder>>,
     decoders: Vec<Box<Decoder>>,
-    standalones: Vec<Box<Standalone>>,
     stats: PoolStats,
 }
 
@@ -79,9 +78,9 @@ impl Pool {
     /// A pool that keeps at most `max_idle` compressors of each kind and as many decompressors for reuse in each of its eight parts,
     /// among which the threads that use it are divided evenly.
     ///
-    /// Of compressors, a thread uses one for whole messages at levels 2 to 5, whatever their window, and at others up to
-    /// three: short messages are compressed in less memory. More are of use to messages that are sent in fragments over some
-    /// time, and where connections negotiate different windows. The default is 16.
+    /// Of compressors, a thread uses one at levels 2 to 5, whatever their window, and at others up to three: short messages
+    /// are compressed in less memory. There more are of use to messages that are sent in fragments over some time, and where
+    /// connections negotiate different windows. The default is 16.
     pub fn new(max_idle: usize) -> Self {
         Self {
             max_idle,
@@ -94,7 +93,7 @@ impl Pool {
         let mut sum = PoolStats::default();
         for part in &self.parts {
             part.with_idle(|idle| {
-                sum.idle_compressors += idle.encoders.len() + idle.standalones.len();
+                sum.idle_compressors += idle.deflaters.len() + idle.encoders.len();
                 sum.idle_decompressors += idle.decoders.len();
                 sum.created_compressors += idle.stats.created_compressors;
                 sum.created_decompressors += idle.stats.created_decompressors;
@@ -105,27 +104,18 @@ impl Pool {
         sum
     }
 
-    /// A compressor at the start of a stream.
-    pub(super) fn take_encoder(&self, settings: Settings) -> Box<Encoder> {
-        let reused = self.with_idle(|idle| {
-            let position = idle
-                .encoders
-                .iter()
-                .rposition(|encoder| encoder.settings == settings);
-            let counter = match position {
+    /// What our own compressor borrows for a call.
+    pub(super) fn take_encoder(&self) -> Box<Encoder> {
+        let idle = self.with_idle(|idle| {
+            let encoder = idle.encoders.pop();
+            let counter = match encoder {
                 Some(_) => &mut idle.stats.reused_compressors,
                 None => &mut idle.stats.created_compressors,
             };
             *counter += 1;
-            position.map(|position| idle.encoders.remove(position))
+            encoder
         });
-        match reused {
-            Some(mut encoder) => {
-                encoder.stream.reset();
-                encoder
-            }
-            None => Box::new(Encoder::new(settings)),
-        }
+        idle.unwrap_or_else(|| Box::new(Encoder::new()))
     }
 
     pub(super) fn put_encoder(&self, encoder: Box<Encoder>) {
@@ -133,22 +123,31 @@ impl Pool {
         drop(self.with_idle(|idle| put(&mut idle.encoders, encoder, self.max_idle)));
     }
 
-    /// A compressor of messages that stand alone.
-    pub(super) fn take_standalone(&self) -> Box<Standalone> {
-        let idle = self.with_idle(|idle| {
-            let standalone = idle.standalones.pop();
-            let counter = match standalone {
+    /// The library's compressor, at the start of a stream.
+    pub(super) fn take_deflater(&self, settings: Settings) -> Box<Deflater> {
+        let reused = self.with_idle(|idle| {
+            let position = idle
+                .deflaters
+                .iter()
+                .rposition(|deflater| deflater.settings() == settings);
+            let counter = match position {
                 Some(_) => &mut idle.stats.reused_compressors,
                 None => &mut idle.stats.created_compressors,
             };
             *counter += 1;
-            standalone
+            position.map(|position| idle.deflaters.remove(position))
         });
-        idle.unwrap_or_else(|| Box::new(Standalone::new()))
+        match reused {
+            Some(mut deflater) => {
+                deflater.restart();
+                deflater
+            }
+            None => Box::new(Deflater::new(settings)),
+        }
     }
 
-    pub(super) fn put_standalone(&self, standalone: Box<Standalone>) {
-        drop(self.with_idle(|idle| put(&mut idle.standalones, standalone, self.max_idle)));
+    pub(super) fn put_deflater(&self, deflater: Box<Deflater>) {
+        drop(self.with_idle(|idle| put(&mut idle.deflaters, deflater, self.max_idle)));
     }
 
     /// A decompressor at the start of a stream.
@@ -223,8 +222,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether messages that refer to no other one are compressed by [`Standalone`].
-    pub(super) const fn is_standalone(self) -> bool {
+    /// Whether messages are compressed by [`Encoder`], and not by the library.
+    pub(super) const fn is_own(self) -> bool {
         matches!(self.level.get(), 2..=5)
     }
 
@@ -256,39 +255,5 @@ impl Settings {
             mem_level: lighter.mem_level,
             ..self
         }
-    }
-}
-
-/// The compression library's state for one stream. It lives in a box, because an idle connection has room for one.
-pub(super) struct Encoder {
-    pub(super) stream: zlib_rs::Deflate,
-    settings: Settings,
-}
-
-impl Encoder {
-    fn new(settings: Settings) -> Self {
-        // zlib cannot be asked for a raw stream with an 8-bit window. Its 9-bit one serves: it keeps
-        // MIN_LOOKAHEAD = 262 bytes clear of the window's end, so that it refers back at most
-        // 512 - 262 = 250 bytes, less than the 256 allowed. The tests hold it to that.
-        let bits = settings.window_bits.get().max(9);
-        let config = DeflateConfig {
-            level: settings.level.get().into(),
-            // Negative: a raw stream, without zlib's header.
-            window_bits: -i32::from(bits),
-            mem_level: settings.mem_level.get().into(),
-            ..DeflateConfig::default()
-        };
-        Self {
-            stream: zlib_rs::Deflate::new_with_config(config),
-            settings,
-        }
-    }
-}
-
-impl fmt::Debug for Encoder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encoder")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! permessage-deflate (RFC 7692) as its users see it.
 
 mod bits;
+mod context;
 mod decoding;
 mod negotiation;
 mod pool;

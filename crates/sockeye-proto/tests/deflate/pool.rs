@@ -15,11 +15,24 @@ struct Connection {
 
 /// A connection whose decompressor reads what its compressor wrote.
 fn connection(parameters: Parameters, pool: &Arc<Pool>) -> Connection {
-    let options = Deflate::default();
+    connection_at(Level::default(), parameters, pool)
+}
+
+/// The same at another level.
+fn connection_at(level: Level, parameters: Parameters, pool: &Arc<Pool>) -> Connection {
+    let options = Deflate {
+        level,
+        ..Deflate::default()
+    };
     Connection {
         compressor: Compressor::new(Role::Server, parameters, &options, Arc::clone(pool)),
         decompressor: Decompressor::new(Role::Client, parameters, Arc::clone(pool)),
     }
+}
+
+/// A level at which the library compresses.
+fn library() -> Level {
+    Level::new(6).unwrap()
 }
 
 impl Connection {
@@ -65,27 +78,25 @@ fn connections_without_takeover_share_one_of_each() {
 }
 
 #[test]
-fn connections_with_takeover_keep_compressors_but_not_decompressors() {
-    let pool = Arc::new(Pool::default());
-    let mut connections: Vec<_> = (0..5).map(|_| connection(TAKEOVER, &pool)).collect();
-    for _ in 0..3 {
-        for connection in &mut connections {
-            connection.exchange(b"Hello, hello");
+fn connections_with_takeover_keep_compressors_of_the_library_but_nothing_else() {
+    // Of the library's compressors all five are kept; of our own, one serves all.
+    for (level, compressors, idle) in [(library(), 5, 0), (Level::default(), 1, 1)] {
+        let pool = Arc::new(Pool::default());
+        let mut connections: Vec<_> = (0..5).map(|_| connection_at(level, TAKEOVER, &pool)).collect();
+        for _ in 0..3 {
+            for connection in &mut connections {
+                connection.exchange(b"Hello, hello");
+            }
         }
+        let stats = pool.stats();
+        assert_eq!(
+            (stats.created_compressors, stats.idle_compressors),
+            (compressors, idle)
+        );
+        assert_eq!((stats.created_decompressors, stats.idle_decompressors), (1, 1));
+        drop(connections);
+        assert_eq!(pool.stats().idle_compressors, compressors as usize);
     }
-    assert_eq!(
-        (pool.stats().created_compressors, pool.stats().idle_compressors),
-        (5, 0)
-    );
-    assert_eq!(
-        (
-            pool.stats().created_decompressors,
-            pool.stats().idle_decompressors
-        ),
-        (1, 1)
-    );
-    drop(connections);
-    assert_eq!(pool.stats().idle_compressors, 5);
 }
 
 #[test]
@@ -119,7 +130,9 @@ fn a_reused_compressor_has_forgotten_what_it_saw() {
 fn the_pool_keeps_no_more_than_it_may() {
     for max_idle in [0, 1, 3] {
         let pool = Arc::new(Pool::new(max_idle));
-        let mut connections: Vec<_> = (0..5).map(|_| connection(NO_TAKEOVER, &pool)).collect();
+        let mut connections: Vec<_> = (0..5)
+            .map(|_| connection_at(library(), NO_TAKEOVER, &pool))
+            .collect();
         for connection in &mut connections {
             let mut payload = Vec::new();
             connection
@@ -193,7 +206,7 @@ fn short_messages_are_compressed_in_less_memory_to_the_same_bytes() {
 #[test]
 fn a_message_in_flight_gives_back_what_it_borrowed_when_dropped() {
     let pool = Arc::new(Pool::default());
-    let mut connection = connection(NO_TAKEOVER, &pool);
+    let mut connection = connection_at(library(), NO_TAKEOVER, &pool);
     let mut payload = Vec::new();
     connection
         .compressor
@@ -201,7 +214,7 @@ fn a_message_in_flight_gives_back_what_it_borrowed_when_dropped() {
         .unwrap();
     connection.decompressor.inflate(&payload, &mut [0; 100]).unwrap();
     drop(connection);
-    let mut next = self::connection(NO_TAKEOVER, &pool);
+    let mut next = connection_at(library(), NO_TAKEOVER, &pool);
     let mut payload = Vec::new();
     next.compressor
         .compress(b"another one", false, &mut payload)
@@ -261,34 +274,44 @@ fn a_connection_between_messages_has_room_for_pointers_only() {
 }
 
 #[test]
-fn a_small_window_is_kept_as_bytes_and_a_large_one_as_a_compressor() {
+fn what_is_kept_of_a_window_is_of_use_and_a_compressor_only_by_the_library_s_large_ones() {
     let records = |from: u32| {
         (from..from + 40)
             .flat_map(|number| format!("{{\"id\":{number},\"name\":\"salmon\"}},").into_bytes())
             .collect::<Vec<_>>()
     };
-    for window_bits in 8..=15 {
+    for (level, window_bits) in [Level::default(), library()]
+        .into_iter()
+        .flat_map(|level| (8..=15).map(move |bits| (level, bits)))
+    {
         let parameters = Parameters {
             server_max_window_bits: bits(window_bits),
             ..TAKEOVER
         };
         let pool = Arc::new(Pool::default());
-        let mut connections: Vec<_> = (0..3).map(|_| connection(parameters, &pool)).collect();
+        let mut connections: Vec<_> = (0..3).map(|_| connection_at(level, parameters, &pool)).collect();
         for round in 0..20 {
             for connection in &mut connections {
                 connection.exchange(&records(round));
             }
         }
-        let kept = if window_bits <= 11 { 1 } else { 3 };
-        assert_eq!(pool.stats().created_compressors, kept, "{window_bits} bits");
-        // What is kept is of use.
+        let kept = if level == library() && window_bits > 11 {
+            3
+        } else {
+            1
+        };
+        assert_eq!(
+            pool.stats().created_compressors,
+            kept,
+            "level {level}, {window_bits} bits"
+        );
         let text = &records(0)[..200];
-        let alone = compress(&mut connection(NO_TAKEOVER, &pool).compressor, text).len();
+        let alone = compress(&mut connection_at(level, NO_TAKEOVER, &pool).compressor, text).len();
         let first = compress(&mut connections[0].compressor, text).len();
         let second = compress(&mut connections[0].compressor, text).len();
         assert!(
             second <= first && second < alone / 2,
-            "{window_bits} bits: {alone}, {first}, {second}"
+            "level {level}, {window_bits} bits: {alone}, {first}, {second}"
         );
     }
 }

@@ -39,12 +39,12 @@ fn checked(compressor: &mut Compressor, window_bits: u8, message: &[u8]) -> (Vec
 
 /// The most that a message can become: five bytes for each stored block, of which there is one for 16 Ki literals or
 /// references, and two at the end.
-const fn bound(length: usize) -> usize {
+pub(crate) const fn bound(length: usize) -> usize {
     length + 5 * (length / (16 * 1024) + 1) + 2
 }
 
 /// Records that differ in their numbers.
-fn json(length: usize) -> Vec<u8> {
+pub(crate) fn json(length: usize) -> Vec<u8> {
     let records = (1..).flat_map(|number: u64| {
         let (name, x, y) = (number * 7919 % 1000, number * 31 % 97, number * 17 % 89);
         format!(r#"{{"id":{number},"name":"salmon {name}","at":[{x},{y}],"ok":true}},"#).into_bytes()
@@ -70,7 +70,7 @@ fn part() -> impl Strategy<Value = Part> {
     ]
 }
 
-fn message() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn message() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(part(), 1..120).prop_map(|parts| {
         let mut message = Vec::new();
         for part in parts {
@@ -166,15 +166,4 @@ fn a_message_becomes_hardly_longer_than_at_level_six() {
         let (ours, theirs) = (size(2), size(6));
         assert!(100 * ours <= 104 * theirs, "{length} bytes: {ours}, {theirs}");
     }
-}
-
-#[test]
-fn a_message_in_fragments_is_a_stream_at_these_levels_too() {
-    let message = json(5000);
-    let mut compressor = compressor(15, 2, &Arc::default());
-    let mut payload = Vec::new();
-    for (at, fragment) in message.chunks(1000).enumerate() {
-        compressor.compress(fragment, at == 4, &mut payload).unwrap();
-    }
-    assert!(inflate_whole(&mut decompressor(NO_TAKEOVER), &payload) == Ok(message));
 }

@@ -1,7 +1,7 @@
 //! Streams made by hand: the examples of RFC 7692, what compressors seldom send, and what nobody should.
 
 use proptest::prelude::*;
-use sockeye_proto::deflate::{Deflate, DeflateError, Finished, Inflated, Parameters};
+use sockeye_proto::deflate::{Deflate, DeflateError, Finished, Inflated, Level, Parameters};
 
 use crate::bits::Writer;
 use crate::{NO_TAKEOVER, TAKEOVER, bits, compress, compressor, decompressor, inflate, inflate_whole};
@@ -50,9 +50,19 @@ fn examples_of_the_rfc_are_inflated_however_they_are_split() {
 fn a_second_message_refers_to_the_first_as_in_the_rfc() {
     // §7.2.3.2
     let (first, second) = (HELLO[0].1, &[0xf2, 0x00, 0x11, 0x00, 0x00][..]);
-    let mut compressor = compressor(TAKEOVER, &Deflate::default());
-    assert_eq!(compress(&mut compressor, b"Hello"), first);
-    assert_eq!(compress(&mut compressor, b"Hello"), second);
+    for (level, expected) in [
+        (6, second),
+        // A reference to all of the first one, rather than to what follows its first letter: a byte less.
+        (2, &[0x02, 0x13, 0x00, 0x00]),
+    ] {
+        let options = Deflate {
+            level: Level::new(level).unwrap(),
+            ..Deflate::default()
+        };
+        let mut compressor = compressor(TAKEOVER, &options);
+        assert_eq!(compress(&mut compressor, b"Hello"), first);
+        assert_eq!(compress(&mut compressor, b"Hello"), expected, "level {level}");
+    }
 
     let mut with = decompressor(TAKEOVER);
     assert_eq!(inflate_whole(&mut with, first).as_deref(), Ok(&b"Hello"[..]));

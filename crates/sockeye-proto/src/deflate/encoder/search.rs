@@ -1,21 +1,21 @@
 //! The search for repetitions.
 
+use std::ops::Range;
+
 use super::block::Block;
 use super::token::{MAX_MATCH, MIN_MATCH};
 
-/// Where byte sequences were seen of late: for each hash of as many bytes as the shortest match has, the latest position, in
-/// the lower half of a slot, and the one before.
+/// The table for messages that refer to no other one.
 ///
 /// Positions have numbers that go on from message to message. What an earlier message left here has a number from before
 /// the message began, so nothing has to be cleared for it, until numbers run out.
 pub(super) struct Index {
-    slots: Box<[u32; SLOTS]>,
+    slots: Box<[u32]>,
     /// The number of the next message's first position; those before may be in the slots.
     next: u16,
 }
 
 /// The most slots that are of use, for messages of some KiB and more.
-const SLOTS: usize = 1 << MAX_BITS;
 const MAX_BITS: u32 = 14;
 const MIN_BITS: u32 = 9;
 
@@ -24,9 +24,8 @@ const UNCOMPARED: usize = u64::BITS as usize - 8 * MIN_MATCH;
 
 impl Index {
     pub(super) fn new() -> Self {
-        let slots = vec![0; SLOTS].into_boxed_slice();
         Self {
-            slots: slots.try_into().unwrap_or_else(|_| Box::new([0; SLOTS])),
+            slots: vec![0; 1 << MAX_BITS].into_boxed_slice(),
             next: 1,
         }
     }
@@ -39,31 +38,30 @@ impl Index {
             self.next = 1;
         }
         let base = self.next;
-        // In a message for which numbers do not suffice at all they start over. A candidate may then not be what it seems,
-        // but its bytes are compared in any case; and the slots were empty at the start, so what is found depends on
-        // the message alone.
+        // In a message for which numbers do not suffice at all they start over. The slots were empty at its start then, so
+        // what is found depends on the message alone.
         self.next = base.saturating_add(length);
-        Search {
-            slots: &mut self.slots,
-            base,
-            message,
-            window,
-            // About two slots for each byte of a short message: fewer make it meet what has the same hash by chance, more
-            // would drive out of the processor's cache what others need.
-            shift: u64::BITS - (usize::BITS - message.len().leading_zeros()).clamp(MIN_BITS, MAX_BITS),
-            at: 0,
-        }
+        // About two slots for each byte of a short message: fewer make it meet what has the same hash by chance, more
+        // would drive out of the processor's cache what others need.
+        let bits = (usize::BITS - message.len().leading_zeros()).clamp(MIN_BITS, MAX_BITS);
+        Search::new(&mut self.slots[..1 << bits], base, message, 0, window)
     }
 }
 
-/// The search for repetitions in one message.
+/// The search for repetitions in a text.
+///
+/// It has a table of where byte sequences were seen of late: for each hash of as many bytes as the shortest match has, the
+/// number of the latest position, in the lower half of a slot, and of the one before. Numbers start over after 64 Ki, so a
+/// candidate may not be what it seems; but the largest window is half of that, and its bytes are compared in any case.
 pub(super) struct Search<'a> {
-    slots: &'a mut [u32; SLOTS],
-    base: u16,
-    message: &'a [u8],
-    window: usize,
+    /// A power of two, more than one.
+    slots: &'a mut [u32],
     /// How far the hash is shifted to be the number of a slot.
     shift: u32,
+    /// The number of the first byte of `text`.
+    base: u16,
+    text: &'a [u8],
+    window: usize,
     /// What was searched.
     at: usize,
 }
@@ -82,49 +80,82 @@ impl Match {
     };
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// A match of this length is taken without a look whether one that begins a byte later is longer.
     const GOOD: usize = 16;
     /// How many positions of a match are entered in the index, the last ones: the others were entered where it repeats them.
     const ENTERED: usize = 2;
 
-    /// Fills a block with what comes next; the bytes it stands for, which are none at the end of the message.
-    pub(super) fn fill(&mut self, block: &mut Block) -> &[u8] {
-        let message = self.message;
+    /// The search in `text`, of which the first `at` bytes were searched before. References reach back at most `window` bytes.
+    pub(super) const fn new(
+        slots: &'a mut [u32],
+        base: u16,
+        text: &'a [u8],
+        at: usize,
+        window: usize,
+    ) -> Self {
+        Self {
+            shift: u64::BITS - slots.len().ilog2(),
+            slots,
+            base,
+            text,
+            window,
+            at,
+        }
+    }
+
+    /// Fills a block with what comes next, up to the position `until`, or beyond it to the end of a match; how many bytes it
+    /// stands for.
+    ///
+    /// `BOTH` says that both candidates are looked at for every position, and not the latest only. That takes a tenth more
+    /// time and leaves one or two per cent less; or, where the table is full of earlier messages, so that the latest
+    /// candidate is often there by chance, a thirtieth more time for four per cent less.
+    pub(super) fn fill<const BOTH: bool>(&mut self, block: &mut Block, until: usize) -> usize {
+        let text = self.text;
         let start = self.at;
         let mut at = start;
-        while at < message.len() && block.has_room() {
-            let mut found = self.find_latest(at);
+        while at < until && block.has_room() {
+            let mut found = if BOTH {
+                self.find_longest(at)
+            } else {
+                self.find_latest(at)
+            };
             if found.length < MIN_MATCH {
-                block.literal(message[at]);
+                block.literal(text[at]);
                 at += 1;
                 continue;
             }
-            if found.length < Self::GOOD && at + 1 < message.len() {
+            if found.length < Self::GOOD && at + 1 < text.len() {
                 let later = self.find_longest(at + 1);
                 // Which one is longer nobody can foretell, so there is no branch.
                 let is_longer = later.length > found.length;
-                block.literal_if(is_longer, message[at]);
+                block.literal_if(is_longer, text[at]);
                 found = if is_longer { later } else { found };
                 at += usize::from(is_longer);
             }
             block.reference(found.length, found.distance);
             at += found.length;
-            for entered in at - Self::ENTERED..at {
-                self.enter(entered, load(message, entered));
-            }
+            self.enter_all(at - Self::ENTERED..at);
         }
         self.at = at;
-        &message[start..at]
+        at - start
     }
 
-    /// Enters the position `at` in the index, where the bytes `word` are; what the slot held.
+    /// Enters these positions in the table.
+    #[inline]
+    pub(super) fn enter_all(&mut self, positions: Range<usize>) {
+        for at in positions {
+            self.enter(at, load(self.text, at));
+        }
+    }
+
+    /// Enters the position `at` in the table, where the bytes `word` are; what the slot held.
     #[inline]
     fn enter(&mut self, at: usize, word: u64) -> u32 {
         // The multiplier is that of Fibonacci hashing: 2 ^ 64 divided by the golden ratio.
         let hash = (word << UNCOMPARED).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift;
         let number = self.number(at);
-        let slot = &mut self.slots[hash as usize % SLOTS];
+        let slot = &mut self.slots[hash as usize];
         let latest = *slot;
         *slot = latest << 16 | u32::from(number);
         latest
@@ -139,7 +170,7 @@ impl Search<'_> {
     /// for one only is what makes them cheap.
     #[inline(always)]
     fn find_latest(&mut self, at: usize) -> Match {
-        let word = load(self.message, at);
+        let word = load(self.text, at);
         let slot = self.enter(at, word);
         let latest = self.candidate(slot as u16, at);
         if latest.begins_like(word) {
@@ -152,7 +183,7 @@ impl Search<'_> {
     /// Enters the position `at` and finds the longest match there.
     #[inline(always)]
     fn find_longest(&mut self, at: usize) -> Match {
-        let word = load(self.message, at);
+        let word = load(self.text, at);
         let slot = self.enter(at, word);
         let latest = self.candidate(slot as u16, at);
         let second = self.candidate((slot >> 16) as u16, at);
@@ -173,11 +204,11 @@ impl Search<'_> {
     /// The whole of a match at `at`, of which the first bytes were compared, as many as there are in a word.
     #[inline(always)]
     fn extend(&self, mut found: Match, at: usize) -> Match {
-        let rest = self.message.len() - at;
+        let rest = self.text.len() - at;
         if found.length == size_of::<u64>() && rest > size_of::<u64>() {
-            found.length = common(self.message, at, found.distance);
+            found.length = common(self.text, at, found.distance);
         }
-        // Beyond the end of the message all bytes are zeros.
+        // Beyond the end of the text all bytes are zeros.
         found.length = found.length.min(rest);
         found
     }
@@ -189,7 +220,7 @@ impl Search<'_> {
         // From 1 to what there is, or to the window: all ones if so, and zeros otherwise.
         let valid = usize::from(distance.wrapping_sub(1) < at.min(self.window)).wrapping_neg();
         Candidate {
-            word: load(self.message, at - (distance & valid)),
+            word: load(self.text, at - (distance & valid)),
             distance,
             valid,
         }
@@ -202,7 +233,7 @@ struct Candidate {
     /// The eight bytes there.
     word: u64,
     distance: usize,
-    /// All ones if it is within the message and the window, zeros otherwise.
+    /// All ones if it is within the text and the window, zeros otherwise.
     valid: usize,
 }
 
@@ -222,10 +253,10 @@ impl Candidate {
     }
 }
 
-/// Eight bytes of the message from `at` on, which is within it; zeros beyond its end.
+/// Eight bytes of the text from `at` on, which is within it; zeros beyond its end.
 #[inline]
-fn load(message: &[u8], at: usize) -> u64 {
-    let rest = &message[at..];
+fn load(text: &[u8], at: usize) -> u64 {
+    let rest = &text[at..];
     if let Some(bytes) = rest.first_chunk() {
         return u64::from_le_bytes(*bytes);
     }
@@ -235,9 +266,9 @@ fn load(message: &[u8], at: usize) -> u64 {
 }
 
 /// How many bytes from `at` on are what was `distance` bytes before, of which the first eight are.
-fn common(message: &[u8], at: usize, distance: usize) -> usize {
-    let limit = (message.len() - at).min(MAX_MATCH);
-    let (new, old) = (&message[at..][..limit], &message[at - distance..][..limit]);
+fn common(text: &[u8], at: usize, distance: usize) -> usize {
+    let limit = (text.len() - at).min(MAX_MATCH);
+    let (new, old) = (&text[at..][..limit], &text[at - distance..][..limit]);
     let mut length = size_of::<u64>();
     while length + size_of::<u64>() <= limit {
         let differ = load(new, length) ^ load(old, length);
