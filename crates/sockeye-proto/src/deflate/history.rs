@@ -66,15 +66,25 @@ impl History {
     }
 
     /// Copies to `to` what came `back` bytes before the end, of which there must be so many.
-    pub(super) fn read(&self, back: usize, to: &mut [u8]) {
-        let (older, newer) = self.parts();
-        let from = self.len() - back;
-        let (start, end) = to.split_at_mut(to.len().min(older.len().saturating_sub(from)));
-        if !start.is_empty() {
-            start.copy_from_slice(&older[from..][..start.len()]);
+    pub(super) fn read(&self, mut back: usize, mut to: &mut [u8]) {
+        while !to.is_empty() {
+            let run = self.run(back);
+            let (part, rest) = to.split_at_mut(to.len().min(run.len()));
+            part.copy_from_slice(&run[..part.len()]);
+            back -= part.len();
+            to = rest;
         }
-        let from = (from + start.len()).saturating_sub(older.len());
-        end.copy_from_slice(&newer[from..][..end.len()]);
+    }
+
+    /// What came `back` bytes before the end, of which there must be so many, and what lies behind it without a gap.
+    #[inline]
+    pub(super) fn run(&self, back: usize) -> &[u8] {
+        let (oldest, len) = (usize::from(self.oldest), self.len());
+        let at = oldest + len - back;
+        match at.checked_sub(len) {
+            None => &self.bytes[at..],
+            Some(at) => &self.bytes[at..oldest],
+        }
     }
 
     /// The bytes in the order they came: those of the first slice, then those of the second.

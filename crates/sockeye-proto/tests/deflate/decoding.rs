@@ -86,6 +86,38 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn repetitions_of_what_came_before_are_those_bytes_wherever_they_lie(
+        window in 8..=11_u8,
+        messages in prop::collection::vec(
+            (0..900_usize, prop::collection::vec((3..=258_u16, 1..=2048_u16), 0..40)),
+            1..6,
+        ),
+        room in prop_oneof![Just(1 << 16), 1..600_usize],
+    ) {
+        let parameters = Parameters { server_max_window_bits: bits(window), ..TAKEOVER };
+        let mut decompressor = decompressor(parameters);
+        let mut seen = Vec::new();
+        for (literals, copies) in messages {
+            let start = seen.len();
+            let literals: Vec<u8> = noise(literals as u32).take(literals + 1).collect();
+            seen.extend_from_slice(&literals);
+            let mut within = Vec::new();
+            for (length, distance) in copies {
+                let distance = distance.min(1 << window).min(seen.len() as u16);
+                within.push((length, distance));
+                for _ in 0..length {
+                    seen.push(seen[seen.len() - usize::from(distance)]);
+                }
+            }
+            let payload = Writer::default().fixed(false, &literals, &within).flush();
+            let inflated = inflate(&mut decompressor, payload.bytes(), 1 << 16, room);
+            prop_assert_eq!(inflated.as_deref(), Ok(&seen[start..]));
+        }
+    }
+}
+
 /// Lengths from one bit to fifteen, which is as deep as a code goes.
 fn deep(symbols: &[usize], len: usize) -> Vec<u8> {
     let mut lengths = vec![0; len];

@@ -93,8 +93,16 @@ impl<'a> Output<'a> {
         let (mut to, end) = (self.produced, self.produced + length);
         if distance > to || distance < CHUNK || distance > self.window {
             self.check(distance)?;
-            copy(self.bytes, to, self.history, length, distance);
             self.produced = end;
+            if distance > to
+                && length <= 2 * CHUNK
+                && let Some(chunks) = self.history.run(distance - to).first_chunk()
+            {
+                let chunks: &[u8; 2 * CHUNK] = chunks;
+                self.bytes[to..to + 2 * CHUNK].copy_from_slice(chunks);
+            } else {
+                copy(self.bytes, to, self.history, length, distance);
+            }
             return Ok(());
         }
         self.produced = end;
