@@ -112,7 +112,7 @@ impl Uring {
         let outcome = completion.moved();
         let mut goes_on = completion.goes_on();
         let Some(mut filled) = self.ring.filled(&mut completion) else {
-            if is_end(outcome) {
+            if is_end(&completion) {
                 // Until it is told, the socket counts as armed.
                 return self.ends.push(End {
                     key,
@@ -135,7 +135,7 @@ impl Uring {
         // Closing is the most work that a few bytes can make: who closes and goes is one of a crowd, too.
         if goes_on
             && filled.len() <= Self::LAST_WORDS
-            && let Some(end) = rest.next_if(|next| next.token == Token::Receive(key) && is_end(next.moved()))
+            && let Some(end) = rest.next_if(|next| next.token == Token::Receive(key) && is_end(next))
         {
             self.ends.push(End {
                 key,
@@ -339,9 +339,11 @@ impl Uring {
     }
 }
 
-/// Whether nothing is received behind this.
-fn is_end(outcome: Result<usize, Errno>) -> bool {
-    match outcome {
+/// Whether nothing is received behind this, of a socket that receives.
+fn is_end(completion: &Completion) -> bool {
+    match completion.moved() {
+        // So many bytes, and no flags.
+        Ok(_) if completion.is_filled() => false,
         Ok(told) => told == 0 || tells_end(told),
         Err(error) => error != Errno::NOBUFS && !goes_on_after(error),
     }

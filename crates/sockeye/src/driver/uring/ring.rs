@@ -515,6 +515,11 @@ impl Completion {
         usize::try_from(self.result).map_err(|_| Errno::from_raw_os_error(-self.result))
     }
 
+    /// Whether it received into a buffer that was not taken yet.
+    pub(super) fn is_filled(&self) -> bool {
+        self.buffer.is_some()
+    }
+
     /// Whether it received into the buffer behind `filled`.
     pub(super) fn follows(&self, filled: &Filled) -> bool {
         self.result > 0 && self.buffer.is_some_and(|number| filled.is_followed_by(number))
