@@ -35,7 +35,9 @@ pub(crate) fn pseudoterminal() -> (File, File) {
 /// What a terminal shows.
 pub(crate) struct Screen {
     output: Receiver<Vec<u8>>,
+    /// What was not waited for yet, and what was.
     seen: String,
+    before: String,
 }
 
 impl Screen {
@@ -52,6 +54,7 @@ impl Screen {
         Self {
             output,
             seen: String::new(),
+            before: String::new(),
         }
     }
 
@@ -59,11 +62,11 @@ impl Screen {
     pub(crate) fn shows(&mut self, words: &str) {
         loop {
             if let Some(at) = self.seen.find(words) {
-                self.seen.drain(..at + words.len());
+                self.before.extend(self.seen.drain(..at + words.len()));
                 return;
             }
             let Ok(more) = self.output.recv_timeout(PATIENCE) else {
-                panic!("{words:?} is not in {:?}", self.seen)
+                panic!("{words:?} is not in {:?}, behind {:?}", self.seen, self.before)
             };
             self.seen.push_str(&String::from_utf8_lossy(&more));
         }

@@ -181,7 +181,8 @@ fn accepting_goes_on() {
         assert!(world.book.accepted.is_empty(), "{round}");
         drop(unheard_of);
     }
-    // It still obeys.
+    // Here it is the end of accepting that is not told of.
+    lose(&mut world, 1);
     world.set_accepting(key, false);
     world.settle();
     let waiting = TcpStream::connect(address).unwrap();
@@ -220,10 +221,11 @@ fn a_driver_that_has_lost_something_is_dropped_in_order() {
     let Some(mut world) = world(Answer::Keep) else {
         return;
     };
-    let (_, mut peer) = world.pair();
+    let (key, mut peer) = world.pair();
     world.settle();
+    // The end of receiving is not told of.
     lose(&mut world, 1);
-    peer.write_all(b"lost").unwrap();
+    world.set_receiving(key, false);
     world.settle();
     let begun = std::time::Instant::now();
     drop(world);
