@@ -408,10 +408,12 @@ impl<D: Driver, S: Scenario> Load<D, S> {
                 self.mode = Mode::Draining(at + nanos(self.common.plan.patience));
                 self.change_mode(driver, at);
             }
+            // Who interrupts does not want to wait for long.
+            Mode::Draining(until) if stopped && until > at + CLOSING => {
+                self.mode = Mode::Draining(at + CLOSING);
+                self.change_mode(driver, at);
+            }
             Mode::Draining(until) => {
-                // Who interrupts does not want to wait for long.
-                let until = if stopped { until.min(at + CLOSING) } else { until };
-                self.mode = Mode::Draining(until);
                 let is_idle = |slot: &Slot<_, _>| slot.client.is_none() || self.scenario.is_idle(&slot.peer);
                 if !self.is_idle && self.slots.iter().all(is_idle) {
                     self.is_idle = true;

@@ -224,17 +224,21 @@ fn interval_length(results: &Results) -> Option<f64> {
     }
 }
 
-/// Where axes of time end: with room for the names of the lines.
+/// Where axes of time end: with what was measured.
 fn end_of(results: &Results) -> f64 {
-    let last = results.intervals.last().map_or(0.0, |interval| interval.start_s);
-    (last + interval_length(results).unwrap_or_default()).max(0.001) * 1.1
+    results.measured_s.max(0.001)
 }
 
 fn over_time(area: &Area<'_>, results: &Results) -> Drawn {
-    let half = interval_length(results).unwrap_or_default() / 2.0;
+    let (half, end) = (
+        interval_length(results).unwrap_or_default() / 2.0,
+        end_of(results),
+    );
     let series = |pick: fn(&super::results::IntervalFacts) -> Option<f64>| -> Vec<(f64, f64)> {
         let points = results.intervals.iter();
         points
+            // Behind the end there is only what came late.
+            .filter(|interval| interval.start_s + half <= end)
             .filter_map(|interval| Some((interval.start_s + half, (pick(interval)? * 1000.0).max(1.0))))
             .collect()
     };
@@ -247,13 +251,15 @@ fn over_time(area: &Area<'_>, results: &Results) -> Drawn {
         .iter()
         .flat_map(|(_, points, _)| points.iter().map(|(_, value)| *value as u64));
     let (low, high) = bounds(values);
+    // Above the lines there is room for their names.
+    let high = high * (high / low).powf(0.4);
     let mut chart = ChartBuilder::on(area)
         .caption("Latency over time", FONT)
         .margin(12)
         .x_label_area_size(34)
         .y_label_area_size(80)
         .build_cartesian_2d(
-            0.0..end_of(results),
+            0.0..end,
             (low..high).log_scale().with_key_points(ticks(low, high)),
         )?;
     chart
