@@ -57,6 +57,39 @@ fn connections_are_lost_rather_than_bytes_and_those_who_come_later_are_not() {
     assert_echoed(&mut peer, &mut world, &pattern(20_000, 1));
 }
 
+/// Neither what comes behind lost bytes is told, nor does the end of the operation, for want of buffers, hide that it was under
+/// way.
+#[test]
+fn nothing_is_told_of_what_came_behind_lost_bytes() {
+    let Some(mut world) = world(Answer::Keep) else {
+        return;
+    };
+    let (key, mut peer) = world.pair();
+    world.settle();
+    lose(&mut world, 1);
+    // More than all buffers.
+    let sent = pattern(20_000, 1);
+    peer.write_all(&sent).unwrap();
+    world.settle();
+    assert!(sent.starts_with(&world.seen(key).bytes));
+    assert_lost(&mut world, key);
+}
+
+/// For a while the kernel has no memory to tell that all has ended, either.
+#[test]
+fn it_goes_on_when_the_kernel_tells_nothing_for_a_while() {
+    let Some(mut world) = world(Answer::Echo) else {
+        return;
+    };
+    let (_, mut peer) = world.pair();
+    world.settle();
+    lose(&mut world, 150);
+    peer.write_all(b"lost").unwrap();
+    world.until(|world| world.book.over == 1);
+    let (_, mut peer) = world.pair();
+    assert_echoed(&mut peer, &mut world, &pattern(20_000, 1));
+}
+
 #[test]
 fn a_connection_with_nothing_under_way_is_not_concerned() {
     let Some(mut world) = world(Answer::Keep) else {

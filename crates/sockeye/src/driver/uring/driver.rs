@@ -487,14 +487,13 @@ impl Uring {
     pub(super) fn collect(&mut self, owner: &mut impl Owner<Self>) -> io::Result<usize> {
         let mut completions = std::mem::take(&mut self.completions);
         let is_lost = self.ring.take(&mut completions, &mut self.sent);
-        let mut count = 0;
         if is_lost {
             // Nobody knows whether these were sent whole.
             self.sent.clear();
-        } else {
-            // Before others act, so that these sockets can be sent to again.
-            count += self.land_silent(owner);
+            return self.begin_anew(completions, owner);
         }
+        // Before others act, so that these sockets can be sent to again.
+        let mut count = self.land_silent(owner);
         let mut rest = completions.drain(..).peekable();
         while let Some(completion) = rest.next() {
             count += usize::from(self.act(completion, &mut rest, owner));
@@ -502,9 +501,6 @@ impl Uring {
         drop(rest);
         completions.shrink_to(Self::KEPT);
         self.completions = completions;
-        if is_lost {
-            count += self.begin_anew(owner)?;
-        }
         Ok(count)
     }
 }

@@ -6,7 +6,8 @@
 //! ever. Nor can anybody say whose they were. To cancel an operation shows whether it had ended, but not whether bytes are
 //! missing: Linux 6.4 to 6.9 put down what an operation tells that goes on as they put down its end, so that it may be lost as well.
 //!
-//! So all operations are ended and begun anew. Connections that were being sent to, or received from into the
+//! So all operations are ended and begun anew, and nobody acts on what was told since: bytes may be missing before it, and the
+//! end of an operation would hide that it was under way. Connections that were being sent to, or received from into the
 //! ring's buffers, are lost, rather than that bytes are missing from the middle of what they say. Those go on that had nothing
 //! under way, or only waited for something to read. Whoever was accepted by a lost completion is not heard of; it has a
 //! descriptor in this process that nobody knows.
@@ -18,6 +19,7 @@ use std::sync::atomic::Ordering;
 use super::super::ends::Ends;
 use super::super::{Key, Owner};
 use super::driver::{Marks, Phase, Socket, Uring, Way};
+use super::ring::Completion;
 use super::token::Token;
 
 /// What a connection has lost.
@@ -48,15 +50,23 @@ impl Socket {
 
 impl Uring {
     /// Ends everything that is under way, and begins it anew; gives how many events that were.
-    pub(super) fn begin_anew(&mut self, owner: &mut impl Owner<Self>) -> io::Result<usize> {
-        let mut last = Vec::new();
+    ///
+    /// Of `last`, what was told since completions were lost, and of what the ends tell, only accepted connections count. Buffers
+    /// that these name are replaced, and flights that these end have landed.
+    pub(super) fn begin_anew(
+        &mut self,
+        mut last: Vec<Completion>,
+        owner: &mut impl Owner<Self>,
+    ) -> io::Result<usize> {
         for ended in self.ring.begin_anew(&mut last)? {
             self.spent.extend(ended.output);
             // If its owner has closed it, so does this.
             drop(ended.closing);
         }
         self.hurries.set(false);
-        // Who still waits for something is told of its end once more.
+        // These sockets still count as armed. One that is read by calls is told of its end once more. One that receives into buffers
+        // is not, and the last words that wait with its end were taken out already: it is lost like others that receive so, since
+        // the bytes before these may be what was lost.
         self.ends = Ends::default();
         // Whether somebody woke the driver was lost, too.
         self.wake.is_pending.store(false, Ordering::Release);

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::io::Errno;
@@ -40,7 +40,7 @@ pub(super) struct Ring {
     receives: usize,
     /// How often the kernel was entered.
     enters: u64,
-    /// How many completions the kernel had lost by the last time that silent flights landed.
+    /// How many completions the kernel had lost when some were last taken.
     lost: u32,
     /// How many of the next completions are lost on purpose, and how many were.
     #[cfg(test)]
@@ -358,8 +358,9 @@ impl Ring {
         }
     }
 
-    /// Takes what has completed, and the silent flights that have ended without that: they were sent whole. But when the kernel
-    /// has lost completions, for want of memory, theirs may be among them. Gives whether that is so.
+    /// Takes what has completed, and the silent flights that have ended without that: they were sent whole. Gives whether the
+    /// kernel has lost completions, for want of memory. Then theirs may be among them, and those taken may have come behind some
+    /// that were lost.
     pub(super) fn take(&mut self, completed: &mut Vec<Completion>, sent: &mut Vec<Key>) -> bool {
         for entry in self.io.completion() {
             let completion = Completion::new(&entry);
@@ -385,10 +386,9 @@ impl Ring {
         let submissions = self.io.submission();
         let is_all_told = submissions.is_empty() && !submissions.cq_overflow();
         drop(submissions);
-        if !is_all_told || !self.backlog.is_empty() {
-            return false;
+        if is_all_told && self.backlog.is_empty() {
+            self.flights.land_silent(sent);
         }
-        self.flights.land_silent(sent);
         std::mem::replace(&mut self.lost, lost) != lost
     }
 
@@ -407,10 +407,11 @@ impl Ring {
     /// Cancels all operations until there is nothing left to cancel and nothing left to tell; gives whether that came to pass.
     fn end_uncounted(&mut self, last: &mut Vec<Completion>) -> bool {
         let (mut completions, mut sent) = (Vec::new(), Vec::new());
-        let mut idle = 0;
-        while idle < Self::IDLE_ENTERS {
+        let begun = Instant::now();
+        while begun.elapsed() < Self::ENDS_WITHIN {
             self.cancel_all();
-            if self.look().is_err() {
+            // What waits outside of the ring goes in first.
+            if self.enter(Some(Duration::ZERO)).is_err() {
                 return false;
             }
             self.take(&mut completions, &mut sent);
@@ -424,7 +425,13 @@ impl Ring {
             if found_none && !completions.is_empty() && is_done && self.backlog.is_empty() {
                 return true;
             }
-            idle = if found_none { idle + 1 } else { 0 };
+            if completions
+                .iter()
+                .all(|completion| completion.token == Token::End)
+            {
+                // Nothing has ended since, or the kernel has no memory to tell. It may get some.
+                std::thread::sleep(Self::PAUSE);
+            }
             last.append(&mut completions);
         }
         false
@@ -463,6 +470,12 @@ impl Ring {
     /// How often in a row the kernel may have nothing to tell, each time for 10 ms, before a dropped ring gives up on what is
     /// still under way.
     const IDLE_ENTERS: usize = 100;
+
+    /// How long all operations may take to end after completions were lost. Without their end the driver fails.
+    const ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+    /// How long to wait meanwhile when nothing has ended.
+    const PAUSE: Duration = Duration::from_millis(2);
 }
 
 /// A socket with little room, and its peer.
