@@ -10,9 +10,9 @@ use crate::Role;
 
 /// Compresses the messages that one side of a connection sends (RFC 7692 §7.2.1).
 ///
-/// Without context takeover it holds no memory between messages. With it, it holds what it sent of late, up to one and a half times
-/// as many bytes as the window has, and a table of what is where in them, as large as the window or less by the
-/// [memory level](Deflate::mem_level). The memory grows with what was sent.
+/// Without context takeover it holds no memory between messages. With it, it holds what it sent of late: the window and half of it
+/// again, or 516 bytes where that is more; and a table of what is where in them, twice as large as the window, or less by
+/// the [memory level](Deflate::mem_level). The memory grows with what was sent.
 ///
 /// So it is at [levels](super::Level) 2 to 5. At the others, which are zlib's, it holds with context takeover and a window of up to
 /// 2 KiB as many bytes as the window has, and with a larger one a whole compressor of some hundred KiB.

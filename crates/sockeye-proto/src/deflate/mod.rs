@@ -7,7 +7,7 @@
 //! With them each connection has a [`Compressor`] for what it sends and a [`Decompressor`] for what it
 //! receives. Both borrow their working memory from a [`Pool`] while a message is in flight. Between
 //! messages they hold nothing, unless context takeover was agreed on: then the last bytes stay, of what was received as many
-//! as the sender's window holds, of what was sent half as many again and a table of what is where in them.
+//! as the sender's window holds, of what was sent some more and a table of what is where in them ([`Compressor`] says how much).
 //!
 //! What is received is inflated by a decoder of our own (`decoder`). What is sent is compressed at levels 2 to 5 by a compressor
 //! of our own (`encoder`), at the others by zlib-rs (`library`), of which, with context takeover and a window of more than

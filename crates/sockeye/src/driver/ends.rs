@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 /// Ends of connections, in the order in which the system told of them.
 ///
-/// A turn takes some of them, behind all else that has happened. So who comes while a crowd leaves waits for a few of it, not
-/// for all: to close a connection takes longer than to learn that it has ended.
+/// A turn takes some of them, behind all else that has happened but newcomers. So who comes while a crowd leaves waits for a few
+/// of it, not for all: to close a connection takes longer than to learn that it has ended.
 #[derive(Debug)]
 pub(super) struct Ends<T>(VecDeque<T>);
 
@@ -18,6 +18,8 @@ impl<T> Default for Ends<T> {
 impl<T> Ends<T> {
     /// How many a turn tells of.
     pub(super) const SHARE: usize = 32;
+    /// How many newcomers a turn lets in while ends wait: fewer, so that those find the places free that the others had.
+    pub(super) const NEWCOMERS: usize = Self::SHARE / 2;
     /// For so many memory is kept.
     const KEPT: usize = 1024;
 

@@ -134,7 +134,10 @@ impl Readiness {
         let bits = event.token().0;
         let key = Key::from_bits(bits as u64);
         if bits & LISTENER != 0 {
-            return self.accept(key, owner);
+            if !self.unaccepted.contains(&key) {
+                self.unaccepted.push(key);
+            }
+            return;
         }
         // Edges are for both directions, and most of them only say that there is something to read.
         if event.is_writable()
@@ -253,7 +256,12 @@ impl Readiness {
     }
 
     fn accept(&mut self, key: Key, owner: &mut impl Owner<Self>) {
-        for _ in 0..Self::ACCEPTS {
+        let most = if self.ends.is_empty() {
+            Self::ACCEPTS
+        } else {
+            Ends::<Key>::NEWCOMERS
+        };
+        for _ in 0..most {
             let Some(listener) = owner.listener(key).filter(|listener| listener.accepts) else {
                 return;
             };
@@ -400,8 +408,7 @@ impl Driver for Readiness {
 
     fn turn(&mut self, timeout: Option<Duration>, owner: &mut impl Owner<Self>) -> io::Result<usize> {
         let unread = std::mem::take(&mut self.unread);
-        let unaccepted = std::mem::take(&mut self.unaccepted);
-        let left = unread.len() + unaccepted.len();
+        let left = unread.len() + self.unaccepted.len();
         let waits = left == 0 && self.ends.is_empty();
         let timeout = if waits { timeout } else { Some(Duration::ZERO) };
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -422,15 +429,16 @@ impl Driver for Readiness {
         for key in unread {
             self.read(key, owner);
         }
-        for key in unaccepted {
-            self.accept(key, owner);
-        }
         for _ in 0..Ends::<Key>::SHARE {
             let Some(key) = self.ends.pop() else {
                 break;
             };
             self.read(key, owner);
             count += 1;
+        }
+        // Those who come find the places of those who have left.
+        for key in std::mem::take(&mut self.unaccepted) {
+            self.accept(key, owner);
         }
         self.system.counters.events += count as u64;
         polled.map(|()| count)

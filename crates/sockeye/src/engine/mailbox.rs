@@ -387,7 +387,7 @@ impl SocketHandle {
     }
 
     /// Stops receiving, as [`Socket::pause`](super::Socket::pause) does. If [`resume`](Self::resume) is asked for before the
-    /// worker comes to this, nothing is done.
+    /// worker comes to this, only that is done, in the place that this had.
     ///
     /// # Errors
     /// The WebSocket is closed.

@@ -296,6 +296,9 @@ impl Publisher {
     /// What changes about the subscribers of all topics from now on, as
     /// [`Handler::subscription`](crate::server::Handler::subscription) is told by those of its own WebSockets. To open a
     /// source when a topic gets its first subscriber, for example, and to close it when the last one has left.
+    ///
+    /// Workers tell of their changes one by one, so that the end of the last subscription on one and the first on another may
+    /// come the other way round: to act on what is there, ask for it with [`num_subscribers`](Self::num_subscribers).
     pub fn changes(&self) -> Changes {
         self.0.lookout.watch()
     }

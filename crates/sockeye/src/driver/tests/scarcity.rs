@@ -14,6 +14,7 @@ with_each_driver!(
     many_accepts_come_at_once,
     a_crowd_that_leaves_at_once_takes_several_turns,
     who_comes_while_a_crowd_leaves_does_not_wait_for_all_of_it,
+    who_comes_back_finds_the_places_of_those_who_left,
     who_comes_while_a_crowd_says_goodbye_and_leaves_does_not_wait_for_all_of_it,
 );
 
@@ -175,4 +176,19 @@ fn comes_while_a_crowd_leaves<D: Tested>(last_words: &[u8]) {
     for old in keys.iter().filter(|old| old.index() != key.index()) {
         assert_eq!(world.seen(*old).portions, told);
     }
+}
+
+/// Whoever limits connections would turn away those who come back while the places of their old ones still count.
+fn who_comes_back_finds_the_places_of_those_who_left<D: Tested>() {
+    let mut world = World::<D>::new(Answer::Echo);
+    let (_, address) = world.listen();
+    let peers: Vec<_> = (0..100).map(|_| world.pair().1).collect();
+    world.settle();
+    drop(peers);
+    let back: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    world.until(|world| {
+        let (came, left) = (world.book.accepted.len(), world.book.over);
+        assert!(came <= left, "{came} were let in when {left} had left");
+        came == back.len()
+    });
 }

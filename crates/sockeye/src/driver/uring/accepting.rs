@@ -5,9 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 
+use super::super::ends::Ends;
 use super::super::system::concerns_one_connection;
 use super::super::{Key, Owner};
 use super::driver::{Listener, Uring};
+use super::receiving::End;
 use super::ring::Completion;
 
 impl Uring {
@@ -18,12 +20,41 @@ impl Uring {
         }
     }
 
+    /// Hands over a connection, or holds it while its listening socket is to accept none, or ends wait to be told: it is to find
+    /// the place of one who has left. Gives whether it was handed over.
     pub(super) fn accepted(&mut self, key: Key, socket: OwnedFd, owner: &mut impl Owner<Self>) -> bool {
+        if !self.ends.is_empty() {
+            self.held.push_back((key, socket));
+            return false;
+        }
+        self.hand_over(key, socket, owner)
+    }
+
+    /// Hands over connections that were held; gives how many.
+    pub(super) fn hand_over_held(&mut self, owner: &mut impl Owner<Self>) -> usize {
+        let most = if self.ends.is_empty() {
+            usize::MAX
+        } else {
+            Ends::<End>::NEWCOMERS
+        };
+        let mut count = 0;
+        for _ in 0..self.held.len() {
+            if count == most {
+                break;
+            }
+            if let Some((key, socket)) = self.held.pop_front() {
+                count += usize::from(self.hand_over(key, socket, owner));
+            }
+        }
+        count
+    }
+
+    fn hand_over(&mut self, key: Key, socket: OwnedFd, owner: &mut impl Owner<Self>) -> bool {
         let Some(listener) = owner.listener(key) else {
             return false;
         };
         if !listener.accepts {
-            self.held.push((key, socket));
+            self.held.push_back((key, socket));
             return false;
         }
         owner.accepted(self, key, socket);

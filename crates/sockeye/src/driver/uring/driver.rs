@@ -56,8 +56,8 @@ pub struct Uring {
     pub(super) ends: Ends<End>,
     /// What those calls receive into; taken away while the owner has it, empty before the first one.
     pub(super) buffer: Vec<u8>,
-    /// Connections that had been accepted when their listening socket was told to stop for a while.
-    pub(super) held: Vec<(Key, OwnedFd)>,
+    /// Connections that had been accepted when their listening socket was told to stop for a while, or while ends waited to be told.
+    pub(super) held: VecDeque<(Key, OwnedFd)>,
     /// The listening sockets.
     pub(super) listeners: Vec<Key>,
 }
@@ -196,7 +196,7 @@ impl Uring {
             unread: Vec::new(),
             ends: Ends::default(),
             buffer: Vec::new(),
-            held: Vec::new(),
+            held: VecDeque::new(),
             listeners: Vec::new(),
         })
     }
@@ -250,10 +250,7 @@ impl Uring {
             self.read(key, owner);
             count += 1;
         }
-        for (key, socket) in std::mem::take(&mut self.held) {
-            count += usize::from(self.accepted(key, socket, owner));
-        }
-        count
+        count + self.hand_over_held(owner)
     }
 
     fn act(
