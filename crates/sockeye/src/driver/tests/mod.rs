@@ -6,6 +6,8 @@ mod connecting;
 mod ending;
 mod failing;
 #[cfg(target_os = "linux")]
+mod holding;
+#[cfg(target_os = "linux")]
 mod losing;
 mod pausing;
 mod scarcity;

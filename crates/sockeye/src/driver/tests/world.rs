@@ -32,6 +32,9 @@ pub(super) struct Book<D: Driver> {
     pub(super) answer: Answer,
     /// Accepted sockets get so little room to send, in bytes.
     pub(super) send_room: Option<usize>,
+    /// There are places for so many connections. Who comes when none is free is turned away.
+    pub(super) places: usize,
+    pub(super) turned_away: usize,
     /// Keys of connections as they were accepted.
     pub(super) accepted: VecDeque<Key>,
     pub(super) accept_errors: Vec<io::Error>,
@@ -89,6 +92,8 @@ impl<D: Tested> World<D> {
                 pool: OutputPool::default(),
                 answer,
                 send_room: None,
+                places: usize::MAX,
+                turned_away: 0,
                 accepted: VecDeque::new(),
                 accept_errors: Vec::new(),
                 over: 0,
@@ -301,6 +306,10 @@ impl<D: Driver> Owner<D> for Book<D> {
 
     fn accepted(&mut self, driver: &mut D, listener: Key, socket: OwnedFd) {
         assert!(self.listener(listener).is_some());
+        if self.slots.len() - self.free.len() >= self.places {
+            self.turned_away += 1;
+            return;
+        }
         if let Some(room) = self.send_room {
             SockRef::from(&socket).set_send_buffer_size(room).unwrap();
         }

@@ -30,6 +30,12 @@ impl Uring {
         self.hand_over(key, socket, owner)
     }
 
+    /// Whether connections are held that their listening socket is to accept.
+    pub(super) fn lets_in(&self, owner: &mut impl Owner<Self>) -> bool {
+        let mut held = self.held.iter();
+        held.any(|&(key, _)| owner.listener(key).is_some_and(|listener| listener.accepts))
+    }
+
     /// Hands over connections that were held; gives how many.
     pub(super) fn hand_over_held(&mut self, owner: &mut impl Owner<Self>) -> usize {
         let most = if self.ends.is_empty() {

@@ -250,7 +250,13 @@ impl Uring {
             self.read(key, owner);
             count += 1;
         }
-        count + self.hand_over_held(owner)
+        count
+    }
+
+    /// Looks for what the kernel has told since the last look; gives how many events there were.
+    pub(in super::super) fn look_once_more(&mut self, owner: &mut impl Owner<Self>) -> io::Result<usize> {
+        self.ring.look()?;
+        self.collect(owner)
     }
 
     fn act(
@@ -446,18 +452,19 @@ impl Driver for Uring {
             let _ = rustix::io::read(&self.wake.notice, &mut [0; 8]);
         }
         let mut count = self.resume(owner);
-        let is_at_rest = self.starved.is_empty() && self.ends.is_empty();
+        let is_at_rest = self.starved.is_empty() && self.ends.is_empty() && !self.lets_in(owner);
         let waits = count == 0 && is_at_rest && !self.hurries.get();
         self.ring
             .enter(if waits { timeout } else { Some(Duration::ZERO) })?;
         count += self.collect(owner)?;
         count += self.tell_ends(owner)?;
+        // Those who come find the places of those who have left, also where an idle turn learned of both.
+        count += self.hand_over_held(owner);
         if count == 0 && self.is_awaited.get() {
             // From here on the kernel signals. What it did before is looked for once more.
             self.wake.notifies.store(true, Ordering::SeqCst);
             self.ring.set_notices(true);
-            self.ring.look()?;
-            count += self.collect(owner)?;
+            count += self.look_once_more(owner)?;
         }
         self.system.counters.events += count as u64;
         Ok(count)

@@ -169,8 +169,7 @@ impl Uring {
             if self.ends.is_empty() || !self.ring.has_more() {
                 break;
             }
-            self.ring.look()?;
-            count += self.collect(owner)?;
+            count += self.look_once_more(owner)?;
         }
         for _ in 0..Ends::<End>::SHARE {
             let Some(mut end) = self.ends.pop() else {
