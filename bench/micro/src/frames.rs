@@ -17,8 +17,8 @@ pub type Reader = Box<dyn FnMut(usize) -> usize>;
 
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// How much is read at once by those that leave it to their caller, in bytes.
-const READ: usize = 64 * 1024;
+/// How much is read at once by those that leave it to their caller, in bytes: as much as Sockeye's drivers do.
+const READ: usize = 256 * 1024;
 
 const LARGEST: usize = 16 * 1024 * 1024;
 
@@ -43,14 +43,20 @@ fn sockeye(mut memory: Memory) -> Reader {
     Box::new(move |messages| {
         let (mut count, mut bytes) = (0, 0);
         while count < messages {
-            if at == end {
-                (at, end) = (0, memory.copy(&mut buffer));
-            }
-            let received = connection
-                .receive(&mut buffer[at..end], &mut workspace, now)
-                .expect("frames without a fault");
-            at += received.consumed;
-            if let Some(Event::Message(message)) = received.event {
+            let received = if at == end
+                && let Some(room) = connection.room(&mut workspace)
+            {
+                let len = memory.copy(room);
+                connection.receive_in_room(len, &mut workspace, now)
+            } else {
+                if at == end {
+                    (at, end) = (0, memory.copy(&mut buffer));
+                }
+                let received = connection.receive(&mut buffer[at..end], &mut workspace, now);
+                at += received.as_ref().map_or(0, |received| received.consumed);
+                received
+            };
+            if let Some(Event::Message(message)) = received.expect("frames without a fault").event {
                 count += 1;
                 bytes += message.as_bytes().len();
             }
