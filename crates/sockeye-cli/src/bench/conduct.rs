@@ -369,12 +369,13 @@ impl<S> Run<S> {
             });
         }
         for part in self.parts {
-            findings.counted.add(&part.counted);
-            findings.totals.add(&part.totals);
-            let _ = findings.service.add(&part.service);
-            let _ = findings.lateness.add(&part.lateness);
-            let _ = findings.opening.add(&part.opening);
-            findings.troubles.merge(part.troubles);
+            let tally = part.tally;
+            findings.counted.add(&tally.counted);
+            findings.totals.add(&tally.total);
+            let _ = findings.service.add(&tally.service);
+            let _ = findings.lateness.add(&tally.lateness);
+            let _ = findings.opening.add(&tally.opening);
+            findings.troubles.merge(tally.troubles);
             findings.threads.push((part.cpu, part.waited));
             findings.agreed = findings.agreed.or(part.agreed);
             findings.parts.push(part.scenario);

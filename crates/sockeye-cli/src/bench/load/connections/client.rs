@@ -71,9 +71,12 @@ impl Refusal {
         }
     }
 
-    /// Whether nothing more of interest will come.
-    fn is_whole(&self) -> bool {
-        self.body.len() >= self.length.unwrap_or(Self::BODY).min(Self::BODY)
+    /// Ends the connection once nothing more of interest will come.
+    fn result(&self) -> Result<(), Trouble> {
+        if self.body.len() >= self.length.unwrap_or(Self::BODY).min(Self::BODY) {
+            return Err(self.trouble());
+        }
+        Ok(())
     }
 
     /// What it amounts to.
@@ -89,17 +92,6 @@ impl Refusal {
             },
         )
     }
-}
-
-/// What bytes amounted to, for whoever owns the connection.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// Nothing that ends it.
-    Continues,
-    /// The handshake is done.
-    Opened(Negotiated),
-    /// It has come to an end, for this reason.
-    Ends(Trouble),
 }
 
 impl Opening {
@@ -123,53 +115,48 @@ impl<S> Client<S> {
         matches!(&self.stage, Stage::Open(connection) if connection.state() == State::Open)
     }
 
-    /// Takes a part of the response. Once the handshake is done, gives what came behind it.
-    pub(super) fn respond(&mut self, bytes: &[u8], common: &Common, now: Instant) -> (Outcome, Vec<u8>) {
+    /// Takes a part of the response. Once the handshake is done, gives what was agreed on, and what came
+    /// behind it.
+    ///
+    /// # Errors
+    /// Why the connection ends.
+    pub(super) fn respond(
+        &mut self,
+        bytes: &[u8],
+        common: &Common,
+        now: Instant,
+    ) -> Result<Option<(Negotiated, Vec<u8>)>, Trouble> {
         match &mut self.stage {
             Stage::Opening(opening) => {
                 opening.received.extend_from_slice(bytes);
-                let head = match opening.reader.read(&opening.received) {
-                    Ok(Some(head)) => head,
-                    Ok(None) => return (Outcome::Continues, Vec::new()),
-                    Err(error) => {
-                        let trouble = Trouble::new(Kind::Handshake, error.to_string());
-                        return (Outcome::Ends(trouble), Vec::new());
-                    }
+                let Some(head) = opening.reader.read(&opening.received).map_err(failed)? else {
+                    return Ok(None);
                 };
                 let rest = opening.received.split_off(head.len);
-                if head.response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    self.stage = Stage::Refused(Box::new(Refusal::new(&head.response, &rest)));
-                    return (self.refused(), Vec::new());
+                if head.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    let agreed = opening.request.verify(&head.response).map_err(failed)?;
+                    self.stage = Stage::Open(Box::new(common.connection(agreed.deflate, now)));
+                    return Ok(Some((agreed, rest)));
                 }
-                match opening.request.verify(&head.response) {
-                    Ok(agreed) => {
-                        let connection = common.connection(agreed.deflate, now);
-                        self.stage = Stage::Open(Box::new(connection));
-                        (Outcome::Opened(agreed), rest)
-                    }
-                    Err(error) => {
-                        let trouble = Trouble::new(Kind::Handshake, error.to_string());
-                        (Outcome::Ends(trouble), Vec::new())
-                    }
-                }
+                let refusal = Box::new(Refusal::new(&head.response, &rest));
+                let result = refusal.result();
+                self.stage = Stage::Refused(refusal);
+                result.map(|()| None)
             }
             Stage::Refused(refusal) => {
                 let left = Refusal::BODY.saturating_sub(refusal.body.len());
                 refusal.body.extend_from_slice(&bytes[..left.min(bytes.len())]);
-                (self.refused(), Vec::new())
+                refusal.result().map(|()| None)
             }
-            Stage::Open(_) => (Outcome::Continues, Vec::new()),
+            Stage::Open(_) => Ok(None),
         }
     }
 
-    fn refused(&self) -> Outcome {
-        match &self.stage {
-            Stage::Refused(refusal) if refusal.is_whole() => Outcome::Ends(refusal.trouble()),
-            _ => Outcome::Continues,
-        }
-    }
-
-    /// Takes what came on an open connection, and hands its messages over. What the protocol owes goes to `out`.
+    /// Takes what came on an open connection, and hands its messages over. What the protocol owes goes to
+    /// `out`.
+    ///
+    /// # Errors
+    /// Why the connection ends.
     pub(super) fn receive(
         &mut self,
         bytes: &mut [u8],
@@ -177,9 +164,9 @@ impl<S> Client<S> {
         now: Instant,
         out: &mut Vec<u8>,
         mut message: impl FnMut(Message<'_>),
-    ) -> Outcome {
+    ) -> Result<(), Trouble> {
         let Stage::Open(connection) = &mut self.stage else {
-            return Outcome::Continues;
+            return Ok(());
         };
         let was_open = connection.state() == State::Open;
         let mut at = 0;
@@ -188,7 +175,7 @@ impl<S> Client<S> {
                 Ok(received) => received,
                 Err(error) => {
                     connection.poll_output(out);
-                    return Outcome::Ends(Trouble::new(Kind::Protocol, error.to_string()));
+                    return Err(Trouble::new(Kind::Protocol, error.to_string()));
                 }
             };
             at += received.consumed;
@@ -200,13 +187,13 @@ impl<S> Client<S> {
                 Some(Event::Close(frame)) => {
                     connection.poll_output(out);
                     if was_open {
-                        return Outcome::Ends(closed_by_server(frame));
+                        return Err(closed_by_server(frame));
                     }
                 }
                 _ => {}
             }
         }
-        Outcome::Continues
+        Ok(())
     }
 
     /// Begins the closing handshake; gives whether there is one to wait for.
@@ -219,6 +206,10 @@ impl<S> Client<S> {
         }
         true
     }
+}
+
+fn failed(error: impl ToString) -> Trouble {
+    Trouble::new(Kind::Handshake, error.to_string())
 }
 
 fn closed_by_server(frame: Option<CloseFrame<'_>>) -> Trouble {

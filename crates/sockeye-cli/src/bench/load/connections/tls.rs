@@ -35,7 +35,8 @@ impl Encryption {
         Ok(Self(connection))
     }
 
-    /// Takes what came from the socket, at least a part of it, and appends what is in it to `clear`; gives how much it took.
+    /// Takes what came from the socket, at least a part of it, and appends what is in it to `clear`; gives
+    /// how much it took.
     ///
     /// # Errors
     /// TLS failed. What tells the peer is to be sent still.
