@@ -131,11 +131,7 @@ pub(super) fn decode(
     let (literals, distances) = (&codes.literals, &codes.distances);
     loop {
         bits.refill(input);
-        let (mut used, mut entry) = (0, literals.look(bits.peek(), literals.mask()));
-        if entry.is_further() {
-            used = entry.bits();
-            entry = literals.look_further(entry, bits.peek() >> used);
-        }
+        let (entry, mut used) = literals.find(bits.peek());
         if bits.count() < used + entry.code_bits() {
             return Ok(Stop::NoInput);
         }
@@ -159,11 +155,8 @@ pub(super) fn decode(
         if bits.count() < used {
             return Ok(Stop::NoInput);
         }
-        entry = distances.look(bits.peek() >> used, distances.mask());
-        if entry.is_further() {
-            used += entry.bits();
-            entry = distances.look_further(entry, bits.peek() >> used);
-        }
+        let (entry, further) = distances.find(bits.peek() >> used);
+        used += further;
         if bits.count() < used + entry.code_bits() {
             return Ok(Stop::NoInput);
         }

@@ -152,6 +152,17 @@ impl<const SIZE: usize, const ROOT: u32> Table<SIZE, ROOT> {
         self.entries[(entry.base() + index) & Self::MASK]
     }
 
+    /// What `bits` begin with, and how many of them led to the part of the table where that is.
+    #[inline(always)]
+    pub(super) fn find(&self, bits: u64) -> (Entry, u32) {
+        let entry = self.look(bits, self.mask());
+        if !entry.is_further() {
+            return (entry, 0);
+        }
+        let used = entry.bits();
+        (self.look_further(entry, bits >> used), used)
+    }
+
     /// Makes the table of a code (RFC 1951 §3.2.2): of the symbols that have one, in their order. `symbols` are their entries,
     /// the first one that of the symbol `first`.
     ///
@@ -294,16 +305,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What bits stand for, and how many they are.
-    fn find<const SIZE: usize, const ROOT: u32>(table: &Table<SIZE, ROOT>, bits: u64) -> (Entry, u32) {
-        let entry = table.look(bits, table.mask());
-        if !entry.is_further() {
-            return (entry, entry.bits());
-        }
-        let further = table.look_further(entry, bits >> entry.bits());
-        (further, entry.bits() + further.bits())
-    }
-
     fn check<const SIZE: usize, const ROOT: u32>(lengths: &[u8], noise: u64) {
         static SYMBOLS: [Entry; 512] = {
             let mut symbols = [Entry(0); 512];
@@ -331,8 +332,9 @@ mod tests {
                 .filter(|(_, of)| usize::from(**of) == length)
             {
                 let bits = reversed(code, length) as u64 | noise << length;
-                let (entry, bits) = find(&table, bits);
-                assert_eq!((entry.base(), bits as usize), (symbol, length), "{lengths:?}");
+                let (entry, used) = table.find(bits);
+                let used = (used + entry.bits()) as usize;
+                assert_eq!((entry.base(), used), (symbol, length), "{lengths:?}");
                 code += 1;
             }
         }
