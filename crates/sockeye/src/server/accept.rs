@@ -13,8 +13,8 @@ use crate::upgrade::Overrides;
 
 /// An upgrade hook's yes, and what it wants to be different for this one WebSocket.
 ///
-/// Mistakes, such as a header that belongs to the handshake or a subprotocol that the client did not offer, are
-/// found when the response is made: it is a 500 then, and the log says why.
+/// Mistakes, such as a header that belongs to the handshake or a subprotocol that the client did not offer,
+/// are found when the response is made: it is a 500 then, and the log says why.
 ///
 /// ```
 /// use sockeye::server::{Accept, SetCookie};

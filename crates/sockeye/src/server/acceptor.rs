@@ -54,10 +54,11 @@ where
     Acceptor::new().accept(io).await
 }
 
-/// Takes opening handshakes on streams that the program accepted itself: TCP, TLS, Unix sockets, pipes in memory.
+/// Takes opening handshakes on streams that the program accepted itself: TCP, TLS, Unix sockets, pipes in
+/// memory.
 ///
-/// What a [`Server`](super::Server) has beyond this, the program does itself: listening, routes, limits on connections,
-/// other HTTP requests (they are answered 426 here), shutdown.
+/// What a [`Server`](super::Server) has beyond this, the program does itself: listening, routes, limits on
+/// connections, other HTTP requests (they are answered 426 here), shutdown.
 #[derive(Clone, Debug)]
 pub struct Acceptor {
     origins: OriginPolicy,
@@ -87,16 +88,16 @@ impl Acceptor {
         }
     }
 
-    /// Which pages may connect. Default: [`OriginPolicy::same_origin`], whereby the scheme is not compared, since it is
-    /// not known here whether the stream is under TLS.
+    /// Which pages may connect. Default: [`OriginPolicy::same_origin`], whereby the scheme is not compared,
+    /// since it is not known here whether the stream is under TLS.
     #[must_use]
     pub fn origins(mut self, policy: OriginPolicy) -> Self {
         self.origins = policy;
         self
     }
 
-    /// The subprotocols spoken here. The first of them that the client offers, in the client's order, is agreed on; a
-    /// client that offers none of them goes without.
+    /// The subprotocols spoken here. The first of them that the client offers, in the client's order, is
+    /// agreed on; a client that offers none of them goes without.
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.subprotocols = names.into_iter().map(Into::into).collect();
@@ -143,10 +144,9 @@ impl Acceptor {
     /// Reads the request, answers it, and starts the WebSocket, its driver in a task of its own.
     ///
     /// # Errors
-    /// [`Error::is_handshake`]: the client asked for something else, or may not connect; it was told so and the stream
-    /// is closed. Or it left, or took longer than [`HandshakeLimits::timeout`], which is
-    /// [`Error::is_timeout`]. Limits that
-    /// cannot work are [`Error::is_config`].
+    /// [`Error::is_handshake`]: the client asked for something else, or may not connect; it was told so and
+    /// the stream is closed. Or it left, or took longer than [`HandshakeLimits::timeout`], which is
+    /// [`Error::is_timeout`]. Limits that cannot work are [`Error::is_config`].
     ///
     /// # Cancel safety
     /// Dropping the future drops the stream.
@@ -157,8 +157,8 @@ impl Acceptor {
         self.accept_with(io, |_| async { Ok(Accept::new()) }).await
     }
 
-    /// As [`accept`](Self::accept), and asks this function about the request, after the Origin check and before the
-    /// answer. Its time counts as part of the handshake's.
+    /// As [`accept`](Self::accept), and asks this function about the request, after the Origin check and
+    /// before the answer. Its time counts as part of the handshake's.
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
@@ -182,8 +182,8 @@ impl Acceptor {
         Ok(websocket)
     }
 
-    /// Starts a WebSocket whose opening handshake was done elsewhere, its driver in a task of its own. `leftover` is
-    /// what the client sent behind its request and was read along with it.
+    /// Starts a WebSocket whose opening handshake was done elsewhere, its driver in a task of its own.
+    /// `leftover` is what the client sent behind its request and was read along with it.
     ///
     /// Nothing is compressed: what extensions were agreed on, is not known here.
     ///

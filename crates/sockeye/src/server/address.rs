@@ -14,8 +14,8 @@ pub enum Address {
 }
 
 impl Address {
-    /// The IP address, unless this is a Unix socket. IPv4 addresses in IPv6 clothes (`::ffff:192.0.2.1`), as a
-    /// dual-stack listener reports them, come out as IPv4.
+    /// The IP address, unless this is a Unix socket. IPv4 addresses in IPv6 clothes (`::ffff:192.0.2.1`), as
+    /// a dual-stack listener reports them, come out as IPv4.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(address) => Some(address.ip().to_canonical()),
@@ -53,8 +53,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whom an address stands for when addresses are counted: an IPv4 address for itself, an IPv6 address for its /64,
-/// since that is what one household or one rented machine is given.
+/// Whom an address stands for when addresses are counted: an IPv4 address for itself, an IPv6 address for its
+/// /64, since that is what one household or one rented machine is given.
 pub(super) fn subscriber(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (!0 << 64))),

@@ -1,4 +1,5 @@
-//! Who may come in: counts connections against [`ConnectionLimits`]. Each count goes back when its permit is dropped.
+//! Who may come in: counts connections against [`ConnectionLimits`]. Each count goes back when its permit is
+//! dropped.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -44,7 +45,8 @@ impl Refusal {
     }
 }
 
-/// A place among the open connections, and among the half-open ones until the first request [has come](Self::arrived).
+/// A place among the open connections, and among the half-open ones until the first request
+/// [has come](Self::arrived).
 #[derive(Debug)]
 pub(super) struct Permit {
     admission: Arc<Admission>,

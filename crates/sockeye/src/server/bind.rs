@@ -9,9 +9,9 @@ use std::time::Duration;
 
 /// Something to listen on.
 ///
-/// Text such as `127.0.0.1:3000`, `[::]:443`, `localhost:0` becomes one listener for each address that it names;
-/// port 0 lets the system choose, the same port for all addresses of a name where that can be had. `[::]` takes IPv4
-/// as well, unless `0.0.0.0` is listened on too.
+/// Text such as `127.0.0.1:3000`, `[::]:443`, `localhost:0` becomes one listener for each address that it
+/// names; port 0 lets the system choose, the same port for all addresses of a name where that can be had.
+/// `[::]` takes IPv4 as well, unless `0.0.0.0` is listened on too.
 #[derive(Debug)]
 pub struct Bind(pub(super) Target);
 
@@ -30,8 +30,8 @@ pub(super) enum Target {
 }
 
 impl Bind {
-    /// A Unix socket at this path. A socket file that is there already is replaced if nobody listens on it; the file
-    /// is removed when the server ends.
+    /// A Unix socket at this path. A socket file that is there already is replaced if nobody listens on it;
+    /// the file is removed when the server ends.
     #[cfg(unix)]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self(Target::UnixPath {
@@ -40,8 +40,8 @@ impl Bind {
         })
     }
 
-    /// As [`unix`](Self::unix), with the permissions of the socket file, such as `0o660`: who may write to it may
-    /// connect.
+    /// As [`unix`](Self::unix), with the permissions of the socket file, such as `0o660`: who may write to it
+    /// may connect.
     #[cfg(unix)]
     pub fn unix_with_mode(path: impl Into<PathBuf>, mode: u32) -> Self {
         Self(Target::UnixPath {
@@ -119,10 +119,11 @@ pub struct TcpOptions {
     /// How many connections the system keeps ready for the server to accept; it may cut this (on Linux to
     /// `net.core.somaxconn`). Default: 1,024, so that a reconnecting crowd is not turned away.
     pub backlog: u32,
-    /// Sends small messages at once instead of waiting for more to send along (`TCP_NODELAY`). Default: `true`.
+    /// Sends small messages at once instead of waiting for more to send along (`TCP_NODELAY`). Default:
+    /// `true`.
     pub nodelay: bool,
-    /// Has the system probe connections that were silent for this long (`SO_KEEPALIVE`), and drop those whose other
-    /// machine is gone. Default: `None`, since WebSockets are probed by Pings
+    /// Has the system probe connections that were silent for this long (`SO_KEEPALIVE`), and drop those whose
+    /// other machine is gone. Default: `None`, since WebSockets are probed by Pings
     /// ([`Config::keepalive`](crate::Config::keepalive)), which also find programs that hang.
     pub keepalive: Option<Duration>,
 }

@@ -70,8 +70,8 @@ impl Server {
     /// Opens the listeners: all of them, or none.
     ///
     /// # Errors
-    /// [`Error::is_config`](crate::Error::is_config), with a [`BindError`](super::BindError) as its source: an address
-    /// that is taken, not there, or not allowed.
+    /// [`Error::is_config`](crate::Error::is_config), with a [`BindError`](super::BindError) as its source:
+    /// an address that is taken, not there, or not allowed.
     pub async fn listen(self) -> Result<BoundServer> {
         let listeners = Listener::bind_all(self.binds, self.shared.listener_terms()).await?;
         self.shared.lifecycle.listening();
@@ -143,8 +143,8 @@ impl BoundServer {
     /// Serves until [`ServerHandle::shutdown`] is called and the shutdown is over.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the server at once: listeners are closed and connections dropped, by workers a moment
-    /// later.
+    /// Dropping the future ends the server at once: listeners are closed and connections dropped, by workers
+    /// a moment later.
     pub async fn serve(self) -> ShutdownReport {
         let lifecycle = Arc::clone(&self.shared.lifecycle);
         let shared = Arc::clone(&self.shared);
@@ -166,7 +166,12 @@ impl BoundServer {
         shared.stop_workers().await;
         drop(shared);
         lifecycle.ended(report);
-        tracing::info!(closed = report.closed, forced = report.forced, elapsed = ?report.elapsed, "shut down");
+        tracing::info!(
+            closed = report.closed,
+            forced = report.forced,
+            elapsed = ?report.elapsed,
+            "shut down"
+        );
         report
     }
 }
@@ -201,7 +206,12 @@ impl Shared {
         };
         let workers = Workers::start(plan)
             .map_err(|error| ConfigError::new(format!("the workers cannot be started: {error}")))?;
-        tracing::info!(workers = workers.count(), driver = %workers.driver(), pinned = force.pin, "workers started");
+        tracing::info!(
+            workers = workers.count(),
+            driver = %workers.driver(),
+            pinned = force.pin,
+            "workers started"
+        );
         self.metrics.workers(workers.driver(), workers.count());
         // A server is started once.
         let _ = self.workers.set(workers);

@@ -159,7 +159,8 @@ impl ServerBuilder {
     }
 
     /// Serves WebSockets at this path: `/chat`, `/rooms/{room}`, `/files/{*path}`. A static segment beats a
-    /// parameter, a parameter a wildcard; a wildcard stands for one byte at least, so that `/{*rest}` leaves out `/`.
+    /// parameter, a parameter a wildcard; a wildcard stands for one byte at least, so that `/{*rest}` leaves
+    /// out `/`.
     #[must_use]
     pub fn route<A>(self, path: impl Into<String>, handler: impl AsyncHandler<A>) -> Self {
         self.route_with(path, Route::new(handler))
@@ -172,8 +173,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Serves WebSockets at this path by the callbacks of this handler, on [workers](Self::workers). Paths are as for
-    /// [`route`](Self::route).
+    /// Serves WebSockets at this path by the callbacks of this handler, on [workers](Self::workers). Paths
+    /// are as for [`route`](Self::route).
     ///
     /// ```
     /// use sockeye::server::{Handler, Server, Socket};
@@ -202,12 +203,13 @@ impl ServerBuilder {
     #[cfg(engine)]
     pub const MAX_WORKERS: usize = 4096;
 
-    /// How many workers serve: threads, each with connections of its own, which never leave it. All connections are
-    /// theirs then, also those of async handlers and of the fallback, whose tasks run on a runtime of the worker's
-    /// thread.
+    /// How many workers serve: threads, each with connections of its own, which never leave it. All
+    /// connections are theirs then, also those of async handlers and of the fallback, whose tasks run on a
+    /// runtime of the worker's thread.
     ///
-    /// Default: one per core if any route has a [`Handler`]; else none, and everything runs on the runtime that the
-    /// server was started on, as 0 has it too. More than [`MAX_WORKERS`](Self::MAX_WORKERS) are an error when the server is built.
+    /// Default: one per core if any route has a [`Handler`]; else none, and everything runs on the runtime
+    /// that the server was started on, as 0 has it too. More than [`MAX_WORKERS`](Self::MAX_WORKERS) are an
+    /// error when the server is built.
     #[cfg(engine)]
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -223,8 +225,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Which driver moves the bytes of the workers. Default: [`DriverKind::Auto`](crate::driver::DriverKind::Auto). The
-    /// one that was chosen is logged, and shown by the metric `sockeye_server_workers`.
+    /// Which driver moves the bytes of the workers. Default:
+    /// [`DriverKind::Auto`](crate::driver::DriverKind::Auto). The one that was chosen is logged, and shown by
+    /// the metric `sockeye_server_workers`.
     #[cfg(engine)]
     #[must_use]
     pub fn driver(mut self, driver: DriverKind) -> Self {
@@ -232,8 +235,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds each worker to one of the processors that the process may use. Worth it on a machine that does nothing else.
-    /// Default: `false`. Only on Linux.
+    /// Binds each worker to one of the processors that the process may use. Worth it on a machine that does
+    /// nothing else. Default: `false`. Only on Linux.
     #[cfg(engine)]
     #[must_use]
     pub fn pin(mut self, pin: bool) -> Self {
@@ -249,11 +252,12 @@ impl ServerBuilder {
         self
     }
 
-    /// Adds routes for one domain: `chat.example.com`, or `*.example.com`, where a label `*` stands for any one label.
-    /// Which one a request is for, its `Host` field says, or its [trusted proxy](Self::trusted_proxies); the port does not
-    /// matter.
+    /// Adds routes for one domain: `chat.example.com`, or `*.example.com`, where a label `*` stands for any
+    /// one label. Which one a request is for, its `Host` field says, or its
+    /// [trusted proxy](Self::trusted_proxies); the port does not matter.
     ///
-    /// The routes of the domain are tried before those of all domains, and those of its name before those of a pattern.
+    /// The routes of the domain are tried before those of all domains, and those of its name before those of
+    /// a pattern.
     ///
     /// ```
     /// use sockeye::Server;
@@ -275,17 +279,18 @@ impl ServerBuilder {
         self
     }
 
-    /// Gives every request that is not for a WebSocket, or for none of the routes, to this service; an axum `Router`
-    /// is one. Default: 426 at the paths of routes, 404 elsewhere.
+    /// Gives every request that is not for a WebSocket, or for none of the routes, to this service; an axum
+    /// `Router` is one. Default: 426 at the paths of routes, 404 elsewhere.
     ///
-    /// Connections that the service upgrades by itself stay in the server's limits and counts, and are dropped at the
-    /// deadline of its shutdown. WebSockets made with `sockeye::axum` or `sockeye::hyper` are closed before, like those
-    /// of routes.
+    /// Connections that the service upgrades by itself stay in the server's limits and counts, and are
+    /// dropped at the deadline of its shutdown. WebSockets made with `sockeye::axum` or `sockeye::hyper` are
+    /// closed before, like those of routes.
     ///
-    /// How long its requests take is its own business, with one limit: a client that takes no byte of a response for
-    /// 60 s is dropped.
+    /// How long its requests take is its own business, with one limit: a client that takes no byte of a
+    /// response for 60 s is dropped.
     ///
-    /// Its requests carry an `Arc<ConnectionInfo>` as an extension ([`ConnectionInfo`](super::ConnectionInfo)).
+    /// Its requests carry an `Arc<ConnectionInfo>` as an extension
+    /// ([`ConnectionInfo`](super::ConnectionInfo)).
     #[must_use]
     pub fn fallback<S, B>(mut self, service: S) -> Self
     where
@@ -335,8 +340,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Reads a header of the PROXY protocol from load balancers that pass bytes on. Default: `None`, which takes what
-    /// connections bring as it is.
+    /// Reads a header of the PROXY protocol from load balancers that pass bytes on. Default: `None`, which
+    /// takes what connections bring as it is.
     #[must_use]
     pub fn proxy_protocol(mut self, protocol: impl Into<Option<ProxyProtocol>>) -> Self {
         self.proxy_protocol = protocol.into();
@@ -380,8 +385,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Calls this function whenever something happens that a [`ServerEvent`] tells of. It runs where that happens, so
-    /// it must not block.
+    /// Calls this function whenever something happens that a [`ServerEvent`] tells of. It runs where that
+    /// happens, so it must not block.
     ///
     /// ```
     /// use sockeye::server::{Server, ServerEvent};
@@ -406,7 +411,8 @@ impl ServerBuilder {
         self
     }
 
-    /// A handle to the server to be, for whoever needs one before it runs: a readiness page, a signal handler.
+    /// A handle to the server to be, for whoever needs one before it runs: a readiness page, a signal
+    /// handler.
     pub fn server_handle(&self) -> ServerHandle {
         ServerHandle::new(Arc::clone(&self.lifecycle), self.drain.clone())
     }
@@ -414,8 +420,8 @@ impl ServerBuilder {
     /// Checks the settings. Install a metrics recorder before this.
     ///
     /// # Errors
-    /// [`Error::is_config`](crate::Error::is_config): routes that cannot stand together, or values that cannot work.
-    /// The message says which.
+    /// [`Error::is_config`](crate::Error::is_config): routes that cannot stand together, or values that
+    /// cannot work. The message says which.
     pub fn build(self) -> Result<Server> {
         if self.binds.is_empty() {
             return Err(ConfigError::new("nothing to listen on; call bind(\"127.0.0.1:3000\")").into());

@@ -15,8 +15,8 @@ use crate::{Sender, WeakSender};
 
 /// An open WebSocket of a server, as [`ServerHandle::clients`](super::ServerHandle::clients) lists it.
 ///
-/// It holds a [`Sender`] and so keeps the connection open; keep its [`WeakSender`](crate::WeakSender) in lists of your
-/// own.
+/// It holds a [`Sender`] and so keeps the connection open; keep its [`WeakSender`](crate::WeakSender) in
+/// lists of your own.
 #[derive(Clone, Debug)]
 pub struct ConnectedClient {
     info: Arc<ConnectionInfo>,
@@ -34,8 +34,8 @@ impl ConnectedClient {
         &self.info
     }
 
-    /// The pattern of its route, such as `/rooms/{room}`; `None` for a WebSocket that the server's fallback made with
-    /// `sockeye::axum` or `sockeye::hyper`.
+    /// The pattern of its route, such as `/rooms/{room}`; `None` for a WebSocket that the server's fallback
+    /// made with `sockeye::axum` or `sockeye::hyper`.
     ///
     /// What else the application wants to know its clients by, the upgrade hook attaches
     /// ([`Accept::data`](super::Accept::data)) and [`Sender::data`] has.
@@ -49,8 +49,8 @@ impl ConnectedClient {
     }
 }
 
-/// An open WebSocket of a [`Handler`](super::Handler), as [`ServerHandle::sockets`](super::ServerHandle::sockets) lists
-/// it.
+/// An open WebSocket of a [`Handler`](super::Handler), as
+/// [`ServerHandle::sockets`](super::ServerHandle::sockets) lists it.
 #[cfg(engine)]
 #[derive(Debug)]
 pub struct ConnectedSocket(pub(super) crate::engine::Listed);
@@ -125,8 +125,8 @@ impl OnWorkers {
         Self(Some(reached))
     }
 
-    /// Waits until all workers have sent the message, and tells how many WebSockets it has reached. A worker that is gone
-    /// has reached none.
+    /// Waits until all workers have sent the message, and tells how many WebSockets it has reached. A worker
+    /// that is gone has reached none.
     ///
     /// # Cancel safety
     /// Cancel safe; what the workers do is not undone.

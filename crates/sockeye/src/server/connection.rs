@@ -216,8 +216,8 @@ impl Connection {
         tracing::debug!("connection closed");
     }
 
-    /// Learns by the PROXY protocol whose connection it is, if the peer speaks it. Gives nothing if the connection is to
-    /// be closed.
+    /// Learns by the PROXY protocol whose connection it is, if the peer speaks it. Gives nothing if the
+    /// connection is to be closed.
     async fn introduced(
         &mut self,
         socket: Socket,
@@ -461,9 +461,11 @@ impl Connection {
         Some((Transport::Plain(socket), info))
     }
 
-    /// Serves HTTP until the connection ends or becomes something else. Gives whether it came to that in time.
+    /// Serves HTTP until the connection ends or becomes something else. Gives whether it came to that in
+    /// time.
     async fn http(&self, transport: Leashed<Transport>, exchange: &Arc<Exchange>) -> bool {
-        /// The least that hyper takes for the size of its buffer; the limit on the head is exact all the same.
+        /// The least that hyper takes for the size of its buffer; the limit on the head is exact all the
+        /// same.
         const LEAST_BUFFER: usize = 8192;
         /// How long a client may take nothing of a response.
         const WRITE_LIMIT: Duration = Duration::from_secs(60);
@@ -509,8 +511,9 @@ impl Connection {
         }
     }
 
-    /// Waits until whoever upgraded the connection in the fallback has let go of it, which is at once if nobody did.
-    /// A WebSocket of this crate is closed when the server drains; anything else has until the deadline.
+    /// Waits until whoever upgraded the connection in the fallback has let go of it, which is at once if
+    /// nobody did. A WebSocket of this crate is closed when the server drains; anything else has until the
+    /// deadline.
     async fn upgraded_by_fallback(
         &mut self,
         mut leash: Leash,

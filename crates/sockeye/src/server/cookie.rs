@@ -1,4 +1,5 @@
-//! Cookies: those a client sends, read with tolerance, and those a server sets, written by the grammar of RFC 6265.
+//! Cookies: those a client sends, read with tolerance, and those a server sets, written by the grammar of
+//! RFC 6265.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -17,8 +18,8 @@ pub struct Cookie<'r> {
 }
 
 impl<'r> Cookie<'r> {
-    /// The value with its percent-escapes decoded, the way most web frameworks encode what a cookie cannot hold.
-    /// A value with broken escapes is returned as it is.
+    /// The value with its percent-escapes decoded, the way most web frameworks encode what a cookie cannot
+    /// hold. A value with broken escapes is returned as it is.
     pub fn decoded(&self) -> Cow<'r, str> {
         percent_decode_str(self.value)
             .decode_utf8()
@@ -26,8 +27,8 @@ impl<'r> Cookie<'r> {
     }
 }
 
-/// The cookies in a request's headers. What does not look like a cookie is passed over: a stray cookie that some
-/// other application of the same host left behind must not cost a client its connection.
+/// The cookies in a request's headers. What does not look like a cookie is passed over: a stray cookie that
+/// some other application of the same host left behind must not cost a client its connection.
 pub(super) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = Cookie<'_>> {
     headers
         .get_all(COOKIE)
@@ -90,8 +91,8 @@ impl SetCookie {
     /// A cookie for the rest of the browser session, sent back to this host and path only.
     ///
     /// # Errors
-    /// When the name is not a token, or the value holds controls, spaces, quotes, commas, semicolons, backslashes
-    /// or anything beyond ASCII. Encode such values, e.g. with percent-escapes.
+    /// When the name is not a token, or the value holds controls, spaces, quotes, commas, semicolons,
+    /// backslashes or anything beyond ASCII. Encode such values, e.g. with percent-escapes.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Result<Self, BadCookie> {
         let name = checked("name", name.into(), is_token)?;
         let value = checked("value", value.into(), is_cookie_value)?;
@@ -140,7 +141,8 @@ impl SetCookie {
         self
     }
 
-    /// How long the cookie lives, in whole seconds; it wins over [`expires`](Self::expires). Zero removes the cookie.
+    /// How long the cookie lives, in whole seconds; it wins over [`expires`](Self::expires). Zero removes the
+    /// cookie.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
@@ -299,7 +301,8 @@ mod tests {
             .same_site(SameSite::None);
         assert_eq!(
             cookie.header_value().unwrap(),
-            "id=\"v\"; Path=/chat; Domain=example.com; Expires=Sun, 06 Nov 1994 08:49:37 GMT; Max-Age=60; Secure; HttpOnly; SameSite=None"
+            "id=\"v\"; Path=/chat; Domain=example.com; Expires=Sun, 06 Nov 1994 08:49:37 GMT; \
+             Max-Age=60; Secure; HttpOnly; SameSite=None"
         );
     }
 

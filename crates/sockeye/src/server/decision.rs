@@ -1,4 +1,5 @@
-//! What a server decides about a request for a WebSocket, step by step; in which order, whoever answers it knows.
+//! What a server decides about a request for a WebSocket, step by step; in which order, whoever answers it
+//! knows.
 
 use std::sync::Arc;
 
@@ -120,10 +121,13 @@ impl Endpoint {
     /// Whether the page that asks may connect.
     pub(super) fn check_origin(&self, request: &UpgradeRequest) -> Result<(), Turned> {
         let target = request.target_origin();
-        self.origins.check(request.headers(), target.as_ref()).map_err(|refusal| {
-            tracing::debug!(%refusal, target = target.as_ref().map(tracing::field::display), "origin refused");
-            let text = format!("This page may not connect here: {refusal}.");
-            Turned::down(Rejection::forbidden(text), HandshakeOutcome::Origin)
-        })
+        self.origins
+            .check(request.headers(), target.as_ref())
+            .map_err(|refusal| {
+                let target = target.as_ref().map(tracing::field::display);
+                tracing::debug!(%refusal, target, "origin refused");
+                let text = format!("This page may not connect here: {refusal}.");
+                Turned::down(Rejection::forbidden(text), HandshakeOutcome::Origin)
+            })
     }
 }

@@ -54,8 +54,8 @@ pub enum ServerEvent<'a> {
     Closed {
         /// The connection that it was on.
         connection: &'a ConnectionInfo,
-        /// The code under which the end is counted and logged: ours if the connection failed and the peer was told,
-        /// the peer's otherwise.
+        /// The code under which the end is counted and logged: ours if the connection failed and the peer was
+        /// told, the peer's otherwise.
         code: u16,
         /// What the peer said.
         info: &'a CloseInfo,

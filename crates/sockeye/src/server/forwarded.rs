@@ -1,5 +1,5 @@
-//! Who the client is when proxies stand in front: `X-Forwarded-*` and `Forwarded` (RFC 7239), believed only as far
-//! as the proxies that wrote them are trusted.
+//! Who the client is when proxies stand in front: `X-Forwarded-*` and `Forwarded` (RFC 7239), believed only
+//! as far as the proxies that wrote them are trusted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -12,8 +12,8 @@ use super::Address;
 
 /// The proxies whose word about the client is believed. Default: none, and the headers are ignored.
 ///
-/// Only one family of headers is read, the one your proxy writes: a proxy passes the other through as the client
-/// sent it.
+/// Only one family of headers is read, the one your proxy writes: a proxy passes the other through as the
+/// client sent it.
 ///
 /// ```
 /// use sockeye::server::TrustedProxies;
@@ -44,8 +44,8 @@ pub enum ForwardedHeader {
 pub struct BadNetwork(String);
 
 impl TrustedProxies {
-    /// Trusts these networks: CIDR such as `10.0.0.0/8`, single addresses, or `unix` for whoever connects through
-    /// a Unix socket.
+    /// Trusts these networks: CIDR such as `10.0.0.0/8`, single addresses, or `unix` for whoever connects
+    /// through a Unix socket.
     ///
     /// # Errors
     /// When an entry is none of those.
@@ -98,8 +98,9 @@ impl TrustedProxies {
                 ForwardedHeader::XForwarded => x_forwarded(headers),
                 ForwardedHeader::Forwarded => forwarded(headers),
             };
-            // The right-most hop was written by the peer, the one before it by the proxy that the peer names, and so
-            // on. The first address that is no trusted proxy is the client; what stands left of it, anybody can write.
+            // The right-most hop was written by the peer, the one before it by the proxy that the peer names,
+            // and so on. The first address that is no trusted proxy is the client; what stands left of it,
+            // anybody can write.
             for hop in hops.into_iter().rev() {
                 let Some(ip) = hop.ip else { break };
                 chain.push(ip);
@@ -130,8 +131,8 @@ fn x_forwarded(headers: &HeaderMap) -> Vec<Client> {
     let hops = values(headers, "x-forwarded-for");
     let schemes = values(headers, "x-forwarded-proto");
     let hosts = values(headers, "x-forwarded-host");
-    // Some proxies append to these two as they do to the first, most overwrite them: with as many values as hops
-    // they belong together, otherwise the last value is the nearest proxy's.
+    // Some proxies append to these two as they do to the first, most overwrite them: with as many values as
+    // hops they belong together, otherwise the last value is the nearest proxy's.
     let nth = |list: &[&str], at: usize| {
         let value = if list.len() == hops.len() {
             list.get(at)
@@ -151,8 +152,8 @@ fn x_forwarded(headers: &HeaderMap) -> Vec<Client> {
         .collect()
 }
 
-/// All values of a header in order: its lines, split at commas. A line that is not text counts as one empty value,
-/// which stops the walk.
+/// All values of a header in order: its lines, split at commas. A line that is not text counts as one empty
+/// value, which stops the walk.
 fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
     headers
         .get_all(name)

@@ -23,8 +23,8 @@ use crate::hub::{PublishError, Publisher};
 use crate::message::AsMessage;
 use crate::{Error, Result};
 
-/// A handle to a server: knows how it is, reaches its clients, changes its routes and listeners, shuts it down. Clones
-/// are handles to the same server.
+/// A handle to a server: knows how it is, reaches its clients, changes its routes and listeners, shuts it
+/// down. Clones are handles to the same server.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     lifecycle: Arc<Lifecycle>,
@@ -36,8 +36,8 @@ impl ServerHandle {
         Self { lifecycle, drain }
     }
 
-    /// Begins a graceful shutdown as the server was configured; see [`Drain`] for its steps. Only the first call
-    /// counts. The [`report`](Self::report) comes when it is over.
+    /// Begins a graceful shutdown as the server was configured; see [`Drain`] for its steps. Only the first
+    /// call counts. The [`report`](Self::report) comes when it is over.
     pub fn shutdown(&self) {
         self.shutdown_with(self.drain.clone());
     }
@@ -75,17 +75,18 @@ impl ServerHandle {
         self.lifecycle.clients().pending()
     }
 
-    /// The open WebSockets, in the order in which their connections were accepted; those in the closing handshake are
-    /// still among them.
+    /// The open WebSockets, in the order in which their connections were accepted; those in the closing
+    /// handshake are still among them.
     ///
-    /// It is a list of its own, made anew by each call; what opens or closes afterwards does not change it. WebSockets of a
-    /// [`Handler`](super::Handler) are not in it: workers keep no list of them, but can be [asked](Self::sockets).
+    /// It is a list of its own, made anew by each call; what opens or closes afterwards does not change it.
+    /// WebSockets of a [`Handler`](super::Handler) are not in it: workers keep no list of them, but can be
+    /// [asked](Self::sockets).
     pub fn clients(&self) -> Vec<ConnectedClient> {
         self.lifecycle.clients().list()
     }
 
-    /// The open WebSockets of routes with a [`Handler`](super::Handler), in the order in which their connections were
-    /// accepted. Each worker is asked for its own, so the list is not of one moment.
+    /// The open WebSockets of routes with a [`Handler`](super::Handler), in the order in which their
+    /// connections were accepted. Each worker is asked for its own, so the list is not of one moment.
     ///
     /// # Cancel safety
     /// Cancel safe; the workers answer all the same.
@@ -106,15 +107,17 @@ impl ServerHandle {
         Some(tell(server.workers.get()?))
     }
 
-    /// Sends a message to every open WebSocket, without waiting for any. Who is behind is not sent it, and named in the
-    /// result: send it to them later, [close](crate::Sender::start_close) or [drop](crate::Sender::abort) them, or let
-    /// them miss it.
+    /// Sends a message to every open WebSocket, without waiting for any. Who is behind is not sent it, and
+    /// named in the result: send it to them later, [close](crate::Sender::start_close) or
+    /// [drop](crate::Sender::abort) them, or let them miss it.
     ///
-    /// WebSockets of a [`Handler`](super::Handler) are sent it by their workers, a moment later and as their own
-    /// back-pressure has it. How many that were, [`on_workers`](Broadcast::on_workers) knows when they have done so.
+    /// WebSockets of a [`Handler`](super::Handler) are sent it by their workers, a moment later and as their
+    /// own back-pressure has it. How many that were, [`on_workers`](Broadcast::on_workers) knows when they
+    /// have done so.
     ///
-    /// Each connection of an async handler frames, and compresses, the message for itself; on workers that is done once for
-    /// all. To send to some only, choose among [`clients`](Self::clients), or [publish](Self::publish).
+    /// Each connection of an async handler frames, and compresses, the message for itself; on workers that is
+    /// done once for all. To send to some only, choose among [`clients`](Self::clients), or
+    /// [publish](Self::publish).
     ///
     /// ```
     /// # async fn example(server: sockeye::server::ServerHandle) {
@@ -163,11 +166,12 @@ impl ServerHandle {
         publisher.publish(topic, message.as_message())
     }
 
-    /// Closes every open WebSocket, and answers 503 to those who have asked for one and were not answered yet. The
-    /// server goes on, and gives new ones to whoever asks from now on. Gives how many were open, and not closing already.
+    /// Closes every open WebSocket, and answers 503 to those who have asked for one and were not answered
+    /// yet. The server goes on, and gives new ones to whoever asks from now on. Gives how many were open, and
+    /// not closing already.
     ///
-    /// Waits for nothing: what was sent to a client before is delivered to it, then its closing handshake runs. All are
-    /// closed in the same moment; [`shutdown`](Self::shutdown) spreads it over a time.
+    /// Waits for nothing: what was sent to a client before is delivered to it, then its closing handshake
+    /// runs. All are closed in the same moment; [`shutdown`](Self::shutdown) spreads it over a time.
     ///
     /// # Errors
     /// [`Error::is_config`]: `reason` is longer than 123 bytes.
@@ -186,8 +190,8 @@ impl ServerHandle {
     /// Adds a route, for requests from now on. What the route does not say, the server's settings say.
     ///
     /// # Errors
-    /// [`Error::is_config`]: as [`ServerBuilder::build`](super::ServerBuilder::build) has it for routes; or the server
-    /// is not built yet, or has ended.
+    /// [`Error::is_config`]: as [`ServerBuilder::build`](super::ServerBuilder::build) has it for routes; or
+    /// the server is not built yet, or has ended.
     pub fn mount(&self, path: &str, route: Route) -> Result<()> {
         self.mount_at(None, path, route)
     }
@@ -203,8 +207,8 @@ impl ServerHandle {
         server.routes.mount(host, path, route)
     }
 
-    /// Takes away the route of this pattern and subprotocol; gives whether it was there. WebSockets that are open stay
-    /// open, and requests that its hook is thinking about are answered.
+    /// Takes away the route of this pattern and subprotocol; gives whether it was there. WebSockets that are
+    /// open stay open, and requests that its hook is thinking about are answered.
     ///
     /// # Errors
     /// [`Error::is_config`]: the server is not built yet, or has ended.
@@ -248,8 +252,8 @@ impl ServerHandle {
     /// [`serve`](super::BoundServer::serve) runs, waits.
     ///
     /// # Errors
-    /// [`Error::is_config`]: as [`Server::listen`](super::Server::listen), or the server is not built yet, is shutting
-    /// down or has ended.
+    /// [`Error::is_config`]: as [`Server::listen`](super::Server::listen), or the server is not built yet, is
+    /// shutting down or has ended.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the server as it was.
@@ -268,8 +272,9 @@ impl ServerHandle {
         Ok(addresses)
     }
 
-    /// Closes the listener of this address, one of [`addresses`](Self::addresses); gives whether there was one.
-    /// Connections that came through it stay. With no listener left the server goes on with those it has.
+    /// Closes the listener of this address, one of [`addresses`](Self::addresses); gives whether there was
+    /// one. Connections that came through it stay. With no listener left the server goes on with those it
+    /// has.
     ///
     /// Waits until the listener is closed, which is not before [`serve`](super::BoundServer::serve) runs.
     ///

@@ -55,8 +55,8 @@ impl HostPattern {
             return Ok(Self(name));
         }
         Err(ConfigError::new(format!(
-            "host `{name}`: write a name without a port, such as `chat.example.com` or `*.example.com`, where `*` stands for \
-             one label"
+            "host `{name}`: write a name without a port, such as `chat.example.com` or `*.example.com`, \
+             where `*` stands for one label"
         )))
     }
 
@@ -73,8 +73,8 @@ impl HostPattern {
         }
     }
 
-    /// Sorts the patterns that fit one host, best first: those with fewer wildcards, then those whose wildcard stands
-    /// further left.
+    /// Sorts the patterns that fit one host, best first: those with fewer wildcards, then those whose
+    /// wildcard stands further left.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         let wildcards = self.0.split('.').filter(|label| *label == "*").count();
         let named = self.0.rsplit('.').take_while(|label| *label != "*").count();

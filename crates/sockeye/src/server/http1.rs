@@ -1,5 +1,5 @@
-//! What a server answers to HTTP requests: 101 to those that open a WebSocket on one of its routes, the fallback's
-//! answer to all others.
+//! What a server answers to HTTP requests: 101 to those that open a WebSocket on one of its routes, the
+//! fallback's answer to all others.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,8 +36,8 @@ use crate::upgrade::{Accepted, Adoption};
 pub(super) struct Exchange {
     shared: Arc<Shared>,
     info: Arc<ConnectionInfo>,
-    /// When the connection is dropped unless it has become a WebSocket by then; `None` while a request is with the
-    /// fallback.
+    /// When the connection is dropped unless it has become a WebSocket by then; `None` while a request is
+    /// with the fallback.
     deadline: Mutex<Option<Instant>>,
     deadline_moved: Notify,
     had_request: AtomicBool,
@@ -168,8 +168,8 @@ impl Exchange {
         let Some(fallback) = self.shared.fallback.clone() else {
             return body::rejection(self.without_fallback(&request));
         };
-        // From here on it is the fallback's business how long its requests take; reading the next head is under
-        // hyper's own deadline.
+        // From here on it is the fallback's business how long its requests take; reading the next head is
+        // under hyper's own deadline.
         self.set_deadline(None);
         request.extensions_mut().insert(Arc::clone(&self.info));
         request.extensions_mut().insert(self.adoption.clone());
@@ -268,8 +268,8 @@ impl Exchange {
         }
     }
 
-    /// The request is left in `asked` once it has found its route. Gives nothing if all that it found have passed it on, and
-    /// there is a fallback.
+    /// The request is left in `asked` once it has found its route. Gives nothing if all that it found have
+    /// passed it on, and there is a fallback.
     async fn decide(
         &self,
         head: Parts,
@@ -326,8 +326,8 @@ impl Exchange {
         }
     }
 
-    /// Asks a handler with callbacks what it says to a request, after the route's hook has said yes. What the handler
-    /// accepts with counts, unless it says nothing and the hook does.
+    /// Asks a handler with callbacks what it says to a request, after the route's hook has said yes. What the
+    /// handler accepts with counts, unless it says nothing and the hook does.
     #[cfg(engine)]
     async fn ask_callbacks(
         &self,
@@ -362,8 +362,8 @@ impl Exchange {
     }
 }
 
-/// A handshake that is being decided on. That it came to nothing is told if this is dropped before: the client may
-/// leave while the hook thinks, and the hook may panic.
+/// A handshake that is being decided on. That it came to nothing is told if this is dropped before: the
+/// client may leave while the hook thinks, and the hook may panic.
 struct Attempt<'e> {
     exchange: &'e Exchange,
     request: Option<UpgradeRequest>,

@@ -1,4 +1,5 @@
-//! The first step of a connection where the PROXY protocol is spoken: learning whose it is, before TLS and HTTP.
+//! The first step of a connection where the PROXY protocol is spoken: learning whose it is, before TLS and
+//! HTTP.
 
 use std::io;
 
@@ -11,7 +12,8 @@ use super::proxy_protocol::{Progress, Proxied, ProxyHeader, ProxyProtocol, Proxy
 use super::request::ConnectionInfo;
 use super::transport::Socket;
 
-/// How much is read at once, in bytes: a header without large extras, as a rule with what the client sent behind it.
+/// How much is read at once, in bytes: a header without large extras, as a rule with what the client sent
+/// behind it.
 const READ_SIZE: usize = 1024;
 
 /// Why nothing came of it.
@@ -23,8 +25,8 @@ enum Failure {
     Header(#[from] ProxyProtocolError),
 }
 
-/// Reads the header, and puts into `info` what it says. Gives the socket, with what came behind the header to be read
-/// again, or nothing if the connection is to be closed.
+/// Reads the header, and puts into `info` what it says. Gives the socket, with what came behind the header to
+/// be read again, or nothing if the connection is to be closed.
 pub(super) async fn introduce(
     shared: &Shared,
     protocol: &ProxyProtocol,

@@ -1,5 +1,5 @@
-//! A transport that its server can take back. What the fallback upgrades leaves hyper's hands with its transport, and
-//! must still count, and be gone at the end of a shutdown.
+//! A transport that its server can take back. What the fallback upgrades leaves hyper's hands with its
+//! transport, and must still count, and be gone at the end of a shutdown.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

@@ -9,22 +9,22 @@ use super::ConfigError;
 /// A connection over a limit is answered 503 if its transport allows an answer without waiting, and closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// The most connections at a time, HTTP and WebSocket together. Default: `None`, which takes the process's
-    /// limit on open files and leaves a sixteenth of it, 64 at least, for everything else.
+    /// The most connections at a time, HTTP and WebSocket together. Default: `None`, which takes the
+    /// process's limit on open files and leaves a sixteenth of it, 64 at least, for everything else.
     pub max_connections: Option<usize>,
-    /// The most connections at a time of one IPv4 address or one IPv6 /64. Default: `None`, no limit: many people
-    /// share an address behind a company's or a phone network's, so that any number would be a guess. Connections
-    /// from trusted proxies are counted by the client's address, once the request has told it.
+    /// The most connections at a time of one IPv4 address or one IPv6 /64. Default: `None`, no limit: many
+    /// people share an address behind a company's or a phone network's, so that any number would be a guess.
+    /// Connections from trusted proxies are counted by the client's address, once the request has told it.
     pub max_per_address: Option<usize>,
-    /// The most connections at a time that have not sent the whole head of a request yet, TLS included. Default: `None`,
-    /// no limit of their own: each has [`HandshakeLimits::timeout`] for it, and counts for the other limits. With one,
-    /// clients that ask for nothing cannot take all places, only these.
+    /// The most connections at a time that have not sent the whole head of a request yet, TLS included.
+    /// Default: `None`, no limit of their own: each has [`HandshakeLimits::timeout`] for it, and counts for
+    /// the other limits. With one, clients that ask for nothing cannot take all places, only these.
     pub max_half_open: Option<usize>,
-    /// How fast new connections may come. Default: `None`, no limit: after an outage everybody comes back at once,
-    /// and only you know what your machine can take.
+    /// How fast new connections may come. Default: `None`, no limit: after an outage everybody comes back at
+    /// once, and only you know what your machine can take.
     pub rate: Option<ConnectionRate>,
-    /// Counts and logs what would be refused, and refuses nothing, to find the right numbers. The limit on open
-    /// files is still kept. Default: `false`.
+    /// Counts and logs what would be refused, and refuses nothing, to find the right numbers. The limit on
+    /// open files is still kept. Default: `false`.
     pub dry_run: bool,
 }
 
@@ -99,15 +99,15 @@ fn open_files_limit() -> usize {
 /// What a client may take to get from accepted to upgraded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandshakeLimits {
-    /// The largest request head, in bytes: request line and headers. Default: 16 KiB, which leaves room for large
-    /// cookies and tokens. Reached: 431.
+    /// The largest request head, in bytes: request line and headers. Default: 16 KiB, which leaves room for
+    /// large cookies and tokens. Reached: 431.
     pub max_head_size: usize,
     /// The most header lines. Default: 100. Reached: 431.
     pub max_headers: usize,
-    /// From accepted to the end of the 101 response, the TLS handshake and the upgrade hook included; also how long
-    /// a later request on the same connection may take to send its head. A total: sending a byte now and then does
-    /// not prolong it. Default: 10 s. Reached: the connection is closed, after a 503 if it was the hook that took
-    /// too long.
+    /// From accepted to the end of the 101 response, the TLS handshake and the upgrade hook included; also
+    /// how long a later request on the same connection may take to send its head. A total: sending a byte now
+    /// and then does not prolong it. Default: 10 s. Reached: the connection is closed, after a 503 if it was
+    /// the hook that took too long.
     pub timeout: Duration,
     /// From accepted to the end of the TLS handshake. Default: 5 s. Reached: the connection is closed.
     pub tls_timeout: Duration,

@@ -44,8 +44,8 @@ enum Accepting {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Terms {
     pub(super) tcp: TcpOptions,
-    /// How many sockets there are to be for a TCP address, among which the system spreads the connections; one that is
-    /// accepted on here, if it is 0.
+    /// How many sockets there are to be for a TCP address, among which the system spreads the connections;
+    /// one that is accepted on here, if it is 0.
     pub(super) balanced: usize,
 }
 
@@ -248,8 +248,8 @@ fn open_tcp(address: SocketAddr, ipv6_only: bool, terms: Terms) -> io::Result<Li
     let first = bind_tcp(address, ipv6_only, false)?;
     #[cfg(engine)]
     if terms.balanced > 0 {
-        // The first socket only makes sure that nobody else has the address: to those that share one, the system adds
-        // anybody of the same user.
+        // The first socket only makes sure that nobody else has the address: to those that share one, the
+        // system adds anybody of the same user.
         let address = first.local_addr()?.as_socket().unwrap_or(address);
         drop(first);
         let sockets = (0..terms.balanced).map(|_| listen_tcp(bind_tcp(address, ipv6_only, true)?, terms.tcp));
@@ -269,7 +269,8 @@ fn bind_tcp(address: SocketAddr, ipv6_only: bool, is_shared: bool) -> io::Result
     if address.is_ipv6() {
         socket.set_only_v6(ipv6_only)?;
     }
-    // Elsewhere than on Windows this only lets a restarted server take over its port from sockets in TIME_WAIT.
+    // Elsewhere than on Windows this only lets a restarted server take over its port from sockets in
+    // TIME_WAIT.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     #[cfg(engine)]
@@ -360,9 +361,9 @@ fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Accepts until the future is dropped, handing each connection to `serve`.
 ///
-/// Errors that belong to the connection (it was reset before it was accepted) are passed over. The others mean that
-/// the system is short of something, mostly file descriptors: then the loop waits, a little longer each time, since
-/// asking again at once would only burn the processor.
+/// Errors that belong to the connection (it was reset before it was accepted) are passed over. The others
+/// mean that the system is short of something, mostly file descriptors: then the loop waits, a little longer
+/// each time, since asking again at once would only burn the processor.
 pub(super) async fn accept_loop<T, F>(
     mut accept: impl FnMut() -> F,
     mut serve: impl FnMut(T),

@@ -2,8 +2,8 @@
 //!
 //! [`Server::builder`] is the way in. Below it, `listener` accepts, `admission` counts, `introduction` reads
 //! the PROXY protocol, `connection` runs one
-//! connection from accepted to closed, `http1` answers its requests by the `routes`, `clients` lists what is open, and
-//! `shutdown` ends it.
+//! connection from accepted to closed, `http1` answers its requests by the `routes`, `clients` lists what is
+//! open, and `shutdown` ends it.
 
 mod accept;
 mod acceptor;

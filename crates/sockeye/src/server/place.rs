@@ -14,8 +14,8 @@ use crate::spread::share;
 #[derive(Debug)]
 #[must_use = "the connection stays in the counts until this leaves"]
 pub(crate) struct Place {
-    /// The number of the connection, and one more; the highest bit tells that it is a WebSocket, the next one that it has
-    /// not asked for anything yet.
+    /// The number of the connection, and one more; the highest bit tells that it is a WebSocket, the next one
+    /// that it has not asked for anything yet.
     bits: NonZeroU64,
     /// What few connections need.
     keeps: Option<Box<Keeps>>,

@@ -1,4 +1,5 @@
-//! What a server says to the connections of its workers: who may come in, what a request is answered, and who has gone.
+//! What a server says to the connections of its workers: who may come in, what a request is answered, and who
+//! has gone.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -41,8 +42,8 @@ pub(crate) struct Guest {
 
 /// What is done about a request at the door.
 pub(crate) enum Decision {
-    /// It is not for a handler with callbacks, or wants an answer that takes its time: a task sees to it. So many routes
-    /// have passed it on already.
+    /// It is not for a handler with callbacks, or wants an answer that takes its time: a task sees to it. So
+    /// many routes have passed it on already.
     Task(usize),
     /// This is the answer, and the end.
     Turn(Vec<u8>),
@@ -168,8 +169,8 @@ impl Reception {
         protocol.is_some_and(|protocol| protocol.concerns(&guest.info.peer))
     }
 
-    /// Looks at all that such a connection has brought so far. Gives how much of it the header was, once it is whole; or
-    /// what the client is told before the connection is closed.
+    /// Looks at all that such a connection has brought so far. Gives how much of it the header was, once it
+    /// is whole; or what the client is told before the connection is closed.
     pub(crate) fn introduce(
         &self,
         place: &mut Place,

@@ -179,14 +179,14 @@ impl UpgradeRequest {
         &self.0.connection.peer
     }
 
-    /// The client's IP address: the peer's, or, if that is a trusted proxy, the one it forwards for. `None` for
-    /// Unix sockets.
+    /// The client's IP address: the peer's, or, if that is a trusted proxy, the one it forwards for. `None`
+    /// for Unix sockets.
     pub fn client_ip(&self) -> Option<IpAddr> {
         self.0.client.ip
     }
 
-    /// The addresses that the request came through: the [client's](Self::client_ip) first, then each trusted proxy's,
-    /// the peer's last. Empty for Unix sockets without a proxy.
+    /// The addresses that the request came through: the [client's](Self::client_ip) first, then each trusted
+    /// proxy's, the peer's last. Empty for Unix sockets without a proxy.
     ///
     /// What the headers say beyond the client, anybody can write, so that it is left out.
     pub fn remote_addresses(&self) -> &[IpAddr] {

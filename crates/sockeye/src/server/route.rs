@@ -25,8 +25,9 @@ type Hook = Arc<dyn Fn(UpgradeRequest) -> BoxFuture<Result<Accept, Decline>> + S
 /// What serves a WebSocket: an async function of the [`WebSocket`], or of the [`WebSocket`] and the
 /// [`UpgradeRequest`] that asked for it.
 ///
-/// When it has returned `Ok` and no handle is kept elsewhere, the WebSocket is closed with 1000 unless that happened
-/// already. When it returns an error or panics, the WebSocket is closed with 1011 at once, and no other is harmed.
+/// When it has returned `Ok` and no handle is kept elsewhere, the WebSocket is closed with 1000 unless that
+/// happened already. When it returns an error or panics, the WebSocket is closed with 1011 at once, and no
+/// other is harmed.
 pub trait AsyncHandler<Arguments>: Send + Sync + 'static {
     /// Serves one WebSocket.
     fn serve(
@@ -94,7 +95,8 @@ impl Route {
         })))
     }
 
-    /// An endpoint served by this handler's callbacks, on the server's [workers](super::ServerBuilder::workers).
+    /// An endpoint served by this handler's callbacks, on the server's
+    /// [workers](super::ServerBuilder::workers).
     ///
     /// A [hook](Self::on_upgrade) is asked before [`Handler::upgrade`], which has the last word.
     #[cfg(engine)]
@@ -132,8 +134,8 @@ impl Route {
         }
     }
 
-    /// Asks this function about each request, after the Origin check and before the answer. Its time counts as part
-    /// of the handshake's.
+    /// Asks this function about each request, after the Origin check and before the answer. Its time counts
+    /// as part of the handshake's.
     #[must_use]
     pub fn on_upgrade<F, Fut>(mut self, hook: F) -> Self
     where
@@ -147,17 +149,20 @@ impl Route {
         self
     }
 
-    /// As [`on_upgrade`](Self::on_upgrade), with a function that may also leave the client to the next route that fits.
+    /// As [`on_upgrade`](Self::on_upgrade), with a function that may also leave the client to the next route
+    /// that fits.
     ///
     /// ```
     /// use sockeye::server::{Accept, Decline, Rejection, Route, UpgradeRequest};
     /// # use sockeye::{HandlerResult, WebSocket};
     /// # async fn handler(_: WebSocket) -> HandlerResult { Ok(()) }
     ///
-    /// let beta = Route::new(handler).on_upgrade_or_next(async |request: UpgradeRequest| match request.cookie("beta") {
-    ///     Some("1") => Ok(Accept::new()),
-    ///     Some(_) => Err(Rejection::forbidden("Not any more.").into()),
-    ///     None => Err(Decline::Next),
+    /// let beta = Route::new(handler).on_upgrade_or_next(async |request: UpgradeRequest| {
+    ///     match request.cookie("beta") {
+    ///         Some("1") => Ok(Accept::new()),
+    ///         Some(_) => Err(Rejection::forbidden("Not any more.").into()),
+    ///         None => Err(Decline::Next),
+    ///     }
     /// });
     /// # drop(beta);
     /// ```
@@ -171,20 +176,20 @@ impl Route {
         self
     }
 
-    /// The subprotocols spoken here. The first of them that the client offers, in the client's order, is agreed on;
-    /// a client that offers none of them goes without.
+    /// The subprotocols spoken here. The first of them that the client offers, in the client's order, is
+    /// agreed on; a client that offers none of them goes without.
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.subprotocols = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Serves only some of the clients of the path, by the subprotocols that they offer. Several routes may share a
-    /// path this way.
+    /// Serves only some of the clients of the path, by the subprotocols that they offer. Several routes may
+    /// share a path this way.
     ///
-    /// The path is chosen first: a client whom none of the routes of the best pattern serves is answered 404, also where a
-    /// less specific pattern would take it. To leave it to that one, let a route for [`ForProtocol::Any`] pass it on
-    /// ([`Decline::Next`]).
+    /// The path is chosen first: a client whom none of the routes of the best pattern serves is answered 404,
+    /// also where a less specific pattern would take it. To leave it to that one, let a route for
+    /// [`ForProtocol::Any`] pass it on ([`Decline::Next`]).
     #[must_use]
     pub fn for_protocol(mut self, protocol: ForProtocol) -> Self {
         self.for_protocol = protocol;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// Routes by path and subprotocol. Paths are patterns: `/chat`, `/rooms/{room}`, `/files/{*path}`; a static segment
-/// beats a parameter, a parameter beats a wildcard.
+/// Routes by path and subprotocol. Paths are patterns: `/chat`, `/rooms/{room}`, `/files/{*path}`; a static
+/// segment beats a parameter, a parameter beats a wildcard.
 #[derive(Clone, Debug)]
 pub(super) struct Router<T> {
     tree: matchit::Router<usize>,
@@ -84,7 +84,8 @@ pub(super) enum NoMatch {
 pub enum RouteError {
     /// The path cannot be the path of a request.
     #[error(
-        "route `{0}`: a path begins with `/` and holds no spaces, `?`, `#` or bytes beyond ASCII; write those percent-encoded"
+        "route `{0}`: a path begins with `/` and holds no spaces, `?`, `#` or bytes beyond ASCII; \
+         write those percent-encoded"
     )]
     BadPath(String),
     /// The pattern's parameters are malformed.
@@ -261,15 +262,18 @@ impl<T> Entry<T> {
     }
 }
 
-/// The routes for these offers: those that name one, in the client's order; or that for clients that offer none; then
-/// that for all.
+/// The routes for these offers: those that name one, in the client's order; or that for clients that offer
+/// none; then that for all.
 fn fitting<'r, 'o, T, P: AsRef<str>>(
     entries: &'r [Entry<T>],
     offered: &'o [P],
 ) -> impl Iterator<Item = &'r Entry<T>> + use<'r, 'o, T, P> {
     let with = |protocol: ForProtocol| entries.iter().filter(move |entry| entry.protocol == protocol);
     let named = move |offer: &'o P| {
-        let names = move |entry: &&Entry<T>| matches!(&entry.protocol, ForProtocol::Named(name) if name == offer.as_ref());
+        let names = move |entry: &&Entry<T>| match &entry.protocol {
+            ForProtocol::Named(name) => name == offer.as_ref(),
+            ForProtocol::Absent | ForProtocol::Any => false,
+        };
         entries.iter().filter(names)
     };
     let absent = offered.is_empty().then(|| with(ForProtocol::Absent));

@@ -18,8 +18,8 @@ pub(crate) struct Endpoint {
     pub(crate) settings: Settings,
 }
 
-/// The routes. Requests see them as they are when they arrive; a change makes a new table, since it is rare and
-/// looking up is not.
+/// The routes. Requests see them as they are when they arrive; a change makes a new table, since it is rare
+/// and looking up is not.
 #[derive(Debug)]
 pub(super) struct Routes {
     table: RwLock<Arc<Table>>,
@@ -54,7 +54,8 @@ impl Table {
         self.routers(host).any(|router| router.has_path(path))
     }
 
-    /// Finds the route for a request; see [`Router::find`]. The routes of the domain come before those of all.
+    /// Finds the route for a request; see [`Router::find`]. The routes of the domain come before those of
+    /// all.
     pub(super) fn find<P: AsRef<str>>(
         &self,
         host: &str,

@@ -15,18 +15,19 @@ use sockeye_proto::CloseCode;
 
 /// How a server ends.
 ///
-/// The order is: [`ServerHandle::is_ready`](super::ServerHandle::is_ready) turns false; after `notice` the listeners are closed; over `spread` each
-/// WebSocket is closed with `code` and `reason`, and HTTP connections finish the request they are in; what is left
-/// after `deadline` is dropped.
+/// The order is: [`ServerHandle::is_ready`](super::ServerHandle::is_ready) turns false; after `notice` the
+/// listeners are closed; over `spread` each WebSocket is closed with `code` and `reason`, and HTTP
+/// connections finish the request they are in; what is left after `deadline` is dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drain {
-    /// How long the server goes on accepting after it stopped being ready, so that load balancers notice and send
-    /// no one who would be turned away. Default: zero.
+    /// How long the server goes on accepting after it stopped being ready, so that load balancers notice and
+    /// send no one who would be turned away. Default: zero.
     pub notice: Duration,
-    /// Over how long a time the Close frames are spread, so that clients do not all reconnect at once. Default: 5 s.
+    /// Over how long a time the Close frames are spread, so that clients do not all reconnect at once.
+    /// Default: 5 s.
     pub spread: Duration,
-    /// How long connections may take, counted from the closing of the listeners. Default: 30 s, which is what common
-    /// orchestrators allow.
+    /// How long connections may take, counted from the closing of the listeners. Default: 30 s, which is what
+    /// common orchestrators allow.
     pub deadline: Duration,
     /// 1001 "going away" or 1012 "service restart". Default: 1001, which every client knows.
     pub code: CloseCode,
@@ -203,7 +204,8 @@ impl Lifecycle {
         connections: usize,
         asked_at: Instant,
     ) -> ShutdownReport {
-        /// How long dropping the connections may take: a task that computes without a pause cannot be dropped.
+        /// How long dropping the connections may take: a task that computes without a pause cannot be
+        /// dropped.
         const UNWIND: Duration = Duration::from_secs(1);
 
         let deadline = Instant::now() + drain.deadline;
@@ -319,8 +321,8 @@ impl Tracked {
             .await;
     }
 
-    /// Waits for what a WebSocket is told to do: to close, when it is its turn and unless it `is_closing`, and
-    /// to be gone, when the deadline of the shutdown has passed.
+    /// Waits for what a WebSocket is told to do: to close, when it is its turn and unless it `is_closing`,
+    /// and to be gone, when the deadline of the shutdown has passed.
     pub(super) async fn order(&self, is_closing: bool) -> Order {
         let draining = self.reached(|phase| match phase {
             Phase::Draining { since, drain } if !is_closing => Some(Some((*since, Arc::clone(drain)))),

@@ -6,13 +6,14 @@ use crate::driver::DriverKind;
 /// How new TCP connections come to the workers of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Balance {
-    /// Each worker listens by itself on a socket of its own, and the system spreads the connections (`SO_REUSEPORT`). The
-    /// default. Only Linux does so fairly; elsewhere it is as [`RoundRobin`](Self::RoundRobin).
+    /// Each worker listens by itself on a socket of its own, and the system spreads the connections
+    /// (`SO_REUSEPORT`). The default. Only Linux does so fairly; elsewhere it is as
+    /// [`RoundRobin`](Self::RoundRobin).
     #[default]
     Kernel,
-    /// One task accepts all connections, on the runtime that the server was started on, and hands them to the workers in
-    /// turn: an even number for each, for one more hop between threads. Unix sockets, and listeners that were open
-    /// already, are always accepted on this way, unless there is one worker only.
+    /// One task accepts all connections, on the runtime that the server was started on, and hands them to the
+    /// workers in turn: an even number for each, for one more hop between threads. Unix sockets, and
+    /// listeners that were open already, are always accepted on this way, unless there is one worker only.
     RoundRobin,
 }
 

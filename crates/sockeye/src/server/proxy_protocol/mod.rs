@@ -1,5 +1,6 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer that passes bytes on writes one header first, which says whose
-//! they are. `v1` and `v2` read the two forms; who accepts a connection feeds [`ProxyProtocol::read`] until it is done.
+//! The PROXY protocol, versions 1 and 2: a load balancer that passes bytes on writes one header first, which
+//! says whose they are. `v1` and `v2` read the two forms; who accepts a connection feeds
+//! [`ProxyProtocol::read`] until it is done.
 
 mod v1;
 mod v2;
@@ -15,11 +16,13 @@ use super::{Address, ConfigError, TrustedProxies};
 
 /// Where connections may begin with a header of the PROXY protocol, which names the client.
 ///
-/// It is read from trusted peers only. Everybody else's bytes are taken as they are, so that a header of theirs is a
-/// malformed request. Which version it is shows in its first bytes; both are understood. The header comes before TLS.
+/// It is read from trusted peers only. Everybody else's bytes are taken as they are, so that a header of
+/// theirs is a malformed request. Which version it is shows in its first bytes; both are understood. The
+/// header comes before TLS.
 ///
 /// With it, [`ConnectionInfo::peer`](super::ConnectionInfo::peer) is the client, and
-/// [`ConnectionInfo::proxied`](super::ConnectionInfo::proxied) says who told. Limits per address count the client.
+/// [`ConnectionInfo::proxied`](super::ConnectionInfo::proxied) says who told. Limits per address count the
+/// client.
 ///
 /// ```
 /// use sockeye::server::{ProxyProtocol, Server, TrustedProxies};
@@ -55,9 +58,9 @@ impl ProxyProtocol {
         }
     }
 
-    /// Connections of these peers may begin with a header. The specification advises against guessing, since a peer
-    /// that passes on what strangers send without writing a header of its own lets them write one: trust only peers
-    /// that never do.
+    /// Connections of these peers may begin with a header. The specification advises against guessing, since
+    /// a peer that passes on what strangers send without writing a header of its own lets them write one:
+    /// trust only peers that never do.
     pub fn optional(trusted: TrustedProxies) -> Self {
         Self {
             presence: Presence::Optional,
@@ -65,8 +68,9 @@ impl ProxyProtocol {
         }
     }
 
-    /// The largest header of version 2, in bytes. Default: 4096, which leaves room for a client's certificate among
-    /// the extras. At least 232. A header of version 1 has 107 at most. Reached: the connection is closed.
+    /// The largest header of version 2, in bytes. Default: 4096, which leaves room for a client's certificate
+    /// among the extras. At least 232. A header of version 1 has 107 at most. Reached: the connection is
+    /// closed.
     #[must_use]
     pub fn max_size(mut self, bytes: usize) -> Self {
         self.max_size = bytes;
@@ -89,8 +93,8 @@ impl ProxyProtocol {
 
     /// Looks at everything that a connection has brought so far.
     ///
-    /// Give the same bytes again with more behind them as long as the answer is [`Progress::More`]; that ends at the
-    /// largest size at the latest.
+    /// Give the same bytes again with more behind them as long as the answer is [`Progress::More`]; that ends
+    /// at the largest size at the latest.
     pub(crate) fn read(&self, received: &[u8]) -> Result<Progress, ProxyProtocolError> {
         let progress = match begins_with(received, v2::SIGNATURE) {
             Some(true) => return v2::read(received, self.max_size),
@@ -128,8 +132,8 @@ pub(crate) enum Progress {
 /// What a header says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProxyHeader {
-    /// Client and server, in this order, as the proxy saw them. `None` when the proxy speaks for itself (a health
-    /// check) or does not know: then the connection's own ends count.
+    /// Client and server, in this order, as the proxy saw them. `None` when the proxy speaks for itself (a
+    /// health check) or does not know: then the connection's own ends count.
     pub(crate) ends: Option<(Address, Address)>,
     pub(crate) is_tls: bool,
     pub(crate) server_name: Option<String>,
@@ -153,7 +157,8 @@ pub struct Proxied {
     pub by: Address,
     /// This end of it.
     pub at: Address,
-    /// Whether the client's connection to the proxy is under TLS. Always `false` with version 1, which cannot say it.
+    /// Whether the client's connection to the proxy is under TLS. Always `false` with version 1, which cannot
+    /// say it.
     pub is_tls: bool,
     /// The host name that the client named to the proxy, by TLS (SNI) as a rule.
     pub server_name: Option<String>,

@@ -83,8 +83,8 @@ fn addresses(family: u8, block: &[u8]) -> Result<(ProxyHeader, &[u8]), ProxyProt
             };
             (header, rest)
         }
-        // "UNSPEC": the proxy does not know. Datagrams cannot be what this connection carries, so that the addresses
-        // mean nothing here; they are passed over like those of UNSPEC.
+        // "UNSPEC": the proxy does not know. Datagrams cannot be what this connection carries, so that the
+        // addresses mean nothing here; they are passed over like those of UNSPEC.
         0x00 => (ProxyHeader::default(), block),
         0x12 => (ProxyHeader::default(), take::<12>(block)?.1),
         0x22 => (ProxyHeader::default(), take::<36>(block)?.1),
