@@ -4,17 +4,15 @@ use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
 use rustix::io::Errno;
-use socket2::SockRef;
 
+use super::super::Key;
 use super::super::probe::Unavailable;
-use super::super::{Key, Output};
 use super::buffers::{Buffers, Filled, GROUP, Shape};
-use super::flight::{ALL, Ended, Flights, Number};
+use super::flight::{Ended, Flights, Number};
 use super::token::Token;
 
 /// How large a ring is.
@@ -120,58 +118,11 @@ impl Ring {
         })
     }
 
-    /// Asks the kernel whether it has all operations that are used here, and tells what silent flights did not send.
-    pub(super) fn probe(&mut self) -> Result<(), Unavailable> {
+    /// Which operations the kernel has.
+    pub(super) fn operations(&self) -> io::Result<Probe> {
         let mut probe = Probe::new();
-        self.io
-            .submitter()
-            .register_probe(&mut probe)
-            .map_err(|error| Unavailable::new("asking for its operations", &error))?;
-        let operations = [
-            opcode::AcceptMulti::CODE,
-            opcode::AsyncCancel::CODE,
-            opcode::Close::CODE,
-            opcode::Connect::CODE,
-            opcode::PollAdd::CODE,
-            opcode::RecvMulti::CODE,
-            opcode::Send::CODE,
-            opcode::SendMsg::CODE,
-        ];
-        if let Some(code) = operations.iter().find(|&&code| !probe.is_supported(code)) {
-            return Err(Unavailable::new(
-                &format!("operation {code}"),
-                &io::ErrorKind::Unsupported.into(),
-            ));
-        }
-        let told = narrow_pair().and_then(|(socket, _peer)| self.send_silently(&socket, TOO_MUCH));
-        match told {
-            Ok(Some(Ok(_))) => Ok(()),
-            Ok(_) => Err(Unavailable::new(
-                "telling what was not sent",
-                &io::ErrorKind::Unsupported.into(),
-            )),
-            Err(error) => Err(Unavailable::new("sending", &error)),
-        }
-    }
-
-    /// Sends `length` bytes by a silent flight; gives what it tells, which is nothing if all were sent.
-    fn send_silently(
-        &mut self,
-        socket: &UnixStream,
-        length: usize,
-    ) -> io::Result<Option<Result<usize, Errno>>> {
-        let mut output = Box::new(Output::new());
-        output.tail().resize(length, 0);
-        let flight = self.flights.output(Key::new(0, 0), output, false);
-        self.launch(flight, socket.as_raw_fd(), ALL);
-        self.look()?;
-        let (mut completions, mut sent) = (Vec::new(), Vec::new());
-        self.take(&mut completions, &mut sent);
-        self.flights.end(flight);
-        let told = completions
-            .iter()
-            .find(|completion| completion.token == Token::Flight(flight));
-        Ok(told.map(Completion::moved))
+        self.io.submitter().register_probe(&mut probe)?;
+        Ok(probe)
     }
 
     /// Lets the kernel signal `notice` when there is something to do, so that the ring can be waited for with other things.
@@ -478,16 +429,6 @@ impl Ring {
     const PAUSE: Duration = Duration::from_millis(2);
 }
 
-/// A socket with little room, and its peer.
-fn narrow_pair() -> io::Result<(UnixStream, UnixStream)> {
-    let (socket, peer) = UnixStream::pair()?;
-    SockRef::from(&socket).set_send_buffer_size(4096)?;
-    Ok((socket, peer))
-}
-
-/// More than it has room for, in bytes.
-const TOO_MUCH: usize = 256 * 1024;
-
 impl Drop for Ring {
     fn drop(&mut self) {
         if self.end_all() {
@@ -556,57 +497,20 @@ impl fmt::Debug for Ring {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::super::super::Output;
+    use super::super::flight::ALL;
     use super::*;
-
-    /// A ring, if the system allows one, and a socket with its peer.
-    fn ring() -> Option<(Ring, UnixStream, UnixStream)> {
-        let ring = Ring::new(Sizes::SMALL)
-            .map_err(|reason| eprintln!("not tested: {reason}"))
-            .ok()?;
-        let (socket, peer) = narrow_pair().unwrap();
-        Some((ring, socket, peer))
-    }
-
-    #[test]
-    fn a_silent_flight_says_nothing_if_all_was_sent() {
-        let Some((mut ring, socket, _peer)) = ring() else {
-            return;
-        };
-        assert_eq!(ring.send_silently(&socket, 1000).unwrap(), None);
-        assert_eq!(ring.flights.airborne(), 0);
-    }
-
-    #[test]
-    fn a_silent_flight_says_how_much_was_sent_if_not_all_was_and_that_there_was_no_room() {
-        let Some((mut ring, socket, _peer)) = ring() else {
-            return;
-        };
-        let told = ring.send_silently(&socket, TOO_MUCH).unwrap();
-        let sent = told.expect("it is told").expect("it sent a part");
-        assert!(0 < sent && sent < TOO_MUCH, "{sent}");
-        assert_eq!(
-            ring.send_silently(&socket, TOO_MUCH).unwrap(),
-            Some(Err(Errno::AGAIN))
-        );
-        assert_eq!(ring.flights.airborne(), 0);
-    }
-
-    #[test]
-    fn a_silent_flight_says_that_the_connection_is_lost() {
-        let Some((mut ring, socket, peer)) = ring() else {
-            return;
-        };
-        drop(peer);
-        assert_eq!(ring.send_silently(&socket, 1000).unwrap(), Some(Err(Errno::PIPE)));
-    }
 
     /// More than the kernel has room to tell at once: what it could not tell yet is not taken for sent.
     #[test]
     fn silent_flights_of_which_there_is_no_room_to_tell_do_not_count_as_sent() {
         const COUNT: usize = 100;
-        let Some((mut ring, socket, peer)) = ring() else {
+        let Ok(mut ring) = Ring::new(Sizes::SMALL).map_err(|reason| eprintln!("not tested: {reason}")) else {
             return;
         };
+        let (socket, peer) = UnixStream::pair().unwrap();
         drop(peer);
         for _ in 0..COUNT {
             let mut output = Box::new(Output::new());
