@@ -1,51 +1,14 @@
-//! What the operating system knows: cores, limits, the time and memory that processes took.
+//! What the operating system knows: limits, the time and memory that processes took.
 
 use std::fs;
-use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::ClockId;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-/// The cores that the two sides run on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cores {
-    /// For the library under test, alone.
-    pub(crate) measured: usize,
-    /// For what it talks to.
-    pub(crate) other: usize,
-}
-
-impl Cores {
-    /// The first two cores of the machine that we may use.
-    pub(crate) fn choose() -> Result<Self> {
-        // Whoever started us may have pinned us: ask init, whose cores are those of the machine or the container.
-        let allowed = sched_getaffinity(Pid::from_raw(1)).or_else(|_| sched_getaffinity(Pid::this()))?;
-        let mut cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
-        match (cores.next(), cores.next()) {
-            (Some(measured), Some(other)) => Ok(Self { measured, other }),
-            _ => anyhow::bail!("two cores are needed, one for the library and one for what it talks to"),
-        }
-    }
-}
-
-/// Keeps this process, and the threads it will start, on one core.
-pub(crate) fn pin(core: usize) -> Result<()> {
-    let mut set = CpuSet::new();
-    set.set(core)?;
-    sched_setaffinity(Pid::this(), &set).with_context(|| format!("cannot run on core {core}"))
-}
-
-/// Starts a program on the core of what is measured: a child inherits its parent's pinning.
-pub(crate) fn spawn_measured(command: &mut Command, cores: &Cores) -> Result<Child> {
-    pin(cores.measured)?;
-    let child = command.spawn();
-    pin(cores.other)?;
-    Ok(child?)
-}
+use crate::machine::{self, Cores};
 
 /// Allows this process as many open files as it may allow itself; gives how many that are.
 pub(crate) fn raise_file_limit() -> Result<u64> {
@@ -143,10 +106,6 @@ fn kib_field(text: &str, name: &str) -> Option<u64> {
 
 /// What a reader must know of the machine and of this program.
 pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
-    let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
     let setting = |path| Some(fs::read_to_string(path).ok()?.trim().to_owned());
     let kernel = setting("/proc/sys/kernel/osrelease");
     // With `bbr` TCP spaces out what a large message is sent in, and neither end is busy all of the time.
@@ -159,7 +118,7 @@ pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
             "processor",
             format!(
                 "{}, server on core {}, load on core {}",
-                processor.unwrap_or_else(unknown),
+                machine::processor().unwrap_or_else(unknown),
                 cores.measured,
                 cores.other
             ),
@@ -176,13 +135,14 @@ pub(crate) fn facts(cores: &Cores) -> Vec<(String, String)> {
             "compilers",
             format!(
                 "{}; {}; all for the processor they run on",
-                output("rustc", &["--version"]).unwrap_or_else(unknown),
-                output("g++", &["--version"]).unwrap_or_else(unknown)
+                machine::first_line("rustc", &["--version"]).unwrap_or_else(unknown),
+                machine::first_line("g++", &["--version"]).unwrap_or_else(unknown)
             ),
         ),
         (
             "commit",
-            output("git", &["describe", "--always", "--dirty", "--abbrev=12"]).unwrap_or_else(unknown),
+            machine::first_line("git", &["describe", "--always", "--dirty", "--abbrev=12"])
+                .unwrap_or_else(unknown),
         ),
     ];
     facts
@@ -210,13 +170,6 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
         }
     }
     command
-}
-
-/// The first line of what a program prints, if it runs.
-fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    Some(text.lines().next()?.to_owned())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ compile_error!("the benchmark pins processes to cores and reads their accounts u
 mod certificate;
 mod host;
 mod load;
+mod machine;
 mod measure;
 mod micro;
 mod payload;
@@ -29,7 +30,7 @@ use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 
 use certificate::Certificate;
-use host::Cores;
+use machine::Cores;
 use measure::Effort;
 use micro::Micro;
 use peer::{Built, Peer, Workshop};
@@ -183,7 +184,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     let cores = Cores::choose()?;
     host::raise_file_limit()?;
-    host::pin(cores.other)?;
+    machine::pin(cores.other)?;
     let certificate = Certificate::new()?;
     let reference = servers.first().map_or("", |server| server.peer.title());
     let mut report = Report {

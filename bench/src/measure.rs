@@ -9,8 +9,9 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certificate;
-use crate::host::{Cores, KernelMemory, Memory, Times};
+use crate::host::{KernelMemory, Memory, Times};
 use crate::load::{Echo, Handshakes, Load, Publish, Tally, hold};
+use crate::machine::Cores;
 use crate::peer::{Built, Child};
 use crate::scenario::{Scenario, Shape};
 

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::{self, Cores};
+use crate::host;
+use crate::machine::{self, Cores};
 use crate::peer::Workshop;
 use crate::report::{page, short};
 
@@ -58,7 +59,7 @@ impl Micro {
         }
         eprintln!("measuring; this takes some two minutes");
         let mut rates = measured_by_uwebsockets(&uwebsockets, cores)?;
-        let ran = host::spawn_measured(bench(workshop).stdout(Stdio::null()), cores)?.wait()?;
+        let ran = machine::spawn_measured(bench(workshop).stdout(Stdio::null()), cores)?.wait()?;
         ensure!(ran.success(), "cargo bench failed");
         read_criterion(&criterion, &mut rates)?;
         let mut facts = host::facts(cores);
@@ -162,7 +163,7 @@ fn bench(workshop: &Workshop) -> Command {
 /// Runs the program in C++, which prints a line for each: group, length, rate.
 fn measured_by_uwebsockets(program: &Path, cores: &Cores) -> Result<Vec<Rate>> {
     let mut command = Command::new(program);
-    let mut process = host::spawn_measured(command.stdin(Stdio::null()).stdout(Stdio::piped()), cores)?;
+    let mut process = machine::spawn_measured(command.stdin(Stdio::null()).stdout(Stdio::piped()), cores)?;
     let mut text = String::new();
     let mut stdout = process.stdout.take().context("the program has no output")?;
     stdout.read_to_string(&mut text)?;

@@ -10,8 +10,9 @@ use nix::unistd::Pid;
 
 use super::Built;
 use crate::certificate::Certificate;
-use crate::host::{self, Cores, Memory, Times};
+use crate::host::{Memory, Times};
 use crate::load::Target;
+use crate::machine::{self, Cores};
 use crate::scenario::Scenario;
 
 /// A server that runs; dropping this ends it.
@@ -43,7 +44,7 @@ impl Child {
             command.arg("--tls-certificate").arg(certificate.chain());
             command.arg("--tls-key").arg(certificate.key());
         }
-        let mut process = host::spawn_measured(&mut command, cores)
+        let mut process = machine::spawn_measured(&mut command, cores)
             .with_context(|| format!("cannot start {}", built.program.display()))?;
         let stdout = process.stdout.take();
         let mut child = Self {

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::host::{self, Cores};
 use super::library::Library;
+use super::machine::{self, Cores};
 use super::messages::messages;
 use super::plan::{Plan, Taken};
 
@@ -36,7 +36,7 @@ impl Child {
             .arg(serde_json::to_string(plan)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut process = host::spawn_measured(&mut command, cores).context("cannot start the client")?;
+        let mut process = machine::spawn_measured(&mut command, cores).context("cannot start the client")?;
         let stdin = process.stdin.take();
         let child = Self { process };
         let messages = messages(plan.scenario.kind, plan.scenario.payload_len);

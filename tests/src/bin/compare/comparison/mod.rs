@@ -6,6 +6,8 @@ mod host;
 mod kind;
 mod library;
 mod links;
+#[path = "../../../../../bench/src/machine.rs"]
+mod machine;
 mod messages;
 mod plan;
 mod reflector;
@@ -20,9 +22,9 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
-use host::Cores;
 use kind::Kind;
 use library::Library;
+use machine::Cores;
 use plan::{Compression, Plan, Scenario};
 use reflector::Reflector;
 use report::{Report, Row, Sample};
@@ -158,7 +160,7 @@ pub(super) fn run() -> Result<()> {
 /// Measures and prints.
 fn compare(arguments: &Arguments) -> Result<()> {
     let cores = Cores::choose()?;
-    host::pin(cores.other)?;
+    machine::pin(cores.other)?;
     let mut libraries = arguments.libraries();
     if libraries.contains(&Library::Ws) && !child::has_ws() {
         eprintln!("no Node.js or no `ws`, which `cargo xtask setup` installs: measuring without it");
